@@ -1,0 +1,1 @@
+"""Machines without I/O (agent/core/machine.py has their contract)."""

@@ -1,0 +1,66 @@
+"""The only place that knows which interpreter and operating system run.
+
+agent/port/contract.py is the contract, as typed Protocols with docstrings; the two folders beside it
+hold its bodies; this file is the one switch. `clock`, `files` and `net` are loaded at once; the rest
+on demand, because an idle device should not pay for a library it is not using.
+"""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.port import contract
+
+MICROPYTHON = sys.implementation.name == "micropython"
+
+if MICROPYTHON:
+    from agent.port.micropython import clock, files, net
+else:
+    from agent.port.cpython import clock, files, net
+
+__all__ = ["MICROPYTHON", "clock", "files", "net"]
+
+
+def crypto() -> "contract.Crypto":
+    """SHA-256 family, AES-128-CCM, P-256."""
+    if MICROPYTHON:
+        from agent.port.micropython import crypto as body
+    else:
+        from agent.port.cpython import crypto as body
+    return body
+
+
+def codec() -> "contract.Codec":
+    """Deterministic, strict CBOR."""
+    if MICROPYTHON:
+        from agent.port.micropython import cbor as body
+    else:
+        from agent.port.cpython import codec as body
+    return body
+
+
+def link() -> "contract.LinkModule":
+    """MQTT over mutual TLS."""
+    if MICROPYTHON:
+        from agent.port.micropython import link as body
+    else:
+        from agent.port.cpython import link as body
+    return body
+
+
+def announce() -> "contract.AnnounceModule":
+    """Multicast DNS service announcement."""
+    if MICROPYTHON:
+        from agent.port.micropython import announce as body
+    else:
+        from agent.port.cpython import announce as body
+    return body
+
+
+def health() -> "contract.Health":
+    """What the board measures about itself."""
+    if MICROPYTHON:
+        from agent.port.micropython import health as body
+    else:
+        from agent.port.cpython import health as body
+    return body

@@ -1,0 +1,210 @@
+"""The port's contract. Read by people and type checkers; never imported at run time.
+
+Rules for both bodies: addresses are `(host: str, port: int)`; errors of the world are PortError with
+one of the codes named here; times are int milliseconds of a clock that never wraps.
+"""
+
+from typing import Any, Protocol
+
+Address = tuple[str, int]
+
+
+class Clock(Protocol):
+    def now_ms(self) -> int:
+        """Monotonic milliseconds; never wraps, never goes back, starts anywhere."""
+
+    def unix_time(self) -> int:
+        """Wall clock in seconds; may be wrong (a board without a battery starts in the past)."""
+
+
+class Slab(Protocol):
+    """One preallocated file, written in place."""
+
+    def read(self, offset: int, length: int) -> bytes: ...
+    def write(self, offset: int, data: bytes) -> None: ...
+
+    async def flush(self) -> None:
+        """Return when all earlier writes are on the medium (fdatasync). Other tasks may run meanwhile."""
+
+    def close(self) -> None: ...
+
+
+class Files(Protocol):
+    """Durable small files and slabs. Codes: not_found, disk_full, read_only, denied, io, state_in_use."""
+
+    def read(self, path: str, bytes_max: int) -> bytes:
+        """Whole file; PortError("not_found") or PortError("too_big")."""
+
+    def write_atomic(self, path: str, data: bytes) -> None:
+        """Mode 0600. Write aside, flush, rename, flush the folder: old or new, never neither."""
+
+    def append(self, path: str, data: bytes) -> None:
+        """Append without flushing (logs); creates with mode 0600."""
+
+    def exists(self, path: str) -> bool: ...
+    def size(self, path: str) -> int: ...
+    def list(self, path: str) -> list[str]: ...
+
+    def make_folder(self, path: str) -> None:
+        """With parents; mode 0700; existing is fine."""
+
+    def remove(self, path: str) -> None:
+        """A file; durable; a missing one is fine."""
+
+    def remove_tree(self, path: str) -> None: ...
+    def rename(self, old: str, new: str) -> None: ...
+
+    def free_bytes(self, path: str) -> int: ...
+
+    def create_slab(self, path: str, length: int) -> Slab:
+        """A new file of `length` zero bytes, written in full and flushed, mode 0600."""
+
+    def open_slab(self, path: str) -> Slab: ...
+
+    def lock(self, folder: str) -> Any:
+        """Hold the folder for this process until it ends, however it ends; PortError("state_in_use")."""
+
+    def state_folder(self, app: str) -> str:
+        """/var/lib/<app> as root, else $XDG_STATE_HOME/<app> or ~/.local/state/<app>."""
+
+
+class Conn(Protocol):
+    """One TCP or Unix stream."""
+
+    source: Address
+
+    async def read(self, bytes_max: int) -> bytes:
+        """1..bytes_max bytes; b"" at the end of the stream; PortError("closed") when it broke."""
+
+    async def write(self, data: bytes) -> None:
+        """All of it; PortError("closed")."""
+
+    def close(self) -> None: ...
+
+
+class Listener(Protocol):
+    port: int
+
+    async def accept(self) -> Conn: ...
+    def close(self) -> None: ...
+
+
+class Net(Protocol):
+    """Codes: port_busy, unreachable, refused, timeout, closed, dns, denied."""
+
+    def listen_tcp(self, host: str, port: int, backlog: int = 16) -> Listener:
+        """`host` "" = every address, both families. Port 0 = any free one (see Listener.port)."""
+
+    def listen_local(self, path: str) -> Listener:
+        """A Unix stream socket with mode 0600 in a 0700 folder, where the runtime can; a stale one is replaced."""
+
+    async def connect_tcp(self, host: str, port: int, timeout_ms: int) -> Conn: ...
+    async def connect_local(self, path: str, timeout_ms: int) -> Conn: ...
+
+    def interfaces(self) -> list[tuple[str, str, int]]:
+        """(name, address, prefix length), IPv4 and IPv6, up, loopback included (name "lo"); link-local IPv6
+        without a scope id."""
+
+    def spawn(self, coroutine: Any) -> Any:
+        """Start a task; an exception that ends it is logged by the supervisor, never lost."""
+
+    def run(self, coroutine: Any) -> None:
+        """Run to the end; SIGINT and, where the runtime has signals, SIGTERM cancel it so that `finally` runs."""
+
+    async def wait_for(self, coroutine: Any, timeout_ms: int) -> Any:
+        """The result, or PortError("timeout")."""
+
+
+class Crypto(Protocol):
+    """Scalars are ints in 1..n-1; points are 65-byte uncompressed SEC1; signatures raw r||s (64)."""
+
+    def entropy(self, length: int) -> bytes: ...
+    def sha256(self, data: bytes) -> bytes: ...
+    def hmac_sha256(self, key: bytes, data: bytes) -> bytes: ...
+    def hkdf_sha256(self, secret: bytes, salt: bytes, info: bytes, length: int) -> bytes: ...
+    def pbkdf2_sha256(self, password: bytes, salt: bytes, iterations: int, length: int) -> bytes: ...
+
+    def equal(self, one: bytes, other: bytes) -> bool:
+        """Constant time for equal lengths."""
+
+    def ccm_seal(self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes) -> bytes:
+        """AES-128-CCM, 13-byte nonce, 16-byte tag appended (RFC 3610; COSE alg 30)."""
+
+    def ccm_open(self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
+        """TrustError("aead") when anything differs."""
+
+    def p256_public(self, scalar: int) -> bytes: ...
+
+    def p256_multiply(self, scalar: int, point: bytes) -> bytes:
+        """PeerError("point") for a point that is not on the curve, infinity, compressed or out of range."""
+
+    def p256_add(self, one: bytes, other: bytes) -> bytes: ...
+    def p256_negate(self, point: bytes) -> bytes: ...
+    def ecdsa_sign(self, scalar: int, message: bytes) -> bytes:
+        """ES256 over SHA-256(message), k per RFC 6979."""
+
+    def ecdsa_verify(self, public: bytes, message: bytes, signature: bytes) -> bool: ...
+
+
+class Codec(Protocol):
+    """RFC 8949 section 4.2.1 deterministic CBOR, a strict subset: None, bool, int (64-bit), bytes, str, list, dict
+    with int or str keys, and Tag. No floats, no indefinite lengths, no other simple values."""
+
+    Tag: Any  # namedtuple (tag, value)
+
+    def encode(self, value: Any) -> bytes:
+        """UsageError("cbor") for a value outside the subset."""
+
+    def decode(self, data: bytes, tags: tuple[int, ...] = (), depth_max: int = 16) -> Any:
+        """PeerError("cbor") for anything this encoder would not have written, or a tag not in `tags`."""
+
+
+class Link(Protocol):
+    """One MQTT connection. Codes: unreachable, refused, tls, not_authorised, timeout, closed, not_supported."""
+
+    async def connect(self) -> None: ...
+    async def publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> None:
+        """QoS 1 returns when the broker has acknowledged."""
+
+    async def subscribe(self, topic_filter: str) -> None: ...
+    async def receive(self) -> tuple[str, bytes]:
+        """Next message; PortError("closed") when the connection is gone. The queue is bounded."""
+
+    async def close(self) -> None:
+        """Orderly DISCONNECT (no will is sent)."""
+
+
+class LinkModule(Protocol):
+
+    def open(self, options: Any) -> Link: ...
+
+
+class Announcer(Protocol):
+    """Keeps one DNS-SD service registered (RFC 6762, 6763)."""
+
+    instance: str  # the name in use, after conflicts were resolved
+
+    async def start(self) -> None: ...
+    async def update(self, txt: list[tuple[str, str]], subtypes: list[str]) -> None: ...
+    async def set_addresses(self, addresses: list[str]) -> None:
+        """Interfaces changed: re-register with these."""
+
+    async def close(self) -> None:
+        """Send the goodbye (TTL 0)."""
+
+
+class AnnounceModule(Protocol):
+    def open(self, service: Any) -> Announcer:
+        """`service`: agent/port/options.py Service."""
+
+
+class Health(Protocol):
+    def sample(self, folder: str) -> dict[str, int]:
+        """Integers only; a key that the board cannot measure is absent: cpu_permille, memory_total_kib,
+        memory_free_kib, process_kib, storage_free_bytes, temperature_mc, net_rx_bytes, net_tx_bytes, uptime_s."""
+
+    def board_evidence(self) -> dict[str, str]:
+        """What tells boards apart: dt_compatible, dmi_product, cpuinfo_machine, architecture, runtime."""
+
+    def missing_features(self) -> list[tuple[str, str]]:
+        """(feature, sentence naming the missing package) for what this interpreter lacks: tls, sha1, aes."""

@@ -1,0 +1,1 @@
+"""The port's bodies for CPython >= 3.11."""

@@ -1,0 +1,33 @@
+"""What drivers hand to the port: plain records, the same on both interpreters."""
+
+from collections import namedtuple
+
+LinkOptions = namedtuple(
+    "LinkOptions",
+    (
+        "host",  # name or numeric address of the broker
+        "port",
+        "server_name",  # the name its certificate must carry (SAN dNSName), never the address
+        "ca_der",
+        "cert_der",
+        "key_der",  # SEC1 ECPrivateKey, DER
+        "client_id",
+        "keepalive_s",
+        "will_topic",
+        "will_payload",
+        "packet_bytes_max",
+    ),
+)
+
+Service = namedtuple(
+    "Service",
+    (
+        "kind",  # "_corelet._tcp"
+        "instance",  # wanted label, at most 63 bytes of UTF-8
+        "host",  # first label of the host name; ".local" is added
+        "port",
+        "addresses",  # list of numeric IPv4 and IPv6 addresses to announce and to speak on
+        "txt",  # list of (key, value), "txtvers" first
+        "subtypes",  # list such as "_pair", "_d517"
+    ),
+)

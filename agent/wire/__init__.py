@@ -1,0 +1,1 @@
+"""Bytes <-> values: functions only, no state beyond one parse, no clock, no I/O."""
