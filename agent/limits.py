@@ -1,0 +1,41 @@
+"""Ceilings in force = min(profile, owner), and what was refused because of them.
+
+The owner may lower a ceiling, never raise it; a core may ask for less than the result, never for more.
+"""
+
+# (ceiling, unit for people, divisor to that unit): how `corelet up` and `status` show them.
+SHOWN = (
+    ("memory_kib", "MiB of memory", 1024),
+    ("cpu_permille", "% of one processor core", 10),
+    ("shard_bytes", "MiB of shards", 1024 * 1024),
+    ("flash_bytes_day", "MiB written to flash a day", 1024 * 1024),
+    ("relay_bps", "Mbit/s relayed each way", 1000000),
+    ("allocations", "relay allocations", 1),
+    ("connections", "connections", 1),
+    ("log_bytes", "KiB of logs", 1024),
+)
+
+
+def in_force(profile: dict[str, int], owner: dict[str, int]) -> dict[str, int]:
+    """The smaller of the two for every ceiling of the profile."""
+    return {name: min(profile[name], owner.get(name, profile[name])) for name in sorted(profile)}
+
+
+def shown(ceilings: dict[str, int]) -> list[str]:
+    """One phrase a ceiling, in the order of SHOWN: "64 MiB of memory"."""
+    return [str(ceilings[name] // divisor) + " " + unit for name, unit, divisor in SHOWN if name in ceilings]
+
+
+class Refusals:
+    """Counts what was refused, by reason, for telemetry and status. At most REASONS_MAX reasons."""
+
+    REASONS_MAX = 32
+
+    def __init__(self) -> None:
+        self.by_reason: dict[str, int] = {}
+
+    def count(self, reason: str) -> None:
+        """One more; reasons beyond the maximum are counted together as "other"."""
+        if reason not in self.by_reason and len(self.by_reason) >= self.REASONS_MAX:
+            reason = "other"
+        self.by_reason[reason] = self.by_reason.get(reason, 0) + 1

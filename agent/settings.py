@@ -1,0 +1,92 @@
+"""The owner's own file, owner/settings.json: name, board, where to listen, lower ceilings.
+
+Nothing here may raise a ceiling of the board profile. Unknown keys and wrong values are refused with
+the key, the value and what is allowed; a broken file never silently becomes defaults.
+"""
+
+import json
+
+from agent.errors import UsageError
+from boards import schema
+
+SETTINGS_BYTES_MAX = 8192
+NAME_BYTES_MAX = 32
+CORES_MAX = 4
+
+# name -> (kind, low, high, default); kinds as in boards/schema.py, plus `addresses`.
+FIELDS = (
+    ("name", "text", 0, NAME_BYTES_MAX, ""),
+    ("board", "text", 0, 40, ""),
+    ("listen", "addresses", 0, 16, ()),
+    ("control_port", "int", 0, 65535, 7411),
+    ("data_port", "int", 0, 65535, 7412),
+    ("ceilings", "ceilings", 0, 0, {}),
+)
+
+
+def defaults() -> dict:
+    """A fresh, complete set."""
+    return {row[0]: (dict(row[4]) if row[0] == "ceilings" else row[4]) for row in FIELDS}
+
+
+def parse(text: bytes) -> dict:
+    """A complete set from the file's bytes. Raises UsageError("settings")."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UsageError("settings", f"owner/settings.json is not JSON ({error}); mend it or remove it")
+    if not isinstance(found, dict):
+        raise UsageError("settings", "owner/settings.json must hold one JSON object; mend it or remove it")
+    settings = defaults()
+    for key in sorted(found):
+        settings[key] = checked(key, found[key])
+    return settings
+
+
+def checked(key: str, value: object) -> object:
+    """One value as it is kept. Raises UsageError("settings") with the key, the value and what is allowed."""
+    for name, kind, low, high, _ in FIELDS:
+        if name == key:
+            break
+    else:
+        names = ", ".join([row[0] for row in FIELDS])
+        raise UsageError("settings", f"settings: there is no '{key}'; there are: {names}")
+    if kind == "addresses":
+        if not isinstance(value, (list, tuple)) or [item for item in value if not _is_address(item)]:
+            raise UsageError("settings", f"settings: listen is {value!r}; allowed: a list of IP addresses")
+        return tuple(value)
+    if kind == "ceilings":
+        return _ceilings(value)
+    try:
+        schema.check("settings", (key, kind, low, high, "", ""), value)
+    except UsageError as error:
+        raise UsageError("settings", error.text)
+    if kind == "text" and [character for character in str(value) if ord(character) < 32 or ord(character) == 127]:
+        raise UsageError("settings", f"settings: {key} holds control characters; use letters, digits and blanks")
+    return value
+
+
+def _is_address(value: object) -> bool:
+    if not isinstance(value, str) or not 2 <= len(value) <= 45:
+        return False
+    return not [character for character in value if character not in "0123456789abcdefABCDEF.:"]
+
+
+def _ceilings(value: object) -> dict:
+    if not isinstance(value, dict):
+        raise UsageError("settings", f"settings: ceilings is {value!r}; allowed: an object of numbers")
+    for name in sorted(value):
+        if name not in schema.CEILINGS:
+            known = ", ".join(schema.CEILINGS)
+            raise UsageError("settings", f"settings: there is no ceiling '{name}'; there are: {known}")
+        try:
+            schema.check("ceilings", schema.field(name), value[name])
+        except UsageError as error:
+            raise UsageError("settings", error.text)
+    return value
+
+
+def encode(settings: dict) -> bytes:
+    """The file's bytes; keys in the order of FIELDS on both interpreters."""
+    lines = [" " + json.dumps(row[0]) + ": " + json.dumps(settings[row[0]]) for row in FIELDS]
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
