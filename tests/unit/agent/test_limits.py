@@ -1,0 +1,26 @@
+from agent import limits
+
+
+def test_the_owner_lowers_and_never_raises():
+    profile = {"memory_kib": 4096, "relay_bps": 1000000}
+    assert limits.in_force(profile, {"memory_kib": 2048, "relay_bps": 9000000}) == {
+        "memory_kib": 2048,
+        "relay_bps": 1000000,
+    }
+    assert limits.in_force(profile, {}) == profile
+    assert limits.in_force(profile, {"relay_bps": 0})["relay_bps"] == 0
+
+
+def test_shown_in_the_units_people_use():
+    assert limits.shown({"memory_kib": 65536, "cpu_permille": 250}) == [
+        "64 MiB of memory",
+        "25 % of one processor core",
+    ]
+
+
+def test_refusals_are_bounded():
+    refusals = limits.Refusals()
+    for number in range(100):
+        refusals.count("reason" + str(number))
+    assert len(refusals.by_reason) == limits.Refusals.REASONS_MAX + 1
+    assert refusals.by_reason["other"] == 100 - limits.Refusals.REASONS_MAX
