@@ -1,9 +1,9 @@
 """Which device keeps which shard: weighted rendezvous hashing, gated on happiness. Pure; not a directory.
 
 Every core computes the same order from the same roster, without a look-up. Weight is free quota, so fuller devices get
-fewer shards; when a device leaves, only its own shards move (Thaler, Ravishankar 1998; weights by -w / ln(h)). Happiness is
-Tahoe-LAFS's: the size of a maximum matching between shards and the devices that may hold them. Floats order
-candidates here and are never signed.
+fewer shards; when a device leaves, only its own shards move (Thaler, Ravishankar 1998; weights by -w / ln(h)).
+Happiness is Tahoe-LAFS's: the size of a maximum matching between shards and the devices that may hold them. Floats
+order candidates here and are never signed.
 """
 
 import hashlib

@@ -1,0 +1,168 @@
+"""The registry remembers devices, objects and work; a put counts only when finished; the file is private."""
+
+import os
+import stat
+
+import pytest
+
+from agent.errors import PortError, UsageError
+from tools.gateway.registry import Registry
+from tools.gateway.tables import Device, Object, Placed
+
+
+@pytest.fixture
+def registry(tmp_path):
+    opened = Registry(tmp_path)
+    yield opened
+    opened.close()
+
+
+def device(number, name="attic"):
+    return Device(
+        f"{number:016x}", name, "generic-linux", "0.1.0", b"\4" * 65, 1 << 150, b"s" * 32, "paired", "", number
+    )
+
+
+def stored(registry, name="photo", k=2, n=3, object_id="ab" * 16, stripes=2):
+    registry.start_object(Object(object_id, name, 0, b"", b"k" * 32, k, n, 65536, "writing", 5))
+    shards = [
+        Placed(
+            object_id, stripe, number, bytes([stripe, number]) + bytes.fromhex(object_id), 100, f"{number:016x}", "sent"
+        )
+        for stripe in range(stripes)
+        for number in range(n)
+    ]
+    registry.add_shards(shards)
+    for stripe in range(stripes):
+        registry.settle_stripe([shard for shard in shards if shard.stripe == stripe], [])
+    registry.finish_object(object_id, 1000, b"h" * 32)
+    return shards
+
+
+def test_files_are_private_and_reopen(tmp_path):
+    registry = Registry(tmp_path)
+    registry.add_device(device(1))
+    for path in tmp_path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    registry.close()
+    again = Registry(tmp_path)
+    assert again.devices() == [device(1)]
+    assert again.devices()[0].serial == 1 << 150
+    again.close()
+
+
+def test_devices_by_name_id_and_prefix(registry):
+    registry.add_device(device(0xABCDEF0123456789))
+    registry.add_device(device(2, "cellar"))
+    registry.add_device(device(2, "cellar"))  # paired again
+    assert [found.name for found in registry.devices()] == ["cellar", "attic"]
+    assert registry.device("attic") == registry.device("abcd") == registry.device("abcdef0123456789")
+    for reference, code in (("abc", "no_such_device"), ("nobody", "no_such_device")):
+        with pytest.raises(UsageError) as caught:
+            registry.device(reference)
+        assert caught.value.code == code
+    registry.add_device(device(3, "attic"))
+    with pytest.raises(UsageError, match="fits 2 devices"):
+        registry.device("attic")
+    registry.set_device(device(3).id, name="loft", state="pairing")
+    assert registry.device("loft").state == "pairing"
+
+
+def test_object_is_listed_only_when_finished(registry):
+    registry.start_object(Object("cd" * 16, "draft", 0, b"", b"k", 1, 1, 65536, "writing", 1))
+    assert registry.objects() == [] and not registry.has_name("draft")
+    assert registry.unfinished() == ["cd" * 16]
+    registry.finish_object("cd" * 16, 7, b"h")
+    assert registry.object("draft").size == 7 and registry.unfinished() == []
+    assert registry.object("cdcd").layout.profile == (1, 1)
+
+
+def test_one_name_one_object(registry):
+    stored(registry)
+    registry.start_object(Object("cd" * 16, "photo", 0, b"", b"k", 1, 1, 65536, "writing", 1))
+    with pytest.raises(UsageError) as caught:
+        registry.finish_object("cd" * 16, 7, b"h")
+    assert caught.value.code == "name_taken"
+    assert registry.unfinished() == ["cd" * 16]
+
+
+def test_survival_counts_devices_that_are_up(registry):
+    stored(registry)
+    every = [f"{number:016x}" for number in range(3)]
+    assert registry.survival(every) == {"ab" * 16: (6, 1)}
+    assert registry.survival(every[:2]) == {"ab" * 16: (6, 0)}
+    assert registry.survival([]) == {"ab" * 16: (6, -2)}
+
+
+def test_drop_queues_a_deletion_for_every_shard(registry):
+    stored(registry)
+    assert registry.drop_object("ab" * 16) == 6
+    assert registry.objects() == [] and registry.shards("ab" * 16) == {}
+    assert registry.job_counts() == {(f"{number:016x}", "delete"): 2 for number in range(3)}
+    jobs = registry.jobs(f"{1:016x}", 0, 10)
+    registry.postpone_job(jobs[0], 50)
+    assert len(registry.jobs(f"{1:016x}", 49, 10)) == 1 and registry.jobs(f"{1:016x}", 50, 1)[0].tries == 1
+    registry.hasten_jobs(f"{1:016x}")
+    assert len(registry.jobs(f"{1:016x}", 0, 10)) == 2
+    for job in jobs:
+        registry.finish_job(job)
+    assert registry.jobs(f"{1:016x}", 100, 10) == []
+
+
+def test_lost_shard_is_queued_once_and_kept_again(registry):
+    shard = stored(registry)[1]
+    registry.lose_shard(shard)
+    registry.lose_shard(shard)
+    (job,) = registry.jobs(shard.device, 0, 10)
+    assert (job.kind, job.stripe, job.number) == ("put", 0, 1)
+    assert registry.survival([f"{number:016x}" for number in range(3)])["ab" * 16] == (5, 0)
+    registry.finish_job(job, shard)
+    assert registry.survival([f"{number:016x}" for number in range(3)])["ab" * 16] == (6, 1)
+
+
+def test_a_shard_wanted_again_is_not_deleted(registry):
+    shard = stored(registry)[0]
+    registry.enqueue_delete([shard])
+    registry.lose_shard(shard)
+    assert [job.kind for job in registry.jobs(shard.device, 0, 10)] == ["put"]
+
+
+def test_forgotten_device_leaves_its_shards_to_others(registry):
+    registry.add_device(device(1))
+    stored(registry)
+    registry.lose_shard(registry.shards("ab" * 16)[0][1])
+    assert registry.remove_device(device(1).id) == 2
+    assert registry.devices() == []
+    assert [(job.kind, job.device) for job in registry.jobs("", 0, 10)] == [("put", ""), ("put", "")]
+    assert registry.jobs(device(1).id, 0, 10) == []
+
+
+def test_recoded_object_replaces_the_old_one(registry):
+    stored(registry)
+    registry.start_object(Object("cd" * 16, "photo", 0, b"", b"k", 1, 1, 65536, "writing", 1))
+    registry.finish_object("cd" * 16, 1000, b"h" * 32, replaces="ab" * 16)
+    assert [found.id for found in registry.objects()] == ["cd" * 16]
+    assert sum(registry.job_counts().values()) == 6
+
+
+def test_unwritable_folder_is_one_sentence(tmp_path):
+    with pytest.raises(PortError) as caught:
+        Registry(tmp_path / "absent")
+    assert "cannot be written" in caught.value.text
+
+
+def test_full_disk_is_one_sentence(registry, tmp_path):
+    import sqlalchemy as sa
+
+    with registry._durable.connect() as connection:
+        pages = connection.execute(sa.text("PRAGMA page_count")).scalar()
+    registry._durable.dispose()
+
+    @sa.event.listens_for(registry._durable, "connect")
+    def _cap(connection, _record):
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    with pytest.raises(PortError) as caught:
+        for number in range(200):
+            registry.add_device(device(number + 10, "x" * 5000))
+    assert caught.value.code == "disk_full" and os.fspath(tmp_path) in caught.value.text

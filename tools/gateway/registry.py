@@ -1,0 +1,296 @@
+"""What the core must not forget: paired devices, objects with their keys, where each shard is, and work still to do.
+
+SQLAlchemy Core over SQLite in WAL mode, file mode 0600; one process (the state folder's lock), one thread. It is the
+truth about objects; devices only hold blobs. Rows of a put in progress are committed without waiting for the disk and
+made durable by the commit that finishes the object, so a stripe costs no flush. After a power cut an unfinished put is
+undone from what was written down of it.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from agent.errors import PortError, UsageError
+from tools.gateway.tables import DEVICES, METADATA, OBJECTS, QUEUE, SHARDS, Device, Job, Object, Placed
+
+REFERENCE_CHARS_MIN = 4  # an id may be shortened to this many characters
+Found = TypeVar("Found")
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """SQLite's complaints as one sentence each."""
+    try:
+        yield
+    except OperationalError as error:
+        reason = str(error.orig)
+        if "full" in reason:
+            text = f"the disk that holds {path} is full: free some space there and try again"
+            raise PortError("disk_full", text) from error
+        if "readonly" in reason or "read-only" in reason or "unable to open" in reason:
+            raise PortError(
+                "read_only", f"{path} cannot be written: make its folder writable or use --state"
+            ) from error
+        raise PortError("registry", f"the registry {path} failed: {reason}") from error
+
+
+class Registry:
+    """Open (and create) the registry in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "registry.sqlite"
+        try:
+            # SQLite gives its -wal and -shm files the mode of the main file, so that one is made first.
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise PortError("read_only", f"{self._path} cannot be written: {error.strerror}") from error
+        self._durable = self._engine("FULL")
+        self._quick = self._engine("NORMAL")
+        with _said(self._path):
+            METADATA.create_all(self._durable)
+
+    def _engine(self, synchronous: str) -> sa.Engine:
+        engine = sa.create_engine(f"sqlite:///{self._path}")
+
+        @sa.event.listens_for(engine, "connect")
+        def _prepare(connection: Any, _record: Any) -> None:
+            for setting in ("journal_mode=WAL", f"synchronous={synchronous}", "busy_timeout=5000"):
+                connection.execute(f"PRAGMA {setting}")
+
+        return engine
+
+    def close(self) -> None:
+        """Finish; SQLite folds its write-ahead log into the file."""
+        self._quick.dispose()
+        self._durable.dispose()
+
+    @contextmanager
+    def _write(self, durable: bool = True) -> Iterator[sa.Connection]:
+        with _said(self._path), (self._durable if durable else self._quick).begin() as connection:
+            yield connection
+
+    def _rows(self, query: sa.Select[*tuple[Any, ...]]) -> Sequence[sa.Row[*tuple[Any, ...]]]:
+        with _said(self._path), self._durable.connect() as connection:
+            return connection.execute(query).all()
+
+    # Devices
+
+    def add_device(self, device: Device) -> None:
+        """Add, or replace after a new pairing."""
+        with self._write() as connection:
+            connection.execute(sa.delete(DEVICES).where(DEVICES.c.id == device.id))
+            connection.execute(sa.insert(DEVICES).values(device._asdict() | {"serial": str(device.serial)}))
+
+    def devices(self) -> list[Device]:
+        """In the order they were added."""
+        rows = self._rows(sa.select(DEVICES).order_by(DEVICES.c.added, DEVICES.c.id))
+        return [Device(**row._mapping)._replace(serial=int(row.serial)) for row in rows]
+
+    def device(self, reference: str) -> Device:
+        """By id, name or the beginning of an id. UsageError("no_such_device", "ambiguous")."""
+        devices = self.devices()
+        return _one("device", reference, [(device.id, device.name, device) for device in devices])
+
+    def set_device(self, device_id: str, **fields: Any) -> None:
+        """Change some columns."""
+        with self._write() as connection:
+            connection.execute(sa.update(DEVICES).where(DEVICES.c.id == device_id).values(**fields))
+
+    def remove_device(self, device_id: str) -> int:
+        """Forget it; the shards it kept are queued to be made again elsewhere. Returns how many."""
+        with self._write() as connection:
+            connection.execute(sa.delete(DEVICES).where(DEVICES.c.id == device_id))
+            connection.execute(sa.delete(QUEUE).where(QUEUE.c.device == device_id))
+            lost = connection.execute(sa.select(SHARDS).where(SHARDS.c.device == device_id)).all()
+            connection.execute(sa.update(SHARDS).where(SHARDS.c.device == device_id).values(device="", state="missing"))
+            _enqueue(connection, [_job("put", Placed(**row._mapping)._replace(device="")) for row in lost])
+        return len(lost)
+
+    # Objects
+
+    def start_object(self, found: Object) -> None:
+        """A put begins: nothing is listed yet."""
+        with self._write() as connection:
+            connection.execute(sa.insert(OBJECTS).values(found._asdict() | {"state": "writing"}))
+
+    def add_shards(self, shards: Iterable[Placed]) -> None:
+        """Write down where shards are about to be sent, before they are."""
+        with self._write(durable=False) as connection:
+            connection.execute(sa.insert(SHARDS), [shard._asdict() for shard in shards])
+
+    def settle_stripe(self, kept: Sequence[Placed], missing: Sequence[Placed]) -> None:
+        """Receipts came for `kept` (on the device named there); `missing` are queued to be made again."""
+        with self._write(durable=False) as connection:
+            for shard in kept:
+                _set_shard(connection, shard, device=shard.device, state="kept")
+            for shard in missing:
+                _set_shard(connection, shard, device=shard.device, state="missing")
+            _enqueue(connection, [_job("put", shard) for shard in missing])
+
+    def finish_object(self, object_id: str, size: int, sha256: bytes, replaces: str = "") -> None:
+        """The put is complete: from here on it is listed, and everything written about it is on disk."""
+        with self._write() as connection:
+            if replaces:
+                _drop_object(connection, replaces)
+            try:
+                connection.execute(
+                    sa.update(OBJECTS).where(OBJECTS.c.id == object_id).values(size=size, sha256=sha256, state="stored")
+                )
+            except sa.exc.IntegrityError as error:
+                text = "another object took this name meanwhile: choose one with --name"
+                raise UsageError("name_taken", text) from error
+
+    def drop_object(self, object_id: str) -> int:
+        """Remove it from the list and queue the deletion of its shards on every device. Returns how many."""
+        with self._write() as connection:
+            return _drop_object(connection, object_id)
+
+    def unfinished(self) -> list[str]:
+        """Ids of puts that a stop interrupted."""
+        return [row.id for row in self._rows(sa.select(OBJECTS.c.id).where(OBJECTS.c.state == "writing"))]
+
+    def objects(self) -> list[Object]:
+        """Stored ones, oldest first."""
+        query = sa.select(OBJECTS).where(OBJECTS.c.state == "stored").order_by(OBJECTS.c.created, OBJECTS.c.id)
+        return [Object(**row._mapping) for row in self._rows(query)]
+
+    def object_by_id(self, object_id: str) -> Object | None:
+        """In any state."""
+        rows = self._rows(sa.select(OBJECTS).where(OBJECTS.c.id == object_id))
+        return Object(**rows[0]._mapping) if rows else None
+
+    def object(self, reference: str) -> Object:
+        """By name, id or the beginning of an id. UsageError("no_such_object", "ambiguous")."""
+        return _one("object", reference, [(found.id, found.name, found) for found in self.objects()])
+
+    def has_name(self, name: str) -> bool:
+        """Whether a stored object carries it."""
+        query = sa.select(OBJECTS.c.id).where(OBJECTS.c.state == "stored", OBJECTS.c.name == name)
+        return bool(self._rows(query))
+
+    def shards(self, object_id: str, first: int = 0, stripes: int = 1 << 40) -> dict[int, list[Placed]]:
+        """Shards of some stripes, by stripe number."""
+        query = (
+            sa.select(SHARDS)
+            .where(SHARDS.c.object == object_id, SHARDS.c.stripe >= first, SHARDS.c.stripe < first + stripes)
+            .order_by(SHARDS.c.stripe, SHARDS.c.number)
+        )
+        found: dict[int, list[Placed]] = {}
+        for row in self._rows(query):
+            found.setdefault(row.stripe, []).append(Placed(**row._mapping))
+        return found
+
+    def lose_shard(self, shard: Placed) -> None:
+        """The device does not have it (any more): queue it to be made again there."""
+        with self._write() as connection:
+            if _set_shard(connection, shard, device=shard.device, state="missing", was="kept"):
+                _enqueue(connection, [_job("put", shard)])
+
+    def survival(self, up: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """For each stored object (shards with a receipt, losses its weakest stripe survives now); below 0 = it cannot
+        be read now. Only shards on the devices `up` count as readable."""
+        kept = sa.func.sum(sa.case((SHARDS.c.state == "kept", 1), else_=0))
+        readable = sa.func.sum(sa.case((sa.and_(SHARDS.c.state == "kept", SHARDS.c.device.in_(list(up))), 1), else_=0))
+        by_stripe = (
+            sa.select(SHARDS.c.object, kept.label("kept"), readable.label("readable"))
+            .group_by(SHARDS.c.object, SHARDS.c.stripe)
+            .subquery()
+        )
+        query = (
+            sa.select(OBJECTS.c.id, sa.func.sum(by_stripe.c.kept), sa.func.min(by_stripe.c.readable) - OBJECTS.c.k)
+            .join(by_stripe, by_stripe.c.object == OBJECTS.c.id)
+            .where(OBJECTS.c.state == "stored")
+            .group_by(OBJECTS.c.id)
+        )
+        return {row[0]: (int(row[1]), int(row[2])) for row in self._rows(query)}
+
+    # Work for later
+
+    def enqueue_delete(self, shards: Iterable[Placed]) -> None:
+        """Remove these from the devices named in them, when those can be reached."""
+        with self._write() as connection:
+            _enqueue(connection, [_job("delete", shard) for shard in shards])
+
+    def jobs(self, device: str, now: int, count: int) -> list[Job]:
+        """Due for this device ("" = for any), oldest first."""
+        query = sa.select(QUEUE).where(QUEUE.c.device == device, QUEUE.c.due <= now).order_by(QUEUE.c.id).limit(count)
+        return [Job(**row._mapping) for row in self._rows(query)]
+
+    def job_counts(self) -> Mapping[tuple[str, str], int]:
+        """(device, kind) -> waiting jobs."""
+        query = sa.select(QUEUE.c.device, QUEUE.c.kind, sa.func.count()).group_by(QUEUE.c.device, QUEUE.c.kind)
+        return {(row[0], row[1]): row[2] for row in self._rows(query)}
+
+    def finish_job(self, job: Job, kept: Placed | None = None) -> None:
+        """Done; a rebuilt shard is `kept` from now on."""
+        with self._write() as connection:
+            connection.execute(sa.delete(QUEUE).where(QUEUE.c.id == job.id))
+            if kept is not None:
+                _set_shard(connection, kept, device=kept.device, state="kept")
+
+    def postpone_job(self, job: Job, due: int) -> None:
+        """It failed; try again at `due`."""
+        with self._write(durable=False) as connection:
+            connection.execute(sa.update(QUEUE).where(QUEUE.c.id == job.id).values(tries=job.tries + 1, due=due))
+
+    def hasten_jobs(self, device: str) -> None:
+        """The device is back: everything for it is due now."""
+        with self._write(durable=False) as connection:
+            connection.execute(sa.update(QUEUE).where(QUEUE.c.device == device).values(due=0))
+
+
+def _set_shard(connection: sa.Connection, shard: Placed, device: str, state: str, was: str = "") -> bool:
+    where = [SHARDS.c.object == shard.object, SHARDS.c.stripe == shard.stripe, SHARDS.c.number == shard.number]
+    if was:
+        where.append(SHARDS.c.state == was)
+    changed = connection.execute(sa.update(SHARDS).where(*where).values(device=device, state=state))
+    return bool(changed.rowcount)
+
+
+def _job(kind: str, shard: Placed) -> dict[str, Any]:
+    kept = {key: value for key, value in shard._asdict().items() if key != "state"}
+    return kept | {"kind": kind, "tries": 0, "due": 0}
+
+
+def _enqueue(connection: sa.Connection, jobs: list[dict[str, Any]]) -> None:
+    """A job that already waits is not doubled. A shard that is wanted again must not be deleted by an older job."""
+    if not jobs:
+        return
+    connection.execute(sa.insert(QUEUE).prefix_with("OR IGNORE"), jobs)
+    for job in jobs:
+        if job["kind"] == "put":
+            older = (QUEUE.c.kind == "delete", QUEUE.c.device == job["device"], QUEUE.c.name == job["name"])
+            connection.execute(sa.delete(QUEUE).where(*older))
+
+
+def _drop_object(connection: sa.Connection, object_id: str) -> int:
+    """Shards without a receipt are deleted too: the device may have stored them all the same."""
+    connection.execute(sa.delete(QUEUE).where(QUEUE.c.object == object_id, QUEUE.c.kind == "put"))
+    column = SHARDS.c
+    copied: list[Any] = [column.device, column.object, column.stripe, column.number, column.name, column.size]
+    rows = sa.select(sa.literal("delete"), *copied, sa.literal(0), sa.literal(0)).where(
+        column.object == object_id, column.device != ""
+    )
+    names = ["kind", "device", "object", "stripe", "number", "name", "size", "tries", "due"]
+    queued = connection.execute(sa.insert(QUEUE).prefix_with("OR IGNORE").from_select(names, rows))
+    connection.execute(sa.delete(SHARDS).where(column.object == object_id))
+    connection.execute(sa.delete(OBJECTS).where(OBJECTS.c.id == object_id))
+    return queued.rowcount
+
+
+def _one(kind: str, reference: str, entries: list[tuple[str, str, Found]]) -> Found:
+    """The entry whose name or id is `reference`, else the only one whose id starts with it."""
+    exact = [found for identifier, name, found in entries if reference in (identifier, name)]
+    begins = [found for identifier, _, found in entries if identifier.startswith(reference)]
+    matches = exact or (begins if len(reference) >= REFERENCE_CHARS_MIN else [])
+    if not matches:
+        listing = "corelet-core ls" if kind == "object" else "corelet-core devices"
+        raise UsageError(f"no_such_{kind}", f"there is no {kind} called {reference!r}: {listing} shows what there is")
+    if len(matches) > 1:
+        raise UsageError("ambiguous", f"{reference!r} fits {len(matches)} {kind}s: use the full id")
+    return matches[0]

@@ -1,0 +1,129 @@
+"""The registry's tables and the records that come out of them. Data only; registry.py does the reading and writing."""
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from tools.gateway.coding import Profile
+from tools.gateway.stripes import Layout
+
+METADATA = sa.MetaData()
+DEVICES = sa.Table(
+    "devices",
+    METADATA,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("board", sa.String, nullable=False),
+    sa.Column("fw", sa.String, nullable=False),
+    sa.Column("public", sa.LargeBinary, nullable=False),
+    sa.Column("serial", sa.String, nullable=False),  # of its certificate, decimal: larger than SQLite's integers
+    sa.Column("link_secret", sa.LargeBinary, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # "pairing" until the link is up once, then "paired"
+    sa.Column("address", sa.String, nullable=False),
+    sa.Column("added", sa.Integer, nullable=False),
+)
+OBJECTS = sa.Table(
+    "objects",
+    METADATA,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),  # of the plaintext; it never leaves the core
+    sa.Column("key", sa.LargeBinary, nullable=False),
+    sa.Column("k", sa.Integer, nullable=False),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("slot", sa.Integer, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # "writing", "stored"
+    sa.Column("created", sa.Integer, nullable=False),
+)
+SHARDS = sa.Table(
+    "shards",
+    METADATA,
+    sa.Column("object", sa.String, primary_key=True),
+    sa.Column("stripe", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("name", sa.LargeBinary, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("device", sa.String, nullable=False, index=True),  # "" = none yet
+    sa.Column("state", sa.String, nullable=False),  # "sent" (no receipt yet), "kept", "missing"
+    sqlite_with_rowid=False,
+)
+QUEUE = sa.Table(
+    "queue",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),  # "put": rebuild and store; "delete"
+    sa.Column("device", sa.String, nullable=False),  # "" = any that has room
+    sa.Column("object", sa.String, nullable=False),
+    sa.Column("stripe", sa.Integer, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("name", sa.LargeBinary, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False, default=0),
+    sa.Column("due", sa.Integer, nullable=False),
+    sa.UniqueConstraint("kind", "device", "name"),
+    sa.Index("queue_due", "device", "due"),
+)
+sa.Index("objects_name", OBJECTS.c.name, unique=True, sqlite_where=OBJECTS.c.state == "stored")
+
+
+class Device(NamedTuple):
+    """One paired device; `serial` is its certificate's."""
+
+    id: str
+    name: str
+    board: str
+    fw: str
+    public: bytes
+    serial: int
+    link_secret: bytes
+    state: str
+    address: str
+    added: int
+
+
+class Object(NamedTuple):
+    """One stored object (or one being written)."""
+
+    id: str
+    name: str
+    size: int
+    sha256: bytes
+    key: bytes
+    k: int
+    n: int
+    slot: int
+    state: str
+    created: int
+
+    @property
+    def layout(self) -> Layout:
+        """How it is cut into stripes."""
+        return Layout(bytes.fromhex(self.id), self.key, Profile(self.k, self.n), self.slot)
+
+
+class Placed(NamedTuple):
+    """One shard: `number` is its index in the stripe, `name` its SHA-256, `device` who has it ("" = nobody)."""
+
+    object: str
+    stripe: int
+    number: int
+    name: bytes
+    size: int
+    device: str
+    state: str
+
+
+class Job(NamedTuple):
+    """One piece of work for later."""
+
+    id: int
+    kind: str
+    device: str
+    object: str
+    stripe: int
+    number: int
+    name: bytes
+    size: int
+    tries: int
+    due: int
