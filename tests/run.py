@@ -1,7 +1,8 @@
 """Runs unit-test files on MicroPython (and CPython): `micropython -X heapsize=128k tests/run.py FILE`.
 
 One file per process, so that each one proves that it fits the heap. Test functions start with `test_`;
-coroutines are awaited. Exit status 1 when one fails.
+coroutines are awaited, each in a loop of its own. The last line is `N passed, N failed`; exit status 1
+when one failed or the file has no tests. tests/each.py runs all files this way.
 """
 
 import sys
@@ -9,32 +10,63 @@ import sys
 sys.path.insert(0, ".")
 
 
-def run(path: str) -> int:
+def show(error: BaseException) -> None:
+    if hasattr(sys, "print_exception"):
+        sys.print_exception(error)
+    else:
+        import traceback
+
+        traceback.print_exception(error)
+
+
+def call(test) -> None:  # type: ignore[no-untyped-def]
     import asyncio
     import gc
 
-    module = path[:-3].replace("/", ".")
-    names = __import__(module, None, None, ["*"])
+    gc.collect()
+    result = test()
+    if hasattr(result, "send"):
+        asyncio.new_event_loop()
+        asyncio.run(result)
+
+
+def run(path: str) -> "tuple[int, int]":
+    """(passed, failed) of one file; a file that cannot be imported is one failure."""
+    passed = 0
     failed = 0
-    for name in sorted(dir(names)):
-        if not name.startswith("test_"):
-            continue
-        gc.collect()
+    try:
+        module = __import__(path[:-3].replace("/", "."), None, None, ["*"])
+        names = sorted([name for name in dir(module) if name.startswith("test_")])
+    except Exception as error:
+        print("FAILED", path, "import")
+        show(error)
+        return 0, 1
+    for name in names:
         try:
-            result = getattr(names, name)()
-            if hasattr(result, "send"):
-                asyncio.run(result)
+            call(getattr(module, name))
+            passed += 1
+        except KeyboardInterrupt:
+            raise
         except BaseException as error:
             failed += 1
             print("FAILED", path, name)
-            if hasattr(sys, "print_exception"):
-                sys.print_exception(error)
-            else:
-                import traceback
+            show(error)
+    if not names:
+        print("FAILED", path, "has no test_ functions")
+        failed = 1
+    return passed, failed
 
-                traceback.print_exc()
-    return failed
+
+def main() -> int:
+    passed = 0
+    failed = 0
+    for path in sys.argv[1:]:
+        counts = run(path)
+        passed += counts[0]
+        failed += counts[1]
+    print(str(passed) + " passed, " + str(failed) + " failed")
+    return 1 if failed or not passed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(1 if sum([run(path) for path in sys.argv[1:]]) else 0)
+    sys.exit(main())

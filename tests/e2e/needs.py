@@ -1,19 +1,20 @@
 """What an end-to-end test needs from the machine. Absent: the test is skipped and says why; in CI it fails.
 
-    MOSQUITTO = needs.program("mosquitto")      # inside the test or fixture, not at import time
-    needs.root()
-    segno = needs.module("segno")
+MOSQUITTO = needs.program("mosquitto")      # inside the test or fixture, not at import time
+needs.root()
+segno = needs.module("segno")
 """
 
 import importlib
 import os
 import shutil
+import sys
 from types import ModuleType
 
 import pytest
 
-# Debian keeps daemons where a user's PATH does not look.
-_MORE_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
+# Beside this interpreter (micropython of the environment), and where Debian keeps daemons.
+_MORE_FOLDERS = os.path.dirname(sys.executable) + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def program(name: str, package: str = "") -> str:
