@@ -1,0 +1,327 @@
+"""The network of tools/demo: a full core and three devices as real processes on loopback, a file that survives one.
+
+Everything is done through the commands a person would type; what they print with --json is what is checked.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+SAMPLE_BYTES = 8 * 1024 * 1024
+HOST = "127.0.0.1"
+# (name, interpreter): two kinds of device, so that both are always shown.
+DEVICES = (("attic", "cpython"), ("cellar", "cpython"), ("router", "micropython"))
+VICTIM = "cellar"
+CODE = re.compile(r"setup code\s+([0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4})")
+# What each interpreter's devices get as heap; the whole device must live in it (README, "What it needs").
+HEAP = "512k"
+
+
+class Failed(Exception):
+    """One sentence for the person who started the demo."""
+
+
+class Process:
+    """One program of the network, its output in a log file."""
+
+    def __init__(self, name: str, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self.name = name
+        self.command = command
+        self.log = folder / f"{name}.log"
+        self._environment = environment
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    def start(self, cwd: Path) -> None:
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(  # noqa: S603 - our own commands
+                self.command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                cwd=cwd,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid if self._popen else 0
+
+    def is_running(self) -> bool:
+        return self._popen is not None and self._popen.poll() is None
+
+    def stop(self, number: int) -> None:
+        """Send signal `number` and wait; a process that does not follow is killed."""
+        if self._popen is None:
+            return
+        if self._popen.poll() is None:
+            self._popen.send_signal(number)
+        try:
+            self._popen.wait(15)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait(5)
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+class Demonstration:
+    """Runs the steps in order; `rows` is the closing table."""
+
+    def __init__(self, options: argparse.Namespace, console: Console) -> None:
+        self.options = options
+        self.console = console
+        self.root = Path(options.root)
+        self.bin = Path(sys.executable).parent
+        self.folder = self.root / ".work" / "demo" / time.strftime("%Y%m%d-%H%M%S")
+        self.folder.mkdir(parents=True, mode=0o700)
+        self.core_state = self.folder / "core"
+        self.devices: dict[str, Process] = {}
+        self.ids: dict[str, str] = {}
+        self.rows: list[tuple[str, str, str]] = []
+        environment = dict(os.environ, MICROPYPATH=f"{self.root}:.frozen", PYTHONUNBUFFERED="1")
+        core = [str(self.bin / "corelet-core"), "up", "--state", str(self.core_state), "--name", "demo"]
+        self.core = Process("core", [*core, "--listen", HOST, "--port", "0"], self.folder, environment)
+        for name, runtime in DEVICES:
+            command = [str(self.bin / "corelet")] if runtime == "cpython" else self._micropython()
+            command += ["up", "--state", str(self.folder / name), "--name", name, "--listen", HOST]
+            command += ["--port", "0", "--data-port", "0"]
+            self.devices[name] = Process(name, command, self.folder, environment)
+
+    def _micropython(self) -> list[str]:
+        if not self.options.micropython:
+            return [str(self.bin / "corelet")]
+        return [self.options.micropython, "-X", f"heapsize={HEAP}", "-m", "agent"]
+
+    def step(self, words: str, action: Callable[[], str]) -> None:
+        """Show `words` while `action` runs; it returns what was seen, or raises Failed."""
+        started = time.monotonic()
+        with self.console.status(words + " ...") if self.console.is_terminal else _Plain(self.console, words):
+            seen = action()
+        taken = f"{time.monotonic() - started:.1f} s"
+        self.rows.append((words, seen, taken))
+        self.console.print(f"  [green]ok[/green]  {words}: {seen} ({taken})", highlight=False)
+
+    def say_core(self, *arguments: str, seconds: int = 120) -> dict[str, Any]:
+        """One `corelet-core ... --json`; raises Failed with what it said."""
+        command = [str(self.bin / "corelet-core"), *arguments, "--state", str(self.core_state), "--json"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)  # noqa: S603
+        except subprocess.TimeoutExpired:
+            raise Failed(f"'corelet-core {arguments[0]}' gave no answer in {seconds} s") from None
+        if done.returncode:
+            raise Failed(f"'corelet-core {arguments[0]}' failed: {(done.stderr or done.stdout).strip()}")
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def wait(self, what: str, seconds: float, is_true: Callable[[], Any]) -> Any:
+        """What `is_true` returns as soon as it is true; Failed when it takes too long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for process in [self.core, *self.devices.values()]:
+                if process.pid and not process.is_running():
+                    raise Failed(f"{process.name} ended: {process.output().strip().splitlines()[-1:]}")
+            found = is_true()
+            if found:
+                return found
+            time.sleep(0.2)
+        raise Failed(f"{what} did not happen in {seconds:.0f} s")
+
+    # -- the steps, in order
+
+    def start_core(self) -> str:
+        self.core.start(self.root)
+        self.wait("the full core's start", 20, lambda: "waiting for devices" in self.core.output())
+        answer = self.say_core("status")
+        return f"full core {answer['core']}, broker: {answer['broker']}"
+
+    def start_devices(self) -> str:
+        for process in self.devices.values():
+            process.start(self.root)
+        for name, process in self.devices.items():
+            self.wait(f"the setup code of {name}", 20, lambda p=process: CODE.search(p.output()))
+        kinds = [runtime if self.options.micropython else "cpython" for _, runtime in DEVICES]
+        return f"{kinds.count('cpython')} on CPython, {kinds.count('micropython')} on MicroPython"
+
+    def discover(self) -> str:
+        def all_seen() -> bool:
+            names = {found["name"] for found in self.say_core("discover")["found"]}
+            return set(self.devices) <= names
+
+        self.wait("discovery of all three devices", 20, all_seen)
+        return "all three seen by multicast DNS"
+
+    def pair(self, name: str) -> str:
+        match = CODE.search(self.devices[name].output())
+        if match is None:
+            raise Failed(f"{name} printed no setup code")
+        answer = self.say_core("pair", match.group(1))
+        self.ids[name] = answer["device"]
+        return f"device {answer['device']}, connected"
+
+    def store(self, file: Path) -> str:
+        answer = self.say_core("put", str(file), "--name", "demo-file", seconds=900)
+        return f"{answer['stripes']} stripes, any {answer['k']} of {answer['n']} shards give it back"
+
+    def kill(self) -> str:
+        victim = self.devices[VICTIM]
+        pid = victim.pid
+        victim.stop(signal.SIGKILL)
+        self.devices.pop(VICTIM)
+        self._victim = victim
+        return f"SIGKILL to process {pid}"
+
+    def read_back(self, file: Path, digest: str) -> str:
+        copy = self.folder / "read-back"
+        self.say_core("get", "demo-file", "-o", str(copy), seconds=900)
+        if sha256(copy) != digest:
+            raise Failed(f"what was read back differs from {file}")
+        copy.unlink()
+        return f"SHA-256 {digest[:16]}... is equal"
+
+    def bring_back(self) -> str:
+        self._victim.start(self.root)
+        self.devices[VICTIM] = self._victim
+        device = self.ids[VICTIM]
+
+        def is_up() -> bool:
+            return any(row["id"] == device and row["up"] for row in self.say_core("devices")["devices"])
+
+        self.wait(f"the return of {VICTIM}", 60, is_up)
+        return f"{VICTIM} rejoined by itself"
+
+    def run(self, file: Path) -> None:
+        digest = sha256(file)
+        self.step("Start a full core", self.start_core)
+        self.step("Start three devices", self.start_devices)
+        self.step("Discover them", self.discover)
+        for name in self.devices:
+            self.step(f"Pair {name}", lambda name=name: self.pair(name))
+        self.step(f"Store {file.name} ({size(file)})", lambda: self.store(file))
+        self.step(f"Kill {VICTIM}", self.kill)
+        self.step("Read the file back", lambda: self.read_back(file, digest))
+        self.step(f"Bring {VICTIM} back", self.bring_back)
+        self.kept = self.say_core("devices")["devices"]
+
+    def show(self) -> None:
+        table = Table(title="What was stored where")
+        for column in ("device", "runs on", "shards", "kept"):
+            table.add_column(column, justify="right" if column in ("shards", "kept") else "left")
+        for row in self.kept:
+            kept = f"{row['used'] / 1048576:.1f} MiB"
+            table.add_row(row["name"], row["runtime"], str(row["shards"]), kept)
+        self.console.print(table)
+        times = Table(title="What happened")
+        for column in ("step", "seen", "time"):
+            times.add_column(column, justify="right" if column == "time" else "left")
+        for words, seen, taken in self.rows:
+            times.add_row(words, seen, taken)
+        self.console.print(times)
+
+    def close(self) -> None:
+        for process in [*self.devices.values(), self.core]:
+            process.stop(signal.SIGINT)
+
+    def next_words(self) -> str:
+        pids = " ".join(str(process.pid) for process in [*self.devices.values(), self.core])
+        core = f"{self.bin / 'corelet-core'}"
+        state = f"--state {self.core_state}"
+        return (
+            "The network is still running. Try:\n"
+            f"  {core} devices {state}\n"
+            f"  {core} put README.md {state}\n"
+            f"  {core} ls {state}\n"
+            f"  {self.bin / 'corelet'} status --state {self.folder / 'attic'}\n"
+            f"Stop it with:\n  kill -INT {pids}"
+        )
+
+
+class _Plain:
+    """Where there is no terminal, a step is announced once."""
+
+    def __init__(self, console: Console, words: str) -> None:
+        self._console = console
+        self._words = words
+
+    def __enter__(self) -> None:
+        self._console.print(f"{self._words} ...", highlight=False)
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def size(file: Path) -> str:
+    count = file.stat().st_size
+    return f"{count / 1048576:.1f} MiB" if count >= 1048576 else f"{count / 1024:.1f} KiB"
+
+
+def sample(folder: Path) -> Path:
+    """Random bytes, so that nothing along the way can save itself work."""
+    file = folder / "sample.bin"
+    with file.open("wb") as stream:
+        for _ in range(SAMPLE_BYTES // 1048576):
+            stream.write(secrets.token_bytes(1048576))
+    return file
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tools/demo")
+    parser.add_argument("file", nargs="?")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--root", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--micropython", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--micropython-why", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    console = Console()
+    if options.file and not Path(options.file).is_file():
+        console.print(f"tools/demo: {options.file} is no file; give one that can be read, or none")
+        return 2
+    if not options.micropython:
+        console.print(f"tools/demo: all three devices will run on CPython: {options.micropython_why}")
+    demonstration = Demonstration(options, console)
+    has_worked = False
+    try:
+        demonstration.run(Path(options.file) if options.file else sample(demonstration.folder))
+        demonstration.show()
+        has_worked = True
+    except Failed as failure:
+        console.print(f"[red]failed[/red]: {failure}", highlight=False)
+        console.print(f"The logs of every process are in {demonstration.folder}")
+    except KeyboardInterrupt:
+        console.print("stopped")
+    finally:
+        if has_worked and options.keep:
+            console.print(demonstration.next_words(), highlight=False, soft_wrap=True)
+        else:
+            demonstration.close()
+            if has_worked:
+                shutil.rmtree(demonstration.folder)
+    return 0 if has_worked else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
