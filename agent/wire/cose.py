@@ -1,0 +1,118 @@
+"""COSE_Mac0 and COSE_Sign1 (RFC 9052 sections 4.2, 6.2; RFC 9053; ESP256 of RFC 9864), one fixed profile.
+
+Not a general COSE: the payload is attached, external_aad and the unprotected bucket are empty, the protected
+bucket holds the algorithm (1) and perhaps a key id (4) and nothing else, so `crit` is refused like every
+unknown label. HMAC 256/256 (5), ESP256 (-9) and, when verifying, its old name ES256 (-7).
+Bounds: COSE_BYTES_MAX for the whole message, KID_BYTES_MAX for the key id.
+
+The bytes are read by the strict codec, so one message has one encoding. PeerError("cbor") or PeerError("cose")
+when it is no message of this profile, TrustError("mac") or TrustError("signature") when it proves nothing.
+"""
+
+from agent.errors import PeerError, TrustError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.port import contract
+
+COSE_BYTES_MAX = 16384
+KID_BYTES_MAX = 64
+MAC_KEY_BYTES_MIN = 32
+
+TAG_MAC0 = 17
+TAG_SIGN1 = 18
+LABEL_ALGORITHM = 1
+LABEL_KID = 4
+HMAC_256 = 5
+ESP256 = -9
+ES256 = -7
+
+
+def mac0(codec: "contract.Codec", crypto: "contract.Crypto", key: bytes, payload: bytes, kid: bytes = b"") -> bytes:
+    _check_key(key)
+    protected = _protected(codec, HMAC_256, kid)
+    proof = crypto.hmac_sha256(key, codec.encode(["MAC0", protected, b"", payload]))
+    return _message(codec, TAG_MAC0, protected, payload, proof)
+
+
+def open_mac0(codec: "contract.Codec", crypto: "contract.Crypto", key: bytes, data: bytes) -> bytes:
+    """The payload; TrustError("mac")."""
+    _check_key(key)
+    protected, _kid, payload, proof = _open(codec, TAG_MAC0, data)
+    expected = crypto.hmac_sha256(key, codec.encode(["MAC0", protected, b"", payload]))
+    if not crypto.equal(proof, expected):
+        raise TrustError("mac", "expected a MAC made with the key we share, got another key or changed content")
+    return payload
+
+
+def mac0_kid(codec: "contract.Codec", data: bytes) -> bytes:
+    """The key id, b"" without one. Nothing is proven yet: use it only to choose the key."""
+    return _open(codec, TAG_MAC0, data)[1]
+
+
+def sign1(codec: "contract.Codec", crypto: "contract.Crypto", scalar: int, payload: bytes, kid: bytes = b"") -> bytes:
+    protected = _protected(codec, ESP256, kid)
+    proof = crypto.ecdsa_sign(scalar, codec.encode(["Signature1", protected, b"", payload]))
+    return _message(codec, TAG_SIGN1, protected, payload, proof)
+
+
+def verify_sign1(codec: "contract.Codec", crypto: "contract.Crypto", public: bytes, data: bytes) -> bytes:
+    """The payload; TrustError("signature"). `public` is a 65-byte point."""
+    protected, _kid, payload, proof = _open(codec, TAG_SIGN1, data)
+    signed = codec.encode(["Signature1", protected, b"", payload])
+    if not crypto.ecdsa_verify(public, signed, proof):
+        raise TrustError("signature", "expected a signature by the known key, got another key or changed content")
+    return payload
+
+
+def _check_key(key: bytes) -> None:
+    if len(key) < MAC_KEY_BYTES_MIN:
+        raise UsageError("key", f"expected a MAC key of at least {MAC_KEY_BYTES_MIN} bytes, got {len(key)}")
+
+
+def _protected(codec: "contract.Codec", algorithm: int, kid: bytes) -> bytes:
+    if len(kid) > KID_BYTES_MAX:
+        raise UsageError("kid", f"expected a key id of at most {KID_BYTES_MAX} bytes, got {len(kid)}")
+    header: dict[int, int | bytes] = {LABEL_ALGORITHM: algorithm}
+    if kid:
+        header[LABEL_KID] = kid
+    return codec.encode(header)
+
+
+def _message(codec: "contract.Codec", tag: int, protected: bytes, payload: bytes, proof: bytes) -> bytes:
+    data = codec.encode(codec.Tag(tag, [protected, {}, payload, proof]))
+    if len(data) > COSE_BYTES_MAX:
+        raise UsageError("too_big", f"a COSE message has at most {COSE_BYTES_MAX} bytes, this has {len(data)}")
+    return data
+
+
+def _open(codec: "contract.Codec", tag: int, data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """(protected, key id, payload, proof), the shape checked and nothing proven."""
+    if len(data) > COSE_BYTES_MAX:
+        raise PeerError("cose", f"expected at most {COSE_BYTES_MAX} bytes of COSE, got {len(data)}")
+    message = codec.decode(data, (tag,), 3)
+    if type(message) is not codec.Tag or type(message.value) is not list or len(message.value) != 4:
+        raise PeerError("cose", f"expected COSE tag {tag} with four fields, got something else")
+    protected, unprotected, payload, proof = message.value
+    if type(protected) is not bytes or type(payload) is not bytes or type(proof) is not bytes:
+        raise PeerError("cose", "expected protected header, attached payload and proof as byte strings")
+    if type(unprotected) is not dict or unprotected:
+        raise PeerError("cose", "expected an empty unprotected header")
+    return protected, _kid(codec, protected, (HMAC_256,) if tag == TAG_MAC0 else (ESP256, ES256)), payload, proof
+
+
+def _kid(codec: "contract.Codec", protected: bytes, algorithms: tuple[int, ...]) -> bytes:
+    header = codec.decode(protected, (), 1)
+    if type(header) is not dict:
+        raise PeerError("cose", "expected a map as protected header")
+    algorithm = header.pop(LABEL_ALGORITHM, None)
+    if type(algorithm) is not int or algorithm not in algorithms:
+        raise PeerError("cose", f"expected algorithm {algorithms[0]}, got another or none")
+    kid = header.pop(LABEL_KID, None)
+    if header:
+        raise PeerError("cose", "expected only the labels 1 and 4 in the protected header, got others")
+    if kid is None:
+        return b""
+    if type(kid) is not bytes or not 1 <= len(kid) <= KID_BYTES_MAX:
+        raise PeerError("cose", f"expected a key id of 1 to {KID_BYTES_MAX} bytes")
+    return kid
