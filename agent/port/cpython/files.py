@@ -1,0 +1,292 @@
+"""Files of CPython (contract.Files). POSIX only.
+
+The lock is an abstract Unix socket, which MicroPython can hold too, so that both interpreters exclude
+each other, and a flock, which also reaches across network namespaces. The kernel drops both with the process.
+"""
+
+import fcntl
+import os
+import socket
+
+from agent.errors import PortError, UsageError
+from agent.port import faults
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builtins import list as List  # `list` is a function of this module
+    from concurrent.futures import Executor
+
+FLAGS_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+ZEROS_BYTES = 65536
+_flusher: "List[Executor]" = []  # one worker, made at the first flush
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def read(path: str, bytes_max: int) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = bytearray()
+            while len(data) <= bytes_max and (piece := file.read(bytes_max + 1 - len(data))):
+                data += piece
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+    if len(data) > bytes_max:
+        raise PortError("too_big", f"{path} is larger than {bytes_max} bytes.")
+    return bytes(data)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _write_new(path: str, pieces: "List[bytes]") -> None:
+    """`path`.new, flushed, renamed to `path`, folder flushed; nothing is left behind when it fails."""
+    aside = path + ".new"
+    try:
+        _unlink(aside)
+        fd = os.open(aside, FLAGS_NEW, 0o600)
+        try:
+            for piece in pieces:
+                _write_all(fd, piece)
+            os.fsync(fd)
+        except OSError:
+            _unlink(aside)
+            raise
+        finally:
+            os.close(fd)
+        os.replace(aside, path)
+        _sync_folder(path)
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+
+
+def write_atomic(path: str, data: bytes) -> None:
+    _write_new(path, [data])
+
+
+def append(path: str, data: bytes) -> None:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(fd, data)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+
+
+def exists(path: str) -> bool:
+    return os.path.exists(path)
+
+
+def size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+
+
+def list(path: str) -> "List[str]":  # noqa: A001 (the contract's word)
+    try:
+        return sorted(os.listdir(path))
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+
+
+def make_folder(path: str) -> None:
+    try:
+        parent = os.path.dirname(path.rstrip("/"))
+        if parent and not os.path.isdir(parent):
+            make_folder(parent)
+        if not os.path.isdir(path):
+            os.mkdir(path, 0o700)
+            _sync_folder(path.rstrip("/"))
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+
+
+def remove(path: str) -> None:
+    try:
+        if os.path.lexists(path):
+            os.unlink(path)
+            _sync_folder(path)
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+
+
+def _remove_entries(path: str) -> None:
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _remove_entries(entry.path)
+                os.rmdir(entry.path)
+            else:
+                os.unlink(entry.path)
+
+
+def remove_tree(path: str) -> None:
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            _remove_entries(path)
+            os.rmdir(path)
+            _sync_folder(path.rstrip("/"))
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+
+
+def rename(old: str, new: str) -> None:
+    try:
+        os.replace(old, new)
+        _sync_folder(new)
+        if os.path.dirname(old) != os.path.dirname(new):
+            _sync_folder(old)
+    except OSError as error:
+        raise faults.file_fault(error, old) from error
+
+
+def free_bytes(path: str) -> int:
+    try:
+        info = os.statvfs(path)
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+    return info.f_bavail * info.f_frsize
+
+
+class Slab:
+    """contract.Slab on one descriptor; the length is fixed."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self.length = os.fstat(fd).st_size
+        self._fd = fd
+
+    def read(self, offset: int, length: int) -> bytes:
+        try:
+            data = os.pread(self._fd, length, offset)
+            while len(data) < length and (piece := os.pread(self._fd, length - len(data), offset + len(data))):
+                data += piece
+        except OSError as error:
+            raise faults.file_fault(error, self.path) from error
+        return data
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset < 0 or offset + len(data) > self.length:
+            raise UsageError("slab_range", f"{len(data)} bytes at {offset} do not fit a slab of {self.length} bytes.")
+        view = memoryview(data)
+        try:
+            while view:
+                count = os.pwrite(self._fd, view, offset)
+                offset += count
+                view = view[count:]
+        except OSError as error:
+            raise faults.file_fault(error, self.path) from error
+
+    async def flush(self) -> None:
+        import asyncio  # here, so that tools without a loop do not pay for it
+
+        try:
+            # A duplicate, so that a close() meanwhile cannot hand the number to another file.
+            await asyncio.get_running_loop().run_in_executor(_executor(), _sync_and_close, os.dup(self._fd))
+        except OSError as error:
+            raise faults.file_fault(error, self.path) from error
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _sync_and_close(fd: int) -> None:
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def _executor() -> "Executor":
+    if not _flusher:
+        from concurrent.futures import ThreadPoolExecutor
+
+        _flusher.append(ThreadPoolExecutor(1, "flush"))
+    return _flusher[0]
+
+
+def create_slab(path: str, length: int) -> Slab:
+    if os.path.exists(path):
+        raise UsageError("slab_exists", f"{path} exists already; a slab is made once.")
+    zeros = bytes(ZEROS_BYTES)
+    # A list of references to one block: real zeros, not a hole, so that later writes cannot run out of space.
+    _write_new(path, [zeros] * (length // ZEROS_BYTES) + [zeros[: length % ZEROS_BYTES]])
+    return open_slab(path)
+
+
+def open_slab(path: str) -> Slab:
+    try:
+        return Slab(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+
+
+class Lock:
+    """Held until `close()` or the end of the process."""
+
+    def __init__(self, name: socket.socket, fd: int) -> None:
+        self._name = name
+        self._fd = fd
+
+    def close(self) -> None:
+        self._name.close()
+        os.close(self._fd)
+        if self in _held:
+            _held.remove(self)
+
+
+_held: "List[Lock]" = []  # so that a caller who drops the lock does not free it
+
+
+def lock(folder: str) -> Lock:
+    """The name is that of the folder's inode, so that two spellings of one path meet."""
+    try:
+        info = os.stat(folder)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise faults.file_fault(error, folder) from error
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        name.bind(b"\0" + faults.lock_name(info.st_dev, info.st_ino))
+    except OSError as error:
+        name.close()
+        os.close(fd)
+        raise faults.in_use(folder) from error
+    held = Lock(name, fd)
+    _held.append(held)
+    return held
+
+
+def state_folder(app: str) -> str:
+    if os.geteuid() == 0:
+        return "/var/lib/" + app
+    root = os.environ.get("XDG_STATE_HOME", "")
+    if root.startswith("/"):
+        return root + "/" + app
+    home = os.environ.get("HOME", "")
+    if not home.startswith("/"):
+        raise PortError("not_found", "There is no home folder (HOME is not set); name a state folder with --state.")
+    return home + "/.local/state/" + app

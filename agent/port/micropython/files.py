@@ -1,0 +1,307 @@
+"""Files of MicroPython's Unix port (contract.Files).
+
+`flush()` of a file IS fsync there, also of a folder opened for reading (tests/e2e proves it with strace).
+There is neither umask nor chmod, so a new inode is made by a shell with umask 077; when the launcher has
+set that umask already, no shell is needed.
+"""
+
+import os
+import socket
+import struct
+
+from agent.errors import PortError, UsageError
+from agent.port import faults
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from builtins import list as List  # `list` is a function of this module
+    from typing import BinaryIO
+
+FOLDER, FILE = 0x4000, 0x8000
+ZEROS_BYTES = 4096
+_held: "List[Lock]" = []  # a lock whose owner drops it must not be collected
+_umask: "List[int]" = []
+
+
+def _status(key: str) -> str:
+    """One field of /proc/self/status; "" when absent."""
+    try:
+        with open("/proc/self/status") as file:
+            for line in file:
+                if line.startswith(key + ":"):
+                    return line[len(key) + 1 :].strip()
+    except OSError:
+        return ""
+    return ""
+
+
+def _is_private() -> bool:
+    """Whether our umask already hides new files from others (it cannot change while we run)."""
+    if not _umask:
+        _umask.append(int(_status("Umask") or "0", 8))
+    return _umask[0] & 0o77 == 0o77
+
+
+def quote(path: str) -> str:
+    """For a shell: nothing is special between single quotes but the quote itself."""
+    if "\0" in path:
+        raise UsageError("path", "A path cannot contain a NUL character.")
+    return "'" + path.replace("'", "'\\''") + "'"
+
+
+def private_shell(command: str) -> None:
+    """Run under umask 077. Errors show when the caller uses what should now be there."""
+    os.system("umask 077; { " + command + "; } 2>/dev/null")  # noqa: S605
+
+
+def _make_file(path: str) -> None:
+    """An empty file with mode 0600, unless it exists."""
+    if not _is_private() and not exists(path):
+        private_shell(": >> " + quote(path))
+
+
+def folder_of(path: str) -> str:
+    return path.rpartition("/")[0] or ("/" if path.startswith("/") else ".")
+
+
+def _sync_folder(path: str) -> None:
+    with open(folder_of(path), "rb") as folder:
+        folder.flush()
+
+
+def read(path: str, bytes_max: int) -> bytes:
+    if size(path) > bytes_max:
+        raise PortError("too_big", f"{path} is larger than {bytes_max} bytes.")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(bytes_max + 1)
+    except OSError as error:
+        raise faults.file_fault(error, path)
+    if len(data) > bytes_max:
+        raise PortError("too_big", f"{path} is larger than {bytes_max} bytes.")
+    return data
+
+
+def _write_all(file: "BinaryIO", data: bytes) -> None:
+    view = memoryview(data)
+    while len(view):
+        view = view[file.write(view) or 0 :]
+
+
+def _write_new(path: str, data: bytes, count: int, rest: int) -> None:
+    """`count` times `data`, then `rest` bytes of it, into `path`.new; flushed, renamed, folder flushed."""
+    aside = path + ".new"
+    try:
+        _make_file(aside)
+        try:
+            with open(aside, "wb") as file:
+                for _ in range(count):
+                    _write_all(file, data)
+                _write_all(file, data[:rest])
+                file.flush()
+        except OSError:
+            if exists(aside):
+                os.remove(aside)
+            raise
+        os.rename(aside, path)
+        _sync_folder(path)
+    except OSError as error:
+        raise faults.file_fault(error, path)
+
+
+def write_atomic(path: str, data: bytes) -> None:
+    _write_new(path, data, 1, 0)
+
+
+def append(path: str, data: bytes) -> None:
+    try:
+        _make_file(path)
+        with open(path, "ab") as file:
+            _write_all(file, data)
+    except OSError as error:
+        raise faults.file_fault(error, path)
+
+
+def _kind(path: str) -> int:
+    """FOLDER, FILE, another number of that kind, or 0 for nothing there. Follows links."""
+    try:
+        return os.stat(path)[0] & 0xF000
+    except OSError:
+        return 0
+
+
+def exists(path: str) -> bool:
+    return _kind(path) != 0
+
+
+def size(path: str) -> int:
+    try:
+        return os.stat(path)[6]
+    except OSError as error:
+        raise faults.file_fault(error, path)
+
+
+def list(path: str) -> "List[str]":  # noqa: A001 (the contract's word)
+    try:
+        return sorted(os.listdir(path))
+    except OSError as error:
+        raise faults.file_fault(error, path)
+
+
+def make_folder(path: str) -> None:
+    if _kind(path) == FOLDER:
+        return
+    if not _is_private():
+        private_shell("mkdir -p -- " + quote(path))
+    try:
+        _make_folders(path.rstrip("/"))
+    except OSError as error:
+        raise faults.file_fault(error, path)
+
+
+def _make_folders(path: str) -> None:
+    parent = folder_of(path)
+    if _kind(parent) != FOLDER:
+        _make_folders(parent)
+    if _kind(path) != FOLDER:
+        os.mkdir(path)
+    _sync_folder(path)
+
+
+def remove(path: str) -> None:
+    try:
+        os.remove(path)
+        _sync_folder(path)
+    except OSError as error:
+        if error.errno != faults.NO_ENTRY:
+            raise faults.file_fault(error, path)
+
+
+def _remove_entries(path: str) -> None:
+    for entry in [(entry[0], entry[1]) for entry in os.ilistdir(path)]:  # type: ignore[attr-defined]
+        inner = path + "/" + entry[0]
+        if entry[1] == FOLDER:
+            _remove_entries(inner)
+            os.rmdir(inner)
+        else:
+            os.remove(inner)
+
+
+def remove_tree(path: str) -> None:
+    try:
+        if _kind(path) == FOLDER:
+            _remove_entries(path)
+            os.rmdir(path)
+            _sync_folder(path.rstrip("/"))
+    except OSError as error:
+        raise faults.file_fault(error, path)
+
+
+def rename(old: str, new: str) -> None:
+    try:
+        os.rename(old, new)
+        _sync_folder(new)
+        if folder_of(old) != folder_of(new):
+            _sync_folder(old)
+    except OSError as error:
+        raise faults.file_fault(error, old)
+
+
+def free_bytes(path: str) -> int:
+    try:
+        info = os.statvfs(path)
+    except OSError as error:
+        raise faults.file_fault(error, path)
+    return info[1] * info[4]
+
+
+class Slab:
+    """contract.Slab on one file object (every write is a system call); the length is fixed."""
+
+    def __init__(self, path: str, file: "BinaryIO") -> None:
+        self.path = path
+        self.length = size(path)
+        self._file = file
+
+    def read(self, offset: int, length: int) -> bytes:
+        try:
+            self._file.seek(offset)
+            return self._file.read(length)
+        except OSError as error:
+            raise faults.file_fault(error, self.path)
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset < 0 or offset + len(data) > self.length:
+            raise UsageError("slab_range", f"{len(data)} bytes at {offset} do not fit a slab of {self.length} bytes.")
+        try:
+            self._file.seek(offset)
+            _write_all(self._file, data)
+        except OSError as error:
+            raise faults.file_fault(error, self.path)
+
+    async def flush(self) -> None:
+        """fsync; the loop waits, because there are no safe threads."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise faults.file_fault(error, self.path)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def create_slab(path: str, length: int) -> Slab:
+    if exists(path):
+        raise UsageError("slab_exists", f"{path} exists already; a slab is made once.")
+    _write_new(path, bytes(ZEROS_BYTES), length // ZEROS_BYTES, length % ZEROS_BYTES)
+    return open_slab(path)
+
+
+def open_slab(path: str) -> Slab:
+    try:
+        return Slab(path, open(path, "r+b"))
+    except OSError as error:
+        raise faults.file_fault(error, path)
+
+
+class Lock:
+    """Held until `close()` or the end of the process."""
+
+    def __init__(self, name: socket.socket) -> None:
+        self._name = name
+
+    def close(self) -> None:
+        self._name.close()
+        if self in _held:
+            _held.remove(self)
+
+
+def lock(folder: str) -> Lock:
+    """An abstract Unix socket named after the folder's inode (see the CPython body)."""
+    try:
+        info = os.stat(folder)
+    except OSError as error:
+        raise faults.file_fault(error, folder)
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        name.bind(struct.pack("@H", 1) + b"\0" + faults.lock_name(info[2], info[1]))
+    except OSError as error:
+        name.close()
+        if faults.net_fault(error, folder).code == "port_busy":
+            raise faults.in_use(folder)
+        raise faults.net_fault(error, folder)
+    held = Lock(name)
+    _held.append(held)
+    return held
+
+
+def state_folder(app: str) -> str:
+    if _status("Uid").split()[:1] in (["0"], []):
+        return "/var/lib/" + app
+    root = os.getenv("XDG_STATE_HOME") or ""
+    if root.startswith("/"):
+        return root + "/" + app
+    home = os.getenv("HOME") or ""
+    if not home.startswith("/"):
+        raise PortError("not_found", "There is no home folder (HOME is not set); name a state folder with --state.")
+    return home + "/.local/state/" + app

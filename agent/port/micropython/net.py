@@ -1,0 +1,317 @@
+"""Network of MicroPython's Unix port (contract.Net): raw non-blocking sockets on asyncio's poll queue.
+
+Not asyncio streams (they never check a connect, and a failed handler leaves its connection open). Addresses are
+sockaddr bytes there; a name (not a number) blocks the loop while libc resolves it. There is no getsockname,
+so for port 0 a random one is tried. SIGTERM cannot be caught: it is a power cut, and state survives those.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+from asyncio import core  # type: ignore[attr-defined]
+
+from agent.errors import PortError
+from agent.port import faults
+from agent.port.micropython import files
+from agent.port.micropython.interfaces import interfaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+    from typing import Any
+
+__all__ = ["interfaces"]
+AF_UNIX, AF_INET, AF_INET6 = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6
+LOCAL_SOURCE = ("local", 0)
+PORT_LOW, PORT_HIGH, PORT_TRIES = 20000, 60000, 32
+UNIX_PATH_BYTES_MAX = 107
+V4_MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
+READ, WRITE = 0, 1
+_on_lost: "list[Callable[[BaseException], None]]" = []
+
+
+def _address_text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host or 'any address'}:{port}"
+
+
+def _source(sockaddr: bytes) -> tuple[str, int]:
+    parts = socket.sockaddr(sockaddr)  # type: ignore[attr-defined]
+    if len(parts) < 3:
+        return LOCAL_SOURCE
+    family, packed, port = parts[0], parts[1], parts[2]
+    if family == AF_INET6 and packed[:12] == V4_MAPPED:
+        family, packed = AF_INET, packed[12:]
+    return socket.inet_ntop(family, packed), port
+
+
+class Waiter:
+    """Waits for one socket. asyncio's queue forgets the task of the other direction when one is cancelled, and
+    does not notice a close; so the tasks are remembered here and run again, which only makes them look again."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._tasks: list[Any] = [None, None]
+
+    def wait(self, direction: int) -> "Generator[None, None, None]":
+        """A generator: on MicroPython `await` takes one, and asyncio's queue wants a bare yield."""
+        queue = core._io_queue
+        self._tasks[direction] = core.cur_task
+        try:
+            if direction == READ:
+                queue.queue_read(self._sock)
+            else:
+                queue.queue_write(self._sock)
+            yield
+        finally:
+            self._tasks[direction] = None
+            if id(self._sock) not in queue.map:
+                self.wake()
+
+    def wake(self) -> None:
+        queue = core._io_queue
+        for task in self._tasks:
+            # One that waits no more has been put into the run queue already; twice there breaks the queue.
+            if task is not None and task.data is queue:
+                queue.remove(task)
+                core._task_queue.push(task)
+
+
+class Conn:
+    """contract.Conn."""
+
+    def __init__(self, sock: socket.socket, source: tuple[str, int]) -> None:
+        self.source = source
+        self._what = "The peer" if source == LOCAL_SOURCE else _address_text(source[0], source[1])
+        self._sock: socket.socket | None = sock
+        self._waiter = Waiter(sock)
+        sock.setblocking(False)
+        if source != LOCAL_SOURCE:
+            sock.setsockopt(6, 1, 1)  # TCP_NODELAY
+
+    async def read(self, bytes_max: int) -> bytes:
+        while self._sock is not None:
+            try:
+                return self._sock.recv(bytes_max)
+            except OSError as error:
+                if error.errno != errno.EAGAIN:
+                    break
+            await self._waiter.wait(READ)  # type: ignore[misc]
+        raise faults.closed(self._what)
+
+    async def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while len(view):
+            if self._sock is None:
+                raise faults.closed(self._what)
+            try:
+                view = view[self._sock.send(view) :]
+                continue
+            except OSError as error:
+                if error.errno != errno.EAGAIN:
+                    raise faults.closed(self._what)
+            await self._waiter.wait(WRITE)  # type: ignore[misc]
+
+    def close(self) -> None:
+        if self._sock is not None:
+            self._waiter.wake()
+            self._sock.close()
+            self._sock = None
+
+
+class Listener:
+    """contract.Listener. `port` is 0 for a local one."""
+
+    def __init__(self, sock: socket.socket, port: int) -> None:
+        self.port = port
+        self._sock: socket.socket | None = sock
+        self._waiter = Waiter(sock)
+        sock.setblocking(False)
+
+    async def accept(self) -> Conn:
+        while self._sock is not None:
+            try:
+                sock, address = self._sock.accept()
+                return Conn(sock, _source(address))
+            except OSError as error:
+                if error.errno == errno.ECONNABORTED:  # the client went away while it was in the queue
+                    continue
+                if error.errno != errno.EAGAIN:
+                    raise faults.net_fault(error, f"Port {self.port}")
+            await self._waiter.wait(READ)  # type: ignore[misc]
+        raise faults.closed("The listener")
+
+    def close(self) -> None:
+        if self._sock is not None:
+            self._waiter.wake()
+            self._sock.close()
+            self._sock = None
+
+
+def _resolve(host: str, port: int) -> "list[Any]":
+    """(family, sockaddr) pairs of the streams."""
+    try:
+        found = socket.getaddrinfo(host, port)
+    except OSError:
+        raise PortError("dns", f"No address is known for the name {host}. Check the name and the network.")
+    return [(one[0], one[-1]) for one in found if one[1] == socket.SOCK_STREAM]
+
+
+def _listen(family: int, address: "Any", is_dual: bool, backlog: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if family != AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == AF_INET6:
+            sock.setsockopt(41, 26, 0 if is_dual else 1)  # IPV6_V6ONLY
+        sock.bind(address)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _listen_tcp(host: str, port: int, backlog: int) -> socket.socket:
+    if host:
+        family, address = _resolve(host, port)[0]
+        return _listen(family, address, False, backlog)
+    try:
+        return _listen(AF_INET6, _resolve("::", port)[0][1], True, backlog)
+    except OSError as error:
+        if error.errno not in faults.NO_FAMILY + faults.NO_ADDRESS:
+            raise
+        return _listen(AF_INET, _resolve("0.0.0.0", port)[0][1], False, backlog)  # noqa: S104 ("" asks for it)
+
+
+def _random_port() -> int:
+    return PORT_LOW + int.from_bytes(os.urandom(4), "big") % (PORT_HIGH - PORT_LOW)
+
+
+def listen_tcp(host: str, port: int, backlog: int = 16) -> Listener:
+    tries = 1 if port else PORT_TRIES
+    while True:
+        chosen = port or _random_port()
+        tries -= 1
+        try:
+            return Listener(_listen_tcp(host, chosen, backlog), chosen)
+        except OSError as error:
+            if not tries or error.errno != errno.EADDRINUSE:
+                raise faults.net_fault(error, f"Port {chosen}" + (f" on {host}" if host else ""))
+
+
+def _unix_address(path: str) -> "tuple[bytes, Any]":
+    """sockaddr of `path` and an open folder to close, or None; a long path goes by way of its folder's descriptor."""
+    name, folder = path.encode(), None
+    if len(name) > UNIX_PATH_BYTES_MAX:
+        folder = open(files.folder_of(path), "rb")  # noqa: SIM115 (the caller closes it)
+        name = f"/proc/self/fd/{folder.fileno()}/{path.rpartition('/')[2]}".encode()
+    return struct.pack("@H", AF_UNIX) + name + b"\0", folder
+
+
+def listen_local(path: str) -> Listener:
+    folder = None
+    try:
+        if files.exists(path):
+            os.remove(path)
+        address, folder = _unix_address(path)
+        sock = _listen(AF_UNIX, address, False, 16)
+        files.private_shell("chmod 600 " + files.quote(path))
+        return Listener(sock, 0)
+    except OSError as error:
+        raise faults.file_fault(error, path)
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+async def _connect(family: int, address: "Any", what: str) -> Conn:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    waiter = Waiter(sock)
+    try:
+        while True:
+            try:
+                sock.connect(address)  # asked again after the wait, it tells the result (there is no getsockopt)
+                return Conn(sock, LOCAL_SOURCE if family == AF_UNIX else _source(address))
+            except OSError as error:
+                if error.errno not in (errno.EINPROGRESS, errno.EALREADY):
+                    raise faults.net_fault(error, what)
+            await waiter.wait(WRITE)  # type: ignore[misc]
+    except (PortError, asyncio.CancelledError):
+        sock.close()
+        raise
+
+
+async def _connect_any(host: str, port: int) -> Conn:
+    failure = PortError("dns", f"No address is known for the name {host}. Check the name and the network.")
+    for family, address in _resolve(host, port):
+        try:
+            return await _connect(family, address, _address_text(host, port))
+        except PortError as error:
+            failure = error
+    raise failure
+
+
+async def connect_tcp(host: str, port: int, timeout_ms: int) -> Conn:
+    """Each address of a name in turn, all within the timeout."""
+    try:
+        conn: Conn = await asyncio.wait_for_ms(_connect_any(host, port), timeout_ms)  # type: ignore[attr-defined]
+        return conn
+    except asyncio.TimeoutError:  # noqa: UP041 (not the builtin there)
+        text = f"{_address_text(host, port)} did not answer within {timeout_ms} ms. Check the address and the network."
+        raise PortError("timeout", text)
+
+
+async def connect_local(path: str, timeout_ms: int) -> Conn:
+    folder = None
+    try:
+        address, folder = _unix_address(path)
+        conn: Conn = await wait_for(_connect(AF_UNIX, address, path), timeout_ms)
+        return conn
+    except OSError as error:
+        raise faults.net_fault(error, path)
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+def report_lost(report: "Callable[[BaseException], None]") -> None:
+    """Who is told when a spawned task ends with an exception (the supervisor); without one, stderr."""
+    _on_lost[:] = [report]
+
+
+def _lost(loop: "Any", context: "dict[str, Any]") -> None:
+    for report in _on_lost:
+        report(context["exception"])
+    if not _on_lost:
+        core.Loop.default_exception_handler(loop, context)
+
+
+def spawn(coroutine: "Coroutine[Any, Any, Any]") -> "Any":
+    return asyncio.create_task(coroutine)
+
+
+def run(coroutine: "Coroutine[Any, Any, Any]") -> None:
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(_lost)
+    task = asyncio.create_task(coroutine)
+    try:
+        core.run_until_complete(task)
+    except KeyboardInterrupt:
+        core.cur_task = None  # the interrupt may have hit any task: none is running now
+        task.cancel()
+        try:
+            core.run_until_complete(task)
+        except asyncio.CancelledError:
+            return
+    except asyncio.CancelledError:
+        return
+
+
+async def wait_for(coroutine: "Coroutine[Any, Any, Any]", timeout_ms: int) -> "Any":
+    try:
+        return await asyncio.wait_for_ms(coroutine, timeout_ms)  # type: ignore[attr-defined]
+    except asyncio.TimeoutError:  # noqa: UP041 (not the builtin there)
+        raise PortError("timeout", f"Nothing came within {timeout_ms} ms.")
