@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VERSION = 1  # "pv": the versions of this protocol one side offers and the other chooses from
 FRAME_BYTES_MAX = 2048
 NAME_CHARS_MAX = 64
+REFUSAL_CHARS_MAX = 240
 BROKERS_MAX = 8
 CEILINGS_MAX = 32
 HOST_CHARS_MAX = 100
@@ -68,7 +69,7 @@ ANSWERS: "Table" = {
     Step.DELIVER: (("bytes", 17, 64),),  # sealed receipt
     Step.ABORT: (),
     # refused step, code, sentence, seconds until trying again may help
-    Step.REFUSED: (("int", 1, 255), ("text", 1, 32), ("text", 1, 240), ("int", 0, 86400)),
+    Step.REFUSED: (("int", 1, 255), ("text", 1, 32), ("text", 1, REFUSAL_CHARS_MAX), ("int", 0, 86400)),
 }
 
 Frame = namedtuple("Frame", ("step", "session", "fields"))

@@ -1,0 +1,205 @@
+"""The core's side of a pairing (SPAKE2+ prover), as a machine.
+
+    start(now)              hello leaves; params, shareV + confirmV, device info arrive
+    deliver(bundle, now)    after event Described: send the certificate; event Delivered
+    commit()                the device's link is up; else event RolledBack FAIL_SAFE_MS after Delivered
+
+A frame without an answer is sent again every RESEND_MS until STEP_MS have passed; the verifier answers a
+repeated frame without counting it. confirmV is checked before confirmP leaves, once: a second answer is
+never tried, so that a false device gets one guess for each attempt of the user.
+
+What it is not: HTTP or certificates (tools/gateway/pairing.py). Raises PeerError for bytes that are no
+frame (nothing changes); what ends the attempt is an event Failed with a sentence for the user.
+"""
+
+from collections import namedtuple
+
+from agent.core.machine import Machine
+from agent.core.pairing import spake2plus
+from agent.core.pairing.channel import Channel, link_secret
+from agent.core.pairing.verifier import CONTEXT, FAIL_SAFE_MS, STEP_MS
+from agent.errors import PeerError, TrustError, UsageError
+from agent.wire import pairing_frames
+from agent.wire.pairing_frames import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.port import contract
+
+RESEND_MS = 2_000
+WAIT_MS_MAX = 120_000  # how long a busy device or its delay after wrong codes is waited for
+
+Proven = namedtuple("Proven", ("attempts_left",))  # the device knows the code too
+Described = namedtuple("Described", ("info",))  # pairing_frames.Info; now call deliver()
+Delivered = namedtuple("Delivered", ("link_secret", "is_sure"))  # not sure: the answer never came, wait for the link
+Waiting = namedtuple("Waiting", ("code", "text", "retry_s"))
+RolledBack = namedtuple("RolledBack", ())
+Failed = namedtuple("Failed", ("code", "text"))
+
+
+class Prover(Machine):
+    """One attempt with one device at `address`. `password`: agent/wire/pairing.py `password()` of the code."""
+
+    def __init__(
+        self, crypto: "contract.Crypto", codec: "contract.Codec", core: str, password: bytes, address: object
+    ) -> None:
+        super().__init__()
+        self._crypto = crypto
+        self._codec = codec
+        self._core = core
+        self._password = password
+        self._address = address
+        self._step = Step.REFUSED  # the step whose answer is awaited; REFUSED: none
+        self._session = b""
+        self._frame = b""
+        self._deadline = 0
+        self._give_up_at = 0
+        self._is_pending = False
+        self._attempts_left = 0
+        self._secrets: tuple[int, int, bytes] = (0, 0, b"")  # w0, w1, w0*N
+        self._x = 0
+        self._share_p = b""
+        self._agreed: spake2plus.Session | None = None
+        self._channel: Channel | None = None
+        self._shared = b""
+
+    def start(self, now: int) -> None:
+        self._give_up_at = now + WAIT_MS_MAX
+        self._send(Step.HELLO, [[pairing_frames.VERSION], self._core, self._crypto.entropy(16)], now)
+
+    def deliver(self, bundle: "dict[str, Any]", now: int) -> None:
+        """UsageError("bundle") when the device would refuse it."""
+        if self._channel is None or self._step != Step.REFUSED:
+            raise UsageError("pairing", "deliver() comes after the event Described, once")
+        data = pairing_frames.encode_bundle(self._codec, bundle)
+        self._send(Step.DELIVER, [self._channel.seal(Step.DELIVER, data)], now)
+
+    def commit(self) -> bool:
+        """The device's link is up. False when the fail-safe was faster."""
+        was_pending, self._is_pending = self._is_pending, False
+        self.wake_at = None
+        return was_pending
+
+    def abort(self) -> None:
+        """Give up, and tell the device so that it need not wait for the step's end. No event."""
+        if self._session != b"":
+            frame = pairing_frames.encode_frame(self._codec, Step.ABORT, self._session, [])
+            self.outgoing.append((frame, self._address))
+        self._end()
+
+    def wake(self, now: int) -> None:
+        if self.wake_at is None or now < self.wake_at:
+            return
+        if self._is_pending:
+            self._end()
+            self.events.append(RolledBack())
+        elif now >= self._deadline and self._step == Step.DELIVER:
+            self._delivered(False, now)  # it may have arrived: only the link can tell
+        elif now >= self._deadline:
+            self._fail("timeout", "the device did not answer: check that it is on and on this network, then try again")
+        else:
+            self.outgoing.append((self._frame, self._address))
+            self.wake_at = min(now + RESEND_MS, self._deadline)
+
+    def receive(self, data: bytes, source: object, now: int) -> None:
+        if source != self._address or self._step == Step.REFUSED:
+            return
+        frame = pairing_frames.decode_frame(self._codec, data, pairing_frames.ANSWERS)
+        if frame.step == Step.REFUSED:
+            if frame.fields[0] == self._step and frame.session == self._session:
+                self._refused(frame.fields, now)
+            return
+        is_new = self._step == Step.HELLO or frame.session == self._session
+        if frame.step != self._step or not is_new:
+            return  # a late copy of an earlier answer
+        try:
+            self._advance(frame, data, now)
+        except (PeerError, TrustError) as error:
+            left = f" ({max(0, self._attempts_left - 1)} more tries)" if error.code == "code" else ""
+            self._fail(error.code, error.text + left)
+
+    def _send(self, step: int, fields: "list[Any]", now: int) -> None:
+        self._frame = pairing_frames.encode_frame(self._codec, step, self._session, fields)
+        self._step = step
+        self._deadline = now + STEP_MS
+        self.wake_at = now + RESEND_MS
+        self.outgoing.append((self._frame, self._address))
+
+    def _end(self) -> None:
+        self._step = Step.REFUSED
+        self._is_pending = False
+        self._channel = None
+        self.wake_at = None
+
+    def _fail(self, code: str, text: str) -> None:
+        self.abort()
+        self.events.append(Failed(code, text))
+
+    def _refused(self, fields: "list[Any]", now: int) -> None:
+        _, code, text, retry_s = fields
+        again_at = now + 1000 * max(1, retry_s)
+        if code in ("busy", "wait") and self._step == Step.HELLO and again_at < self._give_up_at:
+            self.wake_at = again_at
+            self._deadline = again_at + STEP_MS
+            self.events.append(Waiting(code, text, retry_s))
+            return
+        if code == "session" and self._step == Step.DELIVER:
+            self._delivered(False, now)  # it was delivered, and that attempt ended well or badly since
+            return
+        self._fail(code, text)
+
+    def _advance(self, frame: pairing_frames.Frame, data: bytes, now: int) -> None:
+        if frame.step == Step.HELLO:
+            self._share(frame, data, now)
+        elif frame.step == Step.SHARE:
+            self._confirm(frame.fields[0], frame.fields[1], now)
+        elif frame.step == Step.CONFIRM:
+            self._describe(frame.fields[0])
+        elif frame.step == Step.DELIVER:
+            assert self._channel is not None
+            self._channel.open(Step.DELIVER, frame.fields[0])
+            self._delivered(True, now)
+
+    def _share(self, frame: pairing_frames.Frame, data: bytes, now: int) -> None:
+        version, device, _, salt, iterations, self._attempts_left = frame.fields
+        if version != pairing_frames.VERSION:
+            raise PeerError("version", f"the device chose pairing version {version}, which was not offered: update it")
+        crypto = self._crypto
+        self._session = frame.session
+        context = CONTEXT + crypto.sha256(self._frame + data)
+        self._agreed = spake2plus.Session(context, self._core.encode(), device.encode())
+        w0, w1 = spake2plus.derive(crypto, self._password, salt, iterations)
+        mask_m, mask_n = spake2plus.mask_points(crypto, w0)
+        self._secrets = (w0, w1, mask_n)
+        self._x = spake2plus.fresh_scalar(crypto)
+        self._share_p = spake2plus.blind(crypto, self._x, mask_m)
+        self._send(Step.SHARE, [self._share_p], now)
+
+    def _confirm(self, share_v: bytes, confirm_v: bytes, now: int) -> None:
+        crypto, (w0, w1, mask_n) = self._crypto, self._secrets
+        points = spake2plus.prover_points(crypto, self._x, w1, share_v, mask_n)
+        assert self._agreed is not None
+        tt = spake2plus.transcript(self._agreed, (self._share_p, share_v), points, w0)
+        keys = spake2plus.key_schedule(crypto, tt)
+        spake2plus.check_confirm(crypto, spake2plus.confirm_verifier(crypto, keys, self._share_p), confirm_v)
+        self._shared = keys.shared
+        self._channel = Channel(crypto, keys.shared, False)
+        self.events.append(Proven(self._attempts_left))
+        self._send(Step.CONFIRM, [spake2plus.confirm_prover(crypto, keys, share_v)], now)
+
+    def _describe(self, sealed: bytes) -> None:
+        assert self._channel is not None
+        info = pairing_frames.decode_info(self._codec, self._channel.open(Step.CONFIRM, sealed))
+        self._crypto.p256_multiply(1, info.key)  # PeerError("point") before a certificate is made for it
+        self._step = Step.REFUSED
+        self.wake_at = None
+        self.events.append(Described(info))
+
+    def _delivered(self, is_sure: bool, now: int) -> None:
+        secret = link_secret(self._crypto, self._shared)
+        self._end()
+        self._is_pending = True
+        self.wake_at = now + FAIL_SAFE_MS
+        self.events.append(Delivered(secret, is_sure))

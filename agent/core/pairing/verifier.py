@@ -1,0 +1,299 @@
+"""The device's side of a pairing (SPAKE2+ verifier), as a machine.
+
+    open_window(record, is_owned, now)     hello, share, confirm, deliver arrive; answers leave
+    commit(core, now)                      the link to the new core works; else it is rolled back after 60 s
+
+Rules: one attempt at a time, STEP_MS for each step; an attempt counts from the moment its share arrives,
+and the count is persisted (event Persist) before the answer leaves, because that answer already lets the
+other side test one guess. FREE_ATTEMPTS wrong ones, then a doubling delay; ATTEMPTS_MAX close the window.
+A request that comes twice gets the same answer twice and counts once.
+
+What it is not: HTTP (agent/service/pairing.py) or mathematics (spake2plus.py).
+Raises PeerError for bytes that are no frame; everything else is refused with a frame of step 0.
+"""
+
+from collections import namedtuple
+
+from agent.core.machine import Machine
+from agent.core.pairing import spake2plus
+from agent.core.pairing.certificates import check_certificates
+from agent.core.pairing.channel import Channel, link_secret
+from agent.errors import LimitError, PeerError, TrustError, UsageError
+from agent.wire import pairing_frames
+from agent.wire.pairing_frames import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.port import contract
+
+WINDOW_MS = 15 * 60 * 1000
+STEP_MS = 30_000
+FAIL_SAFE_MS = 60_000
+FREE_ATTEMPTS = 5
+ATTEMPTS_MAX = 20
+DELAY_MS = 1_000
+DELAY_MS_MAX = 60_000
+CONTEXT = b"corelet-pair-v1"
+
+Persist = namedtuple("Persist", ("counters",))  # make this dict durable before anything is sent
+WindowClosed = namedtuple("WindowClosed", ("reason",))  # expired, paired, attempts, owner
+Proven = namedtuple("Proven", ("core",))  # that core knows the code
+Pending = namedtuple("Pending", ("bundle", "link_secret"))  # try the link; commit() within FAIL_SAFE_MS
+Committed = namedtuple("Committed", ("core",))
+RolledBack = namedtuple("RolledBack", ("core",))
+Refused = namedtuple("Refused", ("code", "source"))  # for the journal
+
+
+def delay_ms(attempts: int) -> int:
+    """How long after the `attempts`-th wrong code the next one must wait."""
+    if attempts < FREE_ATTEMPTS:
+        return 0
+    return min(DELAY_MS << (attempts - FREE_ATTEMPTS), DELAY_MS_MAX)
+
+
+class _Window:
+    def __init__(self, crypto: "contract.Crypto", record: pairing_frames.Record, ends_at: int) -> None:
+        crypto.p256_multiply(1, record.point_l)  # a damaged record shows now, not as a guest's fault
+        self.record = record
+        self.record_id = crypto.sha256(record.salt + record.point_l)[:8]
+        self.mask_m, self.mask_n = spake2plus.mask_points(crypto, record.w0)
+        self.ends_at = ends_at
+
+
+class _Session:
+    """One attempt. `step`: what must come next; `deadline`: by when."""
+
+    def __init__(self, session_id: bytes, core: str, device: str, context: bytes, window: _Window) -> None:
+        self.id = session_id
+        self.core = core
+        self.device = device
+        self.context = context
+        self.window = window
+        self.step = Step.SHARE
+        self.deadline = 0
+        self.request = b""
+        self.answer = b""
+        self.is_counted = False
+        self.is_pending = False
+        self.share_v = b""
+        self.keys: spake2plus.Keys | None = None
+        self.channel: Channel | None = None
+
+
+class Verifier(Machine):
+    """`announced_id`: what discovery calls this device now. `counters`: what the last Persist said, or {}."""
+
+    def __init__(
+        self,
+        crypto: "contract.Crypto",
+        codec: "contract.Codec",
+        announced_id: str,
+        info: pairing_frames.Info,
+        counters: "dict[str, Any]",
+    ) -> None:
+        super().__init__()
+        self.crypto = crypto
+        self.announced_id = announced_id
+        self.info = info
+        self._codec = codec
+        self._counters = counters
+        self._window: _Window | None = None
+        self._session: _Session | None = None
+        self._not_before = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._window is not None
+
+    @property
+    def pending_core(self) -> str | None:
+        """Id of the core whose bundle waits for commit()."""
+        return self._session.core if self._session is not None and self._session.is_pending else None
+
+    @property
+    def attempts(self) -> int:
+        """Wrong codes so far with this record, an open attempt included."""
+        count = self._counters.get("attempts", 0)
+        return count if isinstance(count, int) else ATTEMPTS_MAX
+
+    def seconds_left(self, now: int) -> int:
+        return max(0, self._window.ends_at - now + 999) // 1000 if self._window is not None else 0
+
+    def open_window(self, record: pairing_frames.Record, is_owned: bool, now: int) -> None:
+        """Accept attempts for WINDOW_MS. A window that is open gives way to the new one.
+
+        UsageError("w0"), ("owned"); PeerError("point") for a damaged record; LimitError("attempts") when this
+        record was guessed at too often, ("busy") while a pairing waits for its link.
+        """
+        if record.is_factory and is_owned:
+            raise UsageError("owned", "the code on the label is closed while the board is owned: use a fresh code")
+        if self.pending_core is not None:
+            raise LimitError("busy", "a pairing is being completed: try again in a minute", FAIL_SAFE_MS // 1000)
+        window = _Window(self.crypto, record, now + WINDOW_MS)
+        if self._counters.get("record") != window.record_id:
+            self._counters = {"record": window.record_id, "attempts": 0}
+        if self.attempts >= ATTEMPTS_MAX:
+            raise LimitError("attempts", f"this code was guessed at {ATTEMPTS_MAX} times: reset the device")
+        self._session = None
+        self._window = window
+        self._not_before = now + delay_ms(self.attempts)
+        self._arm()
+
+    def close_window(self, now: int, reason: str = "owner") -> None:
+        """No further attempts. A pairing that waits for its link is not ended by this."""
+        if self._session is not None and self._session.step != Step.REFUSED and not self._session.is_pending:
+            self._session = None
+        if self._window is not None:
+            self._window = None
+            self.events.append(WindowClosed(reason))
+        self._arm()
+
+    def commit(self, core: str, now: int) -> bool:
+        """The link to `core` is bound: keep it. False when that core was not pending (any more)."""
+        session = self._session
+        if session is None or self.pending_core != core:
+            return False
+        session.is_pending = False
+        session.step = Step.REFUSED  # only the lost answer may still be asked for
+        session.deadline = now + STEP_MS
+        self.events.append(Committed(core))
+        self.close_window(now, "paired")  # with the window goes its record: a self-made code serves once
+        return True
+
+    def abort(self, now: int) -> None:
+        """The driver could not do what an event asked: as if this attempt had never got further."""
+        self._drop(now)
+        self._arm()
+
+    def wake(self, now: int) -> None:
+        if self._session is not None and now >= self._session.deadline:
+            self._drop(now)
+        if self._window is not None and now >= self._window.ends_at:
+            self._window = None
+            self.events.append(WindowClosed("expired"))
+        self._arm()
+
+    def receive(self, data: bytes, source: object, now: int) -> None:
+        self.wake(now)
+        frame = pairing_frames.decode_frame(self._codec, data, pairing_frames.REQUESTS)
+        session = self._session
+        if session is not None and data == session.request:
+            self.outgoing.append((session.answer, source))  # the answer was lost on the way: count nothing
+            return
+        try:
+            answer = self._take(frame, data, now)
+        except (PeerError, LimitError, TrustError) as error:
+            self.events.append(Refused(error.code, source))
+            retry_s = error.retry_s if isinstance(error, LimitError) else 0
+            fields = [frame.step, error.code, error.text[: pairing_frames.REFUSAL_CHARS_MAX], retry_s]
+            answer = pairing_frames.encode_frame(self._codec, Step.REFUSED, frame.session, fields)
+        self.outgoing.append((answer, source))
+        self._arm()
+
+    def _arm(self) -> None:
+        times = [part.ends_at for part in (self._window,) if part is not None]
+        times += [part.deadline for part in (self._session,) if part is not None]
+        self.wake_at = min(times) if times else None
+
+    def _drop(self, now: int) -> None:
+        session, self._session = self._session, None
+        if session is None:
+            return
+        if session.is_pending:
+            self.events.append(RolledBack(session.core))
+        if session.is_counted:
+            self._not_before = now + delay_ms(self.attempts)
+            if self.attempts >= ATTEMPTS_MAX:
+                self.close_window(now, "attempts")
+
+    def _take(self, frame: pairing_frames.Frame, data: bytes, now: int) -> bytes:
+        """The answer. What fails inside a running session ends it; a frame that belongs to none harms none."""
+        session = self._session
+        if frame.step == Step.HELLO:
+            session, answer = self._hello(frame, data, now)
+            self._session = session
+        else:
+            if session is None or frame.session != session.id:
+                raise PeerError("session", "this pairing attempt is over: start again")
+            if frame.step == Step.ABORT:
+                self._drop(now)
+                return pairing_frames.encode_frame(self._codec, Step.ABORT, frame.session, [])
+            if frame.step != session.step:
+                raise PeerError("order", f"expected step {session.step} of the pairing, came {frame.step}")
+            try:
+                answer = self._advance(session, frame, now)
+            except (PeerError, TrustError):
+                self._drop(now)
+                raise
+        session.request, session.answer = data, answer
+        session.deadline = now + (FAIL_SAFE_MS if session.is_pending else STEP_MS)
+        return answer
+
+    def _hello(self, frame: pairing_frames.Frame, data: bytes, now: int) -> tuple[_Session, bytes]:
+        window, versions, core = self._window, frame.fields[0], frame.fields[1]
+        if window is None:
+            raise PeerError("closed", "no pairing window is open: run 'corelet pair-window' on the device")
+        if self._session is not None:
+            wait_s = (self._session.deadline - now + 999) // 1000
+            raise LimitError("busy", f"another pairing attempt is running: try again in {wait_s} s", wait_s)
+        if now < self._not_before:
+            wait_s = (self._not_before - now + 999) // 1000
+            raise LimitError("wait", f"too many wrong codes: the next attempt is possible in {wait_s} s", wait_s)
+        if pairing_frames.VERSION not in versions:
+            raise PeerError("version", "the core speaks none of this device's pairing versions (1): update one of them")
+        session_id, nonce = self.crypto.entropy(8), self.crypto.entropy(16)
+        left = ATTEMPTS_MAX - self.attempts
+        fields = [pairing_frames.VERSION, self.announced_id, nonce, window.record.salt, window.record.iterations, left]
+        answer = pairing_frames.encode_frame(self._codec, Step.HELLO, session_id, fields)
+        context = CONTEXT + self.crypto.sha256(data + answer)  # both frames bind pv, ids, nonces and salt
+        return _Session(session_id, core, self.announced_id, context, window), answer
+
+    def _advance(self, session: _Session, frame: pairing_frames.Frame, now: int) -> bytes:
+        if frame.step == Step.SHARE:
+            fields = self._share(session, frame.fields[0])
+            session.step = Step.CONFIRM
+        elif frame.step == Step.CONFIRM:
+            fields = [self._confirm(session, frame.fields[0])]
+            session.step = Step.DELIVER
+        else:
+            fields = [self._deliver(session, frame.fields[0])]
+            session.step = Step.REFUSED
+        return pairing_frames.encode_frame(self._codec, frame.step, session.id, fields)
+
+    def _count(self, difference: int) -> None:
+        self._counters = {"record": self._counters.get("record", b""), "attempts": self.attempts + difference}
+        self.events.append(Persist(self._counters))
+
+    def _share(self, session: _Session, share_p: bytes) -> "list[Any]":
+        """[shareV, confirmV]. The attempt counts before anything is computed with the peer's point."""
+        session.is_counted = True
+        self._count(1)
+        crypto, window = self.crypto, session.window
+        y = spake2plus.fresh_scalar(crypto)
+        session.share_v = spake2plus.blind(crypto, y, window.mask_n)
+        points = spake2plus.verifier_points(crypto, y, share_p, window.mask_m, window.record.point_l)
+        agreed = spake2plus.Session(session.context, session.core.encode(), session.device.encode())
+        tt = spake2plus.transcript(agreed, (share_p, session.share_v), points, window.record.w0)
+        session.keys = spake2plus.key_schedule(crypto, tt)
+        return [session.share_v, spake2plus.confirm_verifier(crypto, session.keys, share_p)]
+
+    def _confirm(self, session: _Session, confirm_p: bytes) -> bytes:
+        """The sealed device info, for a core that has proven that it knows the code."""
+        assert session.keys is not None
+        expected = spake2plus.confirm_prover(self.crypto, session.keys, session.share_v)
+        spake2plus.check_confirm(self.crypto, expected, confirm_p)
+        session.is_counted = False
+        self._count(-1)  # it was no wrong code
+        self.events.append(Proven(session.core))
+        session.channel = Channel(self.crypto, session.keys.shared, True)
+        return session.channel.seal(Step.CONFIRM, pairing_frames.encode_info(self._codec, self.info))
+
+    def _deliver(self, session: _Session, sealed: bytes) -> bytes:
+        assert session.keys is not None and session.channel is not None
+        bundle = pairing_frames.decode_bundle(self._codec, session.channel.open(Step.DELIVER, sealed))
+        check_certificates(self.crypto, bundle, session.core, self.info.key)
+        session.is_pending = True
+        self.events.append(Pending(bundle, link_secret(self.crypto, session.keys.shared)))
+        return session.channel.seal(Step.DELIVER, self._codec.encode({"core": session.core}))
