@@ -1,0 +1,298 @@
+"""The mDNS responder as a machine (contract: agent/core/machine.py): datagrams and time in, datagrams and events out.
+
+It keeps one DNS-SD service registered on any number of links: probing and tie-breaking, announcing, answering,
+conflict resolution, rescue of records that somebody says goodbye to in our name, goodbye. RFC 6762 sections 5 to 11,
+RFC 6763. Not a browser and not a cache: it remembers nothing of what others publish.
+
+`source`: (link key, packed address, port); destination: (link key, packed address or None for the group, port).
+Bounds: LINKS_MAX; answers wait in agent/port/micropython/answers.py; unicast replies (the only ones that could be
+aimed at somebody) go to addresses of the link's own networks, at most UNICAST_PER_S of them.
+"""
+
+import binascii
+from collections import namedtuple
+
+from agent.port.micropython import dns
+from agent.port.micropython.answers import Answers
+from agent.port.micropython.records import Names, Records, goodbye, numbered, ranked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agent.port.options import Service
+
+PORT = 5353
+LINKS_MAX = 8
+PROBES = 3
+PROBE_GAP_MS = 250
+TIE_WAIT_MS = 1000
+ANNOUNCEMENTS = 2
+ANNOUNCE_GAP_MS = 1000
+CONFLICTS_MAX = 15  # within CONFLICTS_MS: from there on slowly (RFC 6762 section 8.1)
+CONFLICTS_MS = 10000
+CONFLICT_WAIT_MS = 5000
+NUMBER_MAX = 999
+UNICAST_PER_S = 10
+UNICAST_BURST = 20
+SENT_MAX = 16  # own packets come back by loop-back: the latest are recognised
+
+PROBING, ANNOUNCED, CLOSED = "probing", "announced", "closed"
+
+# `addresses`: packed, to announce there; `networks`: (packed address, prefix length) whose hosts are neighbours.
+Link = namedtuple("Link", ("key", "addresses", "networks"))
+# Event: these names are ours on every link.
+Announced = namedtuple("Announced", ("instance", "host"))
+
+
+def is_on_link(address: bytes, networks: list[tuple[bytes, int]]) -> bool:
+    """RFC 6762 section 11. Link-local addresses are neighbours everywhere."""
+    number, bits = int.from_bytes(address, "big"), len(address) * 8
+    if (bits == 32 and number >> 16 == 0xA9FE) or (bits == 128 and number >> 118 == 0x3FA):
+        return True
+    for own, prefix in networks:
+        if len(own) == len(address) and number >> (bits - prefix) == int.from_bytes(own, "big") >> (bits - prefix):
+            return True
+    return False
+
+
+class Responder:
+    """`state`: PROBING, ANNOUNCED or CLOSED. `names`: those in use or being tried."""
+
+    def __init__(self, service: "Service", chance: "Callable[[int], int]") -> None:
+        """`chance(n)`: a random number in 0..n-1."""
+        self.wake_at: int | None = None
+        self.outgoing: list[tuple[bytes, tuple[str, bytes | None, int]]] = []
+        self.events: list[Announced] = []
+        self.state = PROBING
+        self.names = Names(numbered(service.instance, 1), numbered(service.host, 1))
+        self._service = service
+        self._chance = chance
+        self._numbers = [1, 1]
+        self._links: dict[str, Link] = {}
+        self._records: dict[str, Records] = {}
+        self._answers = Answers(chance)
+        self._step = 0  # probes or announcements sent
+        self._step_at: int | None = None
+        self._conflicts_at: list[int] = []
+        self._sent: list[tuple[int, int]] = []
+        self._unicast_credit = UNICAST_BURST * 1000
+        self._unicast_at = 0
+        self._was_announced = False
+        Records(service, self.names, [])  # UsageError now rather than in the middle of something
+
+    def drain_outgoing(self) -> list[tuple[bytes, tuple[str, "bytes | None", int]]]:
+        pairs, self.outgoing = self.outgoing, []
+        return pairs
+
+    def drain_events(self) -> list[Announced]:
+        events, self.events = self.events, []
+        return events
+
+    # What the owner wants.
+
+    def set_links(self, links: list[Link], now: int) -> None:
+        """These links and addresses from now on; names are probed again, as after every change of a network."""
+        self._links = {link.key: link for link in links[:LINKS_MAX]}
+        self._rebuild()
+        self._probe_from(now + self._chance(PROBE_GAP_MS))
+        self._plan()
+
+    def update(self, service: "Service", now: int) -> None:
+        """New TXT or subtypes; instance, host and port stay."""
+        before, self._service = self._records, service
+        self._rebuild()
+        if self.state == ANNOUNCED:
+            for key, old in before.items():
+                gone = [one for one in old.all if one.type == dns.PTR and self._records[key].same(one) < 0]
+                self._send_goodbye(key, gone)
+            self._step, self._step_at = 0, now
+        self._plan()
+
+    def goodbye(self) -> None:
+        """Take the service off the network. May be called twice: multicast gets lost on Wi-Fi."""
+        if self._was_announced:
+            for key, records in self._records.items():
+                ours = [one for i, one in enumerate(records.all[: records.negative]) if i != records.enumeration]
+                self._send_goodbye(key, ours)
+        self.state = CLOSED
+        self._step_at = None
+        self._answers.forget()
+        self._plan()
+
+    def _rebuild(self) -> None:
+        self._records = {key: Records(self._service, self.names, link.addresses) for key, link in self._links.items()}
+        self._answers.forget()
+
+    # Time.
+
+    def wake(self, now: int) -> None:
+        if self._step_at is not None and now >= self._step_at:
+            self._advance(now)
+        for key, indexes in self._answers.take(now):
+            self._multicast(key, indexes)
+        self._plan()
+
+    def _plan(self) -> None:
+        times = [at for at in (self._step_at, self._answers.wake_at) if at is not None]
+        self.wake_at = min(times, default=None)
+
+    def _probe_from(self, at: int) -> None:
+        if self.state == CLOSED:
+            return
+        self.state = PROBING
+        self._step = 0
+        self._step_at = at if self._links else None
+        self._answers.forget()
+
+    def _advance(self, now: int) -> None:
+        if self.state == PROBING and self._step < PROBES:
+            for key, records in self._records.items():
+                self._send(records.probe(), key)
+            self._step += 1
+            self._step_at = now + PROBE_GAP_MS
+            return
+        if self.state == PROBING:
+            self.state, self._step, self._was_announced = ANNOUNCED, 0, True
+            self.events.append(Announced(self.names.instance, self.names.host))
+        for key, records in self._records.items():
+            everything = set(range(records.negative))
+            self._multicast(key, everything)
+            self._answers.sent(key, everything, now)
+        self._step += 1
+        self._step_at = now + ANNOUNCE_GAP_MS if self._step < ANNOUNCEMENTS else None
+
+    # What comes from the network.
+
+    def receive(self, data: bytes, source: tuple[str, bytes, int], now: int) -> None:
+        """PeerError("dns") for a datagram that is no DNS message. What is not for us is ignored."""
+        link = self._links.get(source[0])
+        if link is None or self.state == CLOSED or (len(data), binascii.crc32(data)) in self._sent:
+            return
+        if not is_on_link(source[1], link.networks) or not self._records[source[0]].may_concern(data):
+            return
+        message = dns.decode(data)
+        if message.flags & dns.OPCODE_AND_RCODE:  # RFC 6762 sections 18.3 and 18.11
+            return
+        if message.flags & dns.RESPONSE:
+            if source[2] == PORT:
+                self._hear(message, source[0], now)
+        elif self.state == PROBING:
+            self._break_tie(message, source, now)
+        else:
+            self._answer(message, source, now)
+        self._plan()
+
+    def _hear(self, message: dns.Message, key: str, now: int) -> None:
+        records = self._records[key]
+        for record in message.answers + message.additionals:
+            index = records.same(record)
+            name = record.name.lower()
+            if index >= 0:
+                self._hear_ours(key, index, record.ttl, now)
+            elif record.ttl and name in records.unique and self._contradicts(record, records):
+                self._resolve(records.unique.index(name), now)
+                return
+
+    def _hear_ours(self, key: str, index: int, ttl: int, now: int) -> None:
+        """Somebody else says what we say. Said with a short life it needs us to say it again (RFC 6762 section 6.6)."""
+        records = self._records[key]
+        if self.state != ANNOUNCED or index >= records.negative:
+            return
+        if ttl * 2 < records.all[index].ttl:
+            self._answers.add(key, {index}, now, True)
+        elif index == records.enumeration:
+            self._answers.known(key, {index}, b"")
+
+    def _contradicts(self, record: dns.Record, records: Records) -> bool:
+        """While probing any record of that name is somebody else's claim; later only other data of our types."""
+        if record.type in (dns.A, dns.AAAA) and any(record.data in link.addresses for link in self._links.values()):
+            return False  # ours, on another link, by way of a reflector
+        return self.state == PROBING or records.has(record.name.lower(), record.type)
+
+    def _resolve(self, which: int, now: int) -> None:
+        """RFC 6762 sections 8.1 and 9: a name that was ours is probed again, one that was not gets a number."""
+        self._conflicts_at.append(now)
+        if len(self._conflicts_at) > CONFLICTS_MAX:
+            self._conflicts_at.pop(0)
+        is_storm = len(self._conflicts_at) == CONFLICTS_MAX and now - self._conflicts_at[0] < CONFLICTS_MS
+        if self.state == PROBING:
+            self._numbers[which] = self._numbers[which] % NUMBER_MAX + 1
+            instance = numbered(self._service.instance, self._numbers[0])
+            self.names = Names(instance, numbered(self._service.host, self._numbers[1]))
+            self._rebuild()
+        self._probe_from(now + (CONFLICT_WAIT_MS if is_storm else self._chance(PROBE_GAP_MS)))
+
+    def _break_tie(self, message: dns.Message, source: tuple[str, bytes, int], now: int) -> None:
+        """RFC 6762 section 8.2: two probe for one name at a time; the lower claim waits and looks again."""
+        records = self._records[source[0]]
+        for name in records.unique:
+            if source[2] == PORT and ranked(message.authorities, name) > ranked(records.claims(), name):
+                self._probe_from(now + TIE_WAIT_MS)
+                return
+
+    def _answer(self, message: dns.Message, source: tuple[str, bytes, int], now: int) -> None:
+        key, address, port = source
+        records = self._records[key]
+        known = records.known(message.answers)
+        if not message.questions:
+            self._answers.known(key, known, address)
+            return
+        by_group: set[int] = set()
+        direct: set[int] = set()
+        # Processes of one machine share the port, so a unicast answer may reach the wrong one (section 15.1).
+        is_neighbour = address not in self._links[key].addresses
+        for question in message.questions:
+            is_direct = port != PORT or (question.unicast and is_neighbour)
+            (direct if is_direct else by_group).update(records.asked(question))
+        by_group, direct = by_group - known, direct - known
+        if port != PORT:
+            self._reply(message, direct, source, now)
+            return
+        recent = {index for index in direct if self._is_recent(key, index, now)}
+        if recent and self._reply(message, recent, source, now):
+            direct = direct - recent
+        self._queue(message, key, by_group | direct, address, now)
+
+    def _queue(self, message: dns.Message, key: str, wanted: set[int], querier: bytes, now: int) -> None:
+        if not wanted:
+            return
+        if message.authorities:
+            self._answers.defend(key, wanted, now)
+        elif message.flags & dns.TRUNCATED:
+            self._answers.hold(key, wanted, now, querier)
+        else:
+            self._answers.add(key, wanted, now, any(not self._records[key].all[i].flush for i in wanted))
+
+    def _is_recent(self, key: str, index: int, now: int) -> bool:
+        """RFC 6762 section 5.4: within a quarter of its life all caches have it from the group."""
+        age_ms = self._answers.age_ms(key, index, now)
+        return age_ms is not None and age_ms < self._records[key].all[index].ttl * 250
+
+    # What goes to the network.
+
+    def _reply(self, message: dns.Message, indexes: set[int], source: tuple[str, bytes, int], now: int) -> bool:
+        """To one querier. False when nothing was sent because the allowance is used up."""
+        gained = (now - self._unicast_at) * UNICAST_PER_S
+        self._unicast_credit = min(UNICAST_BURST * 1000, self._unicast_credit + gained)
+        self._unicast_at = now
+        if not indexes or self._unicast_credit < 1000:
+            return False
+        self._unicast_credit -= 1000
+        records = self._records[source[0]]
+        reply = records.response(indexes) if source[2] == PORT else records.legacy(indexes, message)
+        self.outgoing.append((reply, source))
+        return True
+
+    def _multicast(self, key: str, indexes: set[int]) -> None:
+        self._send(self._records[key].response(indexes), key)
+
+    def _send_goodbye(self, key: str, records: list[dns.Record]) -> None:
+        if records:
+            self._send(goodbye(records), key)
+
+    def _send(self, data: bytes, key: str) -> None:
+        self._sent.append((len(data), binascii.crc32(data)))
+        if len(self._sent) > SENT_MAX:
+            self._sent.pop(0)
+        self.outgoing.append((data, (key, None, PORT)))
