@@ -19,7 +19,7 @@ def registry(tmp_path):
 
 def device(number, name="attic"):
     return Device(
-        f"{number:016x}", name, "generic-linux", "0.1.0", b"\4" * 65, 1 << 150, b"s" * 32, "paired", "", number
+        f"{number:016x}", name, "generic-linux", "0.1.0", b"\4" * 65, 1 << 150, b"s" * 32, "paired", "", number & 0xFFFF
     )
 
 

@@ -226,6 +226,11 @@ class Registry:
         query = sa.select(QUEUE.c.device, QUEUE.c.kind, sa.func.count()).group_by(QUEUE.c.device, QUEUE.c.kind)
         return {(row[0], row[1]): row[2] for row in self._rows(query)}
 
+    def jobs_of(self, object_id: str) -> int:
+        """How many wait for this object."""
+        query = sa.select(sa.func.count()).where(QUEUE.c.object == object_id)
+        return int(self._rows(query)[0][0])
+
     def finish_job(self, job: Job, kept: Placed | None = None) -> None:
         """Done; a rebuilt shard is `kept` from now on."""
         with self._write() as connection:

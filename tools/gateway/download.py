@@ -1,0 +1,136 @@
+"""One get: stripes come in from any k of n devices, plaintext streams out in order, in bounded memory.
+
+For each stripe the k cheapest shards are asked for (devices that are up first, whole data shards before parity, then by
+expected wait); an error brings in the next one at once, silence after HEDGE_S. Each shard is checked against its
+SHA-256 by the client, each stripe by its authentication tag, the whole by its SHA-256: a wrong byte is never returned.
+
+Bounds: WINDOW_BYTES of shards and STRIPES_MAX stripes ahead of the reader (one stripe at least).
+"""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+from agent.errors import CoreletError, PortError, TrustError
+from tools.gateway.coding import Code
+from tools.gateway.registry import Registry
+from tools.gateway.shards import ShardClient, Target
+from tools.gateway.stripes import Place, unseal
+from tools.gateway.tables import Object, Placed
+
+WINDOW_BYTES = 16 << 20
+STRIPES_MAX = 16
+HEDGE_S = 5.0
+ROWS_AT_ONCE = 64  # stripes whose places are read from the registry together
+PARITY_COST = 2.0  # a parity shard must promise to be this much faster to be preferred
+
+
+class Download:
+    """Reads one object; may be used for single stripes too (repairs)."""
+
+    def __init__(
+        self, registry: Registry, client: ShardClient, targets: Callable[[], Mapping[str, Target]], found: Object
+    ) -> None:
+        self._registry = registry
+        self._client = client
+        self._targets = targets
+        self._object = found
+        self._layout = found.layout
+        self._code = Code(self._layout.profile)
+        self._rows: dict[int, list[Placed]] = {}
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The plaintext, a stripe at a time. PortError("too_few_shards"), TrustError("stripe", "hash")."""
+        stripes = self._layout.stripes(self._object.size)
+        ahead = min(STRIPES_MAX, max(1, WINDOW_BYTES // (self._layout.profile.k * self._layout.slot)))
+        digest = hashlib.sha256()
+        started = 0
+        waiting: deque[asyncio.Task[bytes]] = deque()
+        try:
+            while started < stripes or waiting:
+                while started < stripes and len(waiting) < ahead:
+                    waiting.append(asyncio.create_task(self._plain(started)))
+                    started += 1
+                plain = await waiting[0]
+                waiting.popleft()
+                digest.update(plain)
+                yield plain
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        if digest.digest() != self._object.sha256:
+            raise TrustError("hash", f"{self._object.name} came back with another SHA-256 than it was stored with")
+
+    async def _plain(self, number: int) -> bytes:
+        shards = await self.fetch(self._placed(number))
+        length = self._layout.length(self._object.size, number)
+        is_last = number == self._layout.stripes(self._object.size) - 1
+        return await asyncio.to_thread(unseal, self._layout, self._code, Place(number, length, is_last), shards)
+
+    def _placed(self, number: int) -> list[Placed]:
+        if number not in self._rows:
+            self._rows = self._registry.shards(self._object.id, number, ROWS_AT_ONCE)
+        return self._rows.get(number, [])
+
+    async def fetch(self, placed: list[Placed]) -> dict[int, bytes]:
+        """k verified shards of one stripe, by index. PortError("too_few_shards")."""
+        k = self._layout.profile.k
+        candidates = self._ordered(placed)
+        shards: dict[int, bytes] = {}
+        problems: list[str] = []
+        tasks: dict[asyncio.Task[bytes], Placed] = {}
+        try:
+            while len(shards) < k:
+                while candidates and len(tasks) + len(shards) < k:
+                    self._ask(candidates.pop(0), tasks)
+                if not tasks:
+                    raise self._shortage(placed, len(shards), problems)
+                done, _ = await asyncio.wait(tasks, timeout=HEDGE_S, return_when=asyncio.FIRST_COMPLETED)
+                if not done and candidates:
+                    self._ask(candidates.pop(0), tasks)
+                for task in done:
+                    self._take(task, tasks.pop(task), shards, problems)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return shards
+
+    def _ask(self, place: Placed, tasks: dict[asyncio.Task[bytes], Placed]) -> None:
+        target = self._targets()[place.device]
+        tasks[asyncio.create_task(self._client.get(target, place.name, place.size))] = place
+
+    def _take(self, task: asyncio.Task[bytes], place: Placed, shards: dict[int, bytes], problems: list[str]) -> None:
+        try:
+            shards[place.number] = task.result()
+        except CoreletError as error:
+            problems.append(error.text)
+            if error.code in ("corrupt", "not_found"):
+                self._registry.lose_shard(place)
+
+    def _ordered(self, placed: list[Placed]) -> list[Placed]:
+        """Shards that somebody known has, cheapest first. A device that seems to be away is asked last, not never."""
+        targets = self._targets()
+
+        def cost(place: Placed) -> tuple[bool, float]:
+            seconds = self._client.cost(place.device)
+            is_parity = place.number >= self._layout.profile.k
+            return not targets[place.device].is_up, seconds * (PARITY_COST if is_parity else 1.0)
+
+        return sorted((place for place in placed if place.device in targets and place.state == "kept"), key=cost)
+
+    def _shortage(self, placed: list[Placed], found: int, problems: list[str]) -> CoreletError:
+        k = self._layout.profile.k
+        targets = self._targets()
+        away = sorted(
+            {
+                targets[each.device].name
+                for each in placed
+                if each.device in targets and each.device and not targets[each.device].is_up
+            }
+        )
+        why = "; ".join(dict.fromkeys(problems)) or "no device that has one is known"
+        hint = f"bring back {' or '.join(away)}" if away else "see corelet-core devices"
+        return PortError("too_few_shards", f"{found} of the {k} shards needed could be read ({why}): {hint}")

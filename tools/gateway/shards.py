@@ -1,0 +1,268 @@
+"""The core's side of a device's shard listener: PUT, GET, HEAD and DELETE /shards/<sha256>, with tokens and receipts.
+
+It moves one shard to or from one device and believes nothing: a PUT or DELETE counts only with a receipt that fits what
+was asked, bytes that do not hash to the shard's name are an error, and an answer longer than expected is cut off.
+It does not choose devices (placement, download) and does not remember anything durable (registry).
+
+Bounds: REQUESTS_PER_DEVICE_MAX at a time per device, TRIES_MAX for a busy one, each attempt within its time-out. A
+device that could not be reached is left alone for SUSPENDED_S: one dead device delays a long put once, not each stripe.
+"""
+
+import asyncio
+import hashlib
+import ipaddress
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import httpx
+
+from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
+from agent.wire import token
+
+if TYPE_CHECKING:
+    from agent.port import contract
+
+REQUESTS_PER_DEVICE_MAX = 4
+TRIES_MAX = 4
+CONNECT_TIMEOUT_S = 2.0
+GET_TIMEOUT_S = 30.0
+PUT_TIMEOUT_S = 30.0
+BUSY_WAIT_S_MAX = 5
+SUSPENDED_S = 10.0
+TOKEN_LIFE_S = 300
+ANSWER_BYTES_MAX = 4096
+LATENCY_START_S = 0.05
+LATENCY_WEIGHT = 0.2  # of the newest sample in the moving average
+KEEP_UNTIL_DELETED = 0
+
+
+class Target(NamedTuple):
+    """A paired device as the link last described it. `boot` is its boot number: tokens hold for one boot only."""
+
+    device: str
+    name: str
+    addresses: tuple[str, ...]
+    port: int
+    boot: int
+    slots: tuple[int, ...]
+    free_bytes: int
+    link_secret: bytes
+    is_up: bool
+
+
+@dataclass
+class _Peer:
+    """What is remembered of one device while the core runs."""
+
+    gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS_PER_DEVICE_MAX))
+    latency_s: float = LATENCY_START_S
+    in_flight: int = 0
+    suspended_until: float = 0.0
+    address: str = ""  # the one that worked last
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: bytes
+    retry_s: int
+
+
+class ShardClient:
+    """One for the whole core; close it at the end."""
+
+    def __init__(
+        self, core_id: str, codec: "contract.Codec", crypto: "contract.Crypto", unix_time: Callable[[], int]
+    ) -> None:
+        self._core_id = core_id
+        self._codec = codec
+        self._crypto = crypto
+        self._unix_time = unix_time
+        self._peers: dict[str, _Peer] = {}
+        # trust_env: a proxy set for the web must never see the traffic between core and devices.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=5.0)
+        self._http = httpx.AsyncClient(trust_env=False, limits=limits, follow_redirects=False)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    def cost(self, device: str) -> float:
+        """Expected seconds until a request to it would be answered; more while it is suspended."""
+        peer = self._peer(device)
+        return peer.latency_s * (peer.in_flight + 1) + (1000 if self.is_suspended(device) else 0)
+
+    def is_suspended(self, device: str) -> bool:
+        """It could not be reached a moment ago."""
+        return time.monotonic() < self._peer(device).suspended_until
+
+    def welcome(self, device: str) -> None:
+        """The link says that it is back."""
+        self._peer(device).suspended_until = 0.0
+
+    def drop(self, device: str) -> None:
+        """It was forgotten."""
+        self._peers.pop(device, None)
+
+    async def put(self, target: Target, name: bytes, data: bytes) -> None:
+        """Return when the device has promised to keep it and proven so. Raises CoreletError."""
+        await self._receipted(target, "put", name, data, ("stored", "present"))
+
+    async def delete(self, target: Target, name: bytes, size: int) -> None:
+        """Return when the device has freed it, or never had it."""
+        try:
+            await self._receipted(target, "delete", name, b"", ("deleted",), size)
+        except PeerError as error:
+            if error.code != "not_found":
+                raise
+
+    async def get(self, target: Target, name: bytes, size: int) -> bytes:
+        """The shard, checked against its name. PeerError: "not_found", "corrupt" (it is lost there)."""
+        answer, _ = await self._ask(target, "get", name, b"", size)
+        if len(answer.body) != size or hashlib.sha256(answer.body).digest() != name:
+            raise PeerError("corrupt", f"{target.name} sent bytes that are not the shard asked for")
+        return answer.body
+
+    async def has(self, target: Target, name: bytes, size: int) -> bool:
+        """Whether the device says that it has it; only a GET proves it."""
+        try:
+            await self._ask(target, "head", name, b"", size)
+        except PeerError as error:
+            if error.code in ("not_found", "corrupt"):
+                return False
+            raise
+        return True
+
+    async def _receipted(
+        self, target: Target, operation: str, name: bytes, data: bytes, results: tuple[str, ...], size: int = 0
+    ) -> None:
+        size = len(data) or size
+        answer, token_id = await self._ask(target, operation, name, data, size)
+        receipt = token.decode_receipt(self._codec, self._crypto, target.link_secret, answer.body)
+        said = (receipt.device, receipt.token_id, receipt.operation, receipt.shard)
+        # A deletion may be asked by a core that no longer knows the size; a promise must name it.
+        is_sized = operation == "delete" or receipt.size == size
+        if said != (target.device, token_id, operation, name) or not is_sized or receipt.result not in results:
+            raise TrustError("receipt", f"{target.name} answered with a receipt for something else than was asked")
+
+    async def _ask(self, target: Target, operation: str, name: bytes, data: bytes, size: int) -> tuple[_Answer, bytes]:
+        """One operation with a fresh token for each try; waits for a busy device a few times."""
+        peer = self._peer(target.device)
+        if self.is_suspended(target.device):
+            raise PortError("unreachable", f"{target.name} could not be reached a moment ago")
+        peer.in_flight += 1
+        try:
+            async with peer.gate:
+                for tries in range(1, TRIES_MAX + 1):
+                    token_id = token.token_id(target.boot, self._crypto.entropy(token.TOKEN_ID_BYTES))
+                    headers = {"authorization": "Bearer " + self._token(target, token_id, operation, name, size)}
+                    answer = await self._exchange(target, operation, name, (headers, data, size))
+                    if answer.status in (200, 201):
+                        return answer, token_id
+                    error = _refusal(target, answer)
+                    if error.code not in ("busy", "token_used") or tries == TRIES_MAX:
+                        raise error
+                    await asyncio.sleep(min(BUSY_WAIT_S_MAX, answer.retry_s or 1) if error.code == "busy" else 0)
+                raise AssertionError("the loop above always ends in a result")
+        finally:
+            peer.in_flight -= 1
+
+    def _token(self, target: Target, token_id: bytes, operation: str, name: bytes, size: int) -> str:
+        claims = token.Claims(
+            core=self._core_id,
+            device=target.device,
+            expiry=self._unix_time() + TOKEN_LIFE_S,
+            token_id=token_id,
+            operation=operation,
+            shard=name,
+            size=size,
+            keep_until=KEEP_UNTIL_DELETED,
+        )
+        return token.encode_token(self._codec, self._crypto, target.link_secret, claims)
+
+    async def _exchange(
+        self, target: Target, operation: str, name: bytes, request: tuple[dict[str, str], bytes, int]
+    ) -> _Answer:
+        """Try the address that worked last, then the others. A connection refused costs nothing; a time-out ends it."""
+        peer = self._peer(target.device)
+        addresses = sorted(_usable(target.addresses), key=lambda address: address != peer.address)
+        problem = "it has announced no address"
+        for address in addresses:
+            started = time.monotonic()
+            try:
+                async with asyncio.timeout(GET_TIMEOUT_S if operation == "get" else PUT_TIMEOUT_S):
+                    answer = await self._send(_url(address, target.port, name), operation, request)
+            except TimeoutError:
+                problem = "it did not answer in time"
+                break
+            except httpx.ConnectError:
+                problem = f"nothing answers at {address} port {target.port}"
+            except httpx.ConnectTimeout:
+                problem = f"no answer from {address} port {target.port}"
+            except httpx.HTTPError as error:
+                problem = f"the connection broke ({type(error).__name__})"
+            else:
+                peer.address = address
+                peer.latency_s += LATENCY_WEIGHT * (time.monotonic() - started - peer.latency_s)
+                return answer
+        peer.suspended_until = time.monotonic() + SUSPENDED_S
+        raise PortError("unreachable", f"{target.name} cannot be reached: {problem}")
+
+    async def _send(self, url: str, operation: str, request: tuple[dict[str, str], bytes, int]) -> _Answer:
+        headers, data, size = request
+        method = operation.upper()
+        timeout = httpx.Timeout(GET_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        headers = headers | {"accept-encoding": "identity"}
+        content = data if operation == "put" else None
+        async with self._http.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
+            room = size if operation == "get" and response.status_code == 200 else ANSWER_BYTES_MAX
+            body = bytearray()
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > room:
+                    raise httpx.RemoteProtocolError("the answer is longer than what was asked for")
+            retry = response.headers.get("retry-after", "")
+            return _Answer(response.status_code, bytes(body), int(retry) if retry.isascii() and retry.isdigit() else 0)
+
+    def _peer(self, device: str) -> _Peer:
+        return self._peers.setdefault(device, _Peer())
+
+
+def _usable(addresses: tuple[str, ...]) -> list[str]:
+    """Link-local IPv6 needs the sender's interface, which a birth cannot know."""
+    usable = []
+    for text in addresses:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            continue
+        if not (address.version == 6 and address.is_link_local) and not address.is_unspecified:
+            usable.append(text)
+    return usable
+
+
+def _url(address: str, port: int, name: bytes) -> str:
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{port}/shards/{name.hex()}"
+
+
+REFUSALS: dict[int, tuple[type[CoreletError], str, str]] = {
+    401: (TrustError, "token", "does not accept this core's token"),
+    403: (TrustError, "token", "says the token is for something else"),
+    404: (PeerError, "not_found", "does not have this shard"),
+    409: (PeerError, "token_used", "has seen this token before"),
+    410: (PeerError, "corrupt", "found the shard damaged and set it aside"),
+    413: (LimitError, "too_big", "has no slot of this size"),
+    422: (PeerError, "transfer", "received other bytes than were sent"),
+    503: (LimitError, "busy", "is busy"),
+    507: (LimitError, "quota", "has no room left within its owner's limit"),
+}
+
+
+def _refusal(target: Target, answer: _Answer) -> CoreletError:
+    """The device's refusal as an error of ours; its own words are kept short and printable."""
+    kind, code, words = REFUSALS.get(answer.status, (PeerError, "status", f"answered with status {answer.status}"))
+    reason = answer.body[:160].decode("utf-8", "replace").split("\n")[0]
+    reason = "".join(sign for sign in reason if sign.isprintable())
+    return kind(code, f"{target.name} {words}" + (f" ({reason})" if reason else ""))
