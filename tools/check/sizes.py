@@ -1,0 +1,74 @@
+"""How long files and functions may be, as data, and what ships to one board."""
+
+import ast
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tools.check.source import ON_DEVICE, Finding, Source
+
+README_LINES_MAX = 200
+DEVICE_LINES_MAX = 8000
+
+
+class Size(NamedTuple):
+    """Physical lines of Python and shell (no suffix). Parameters: with self and keyword-only ones, without * and **."""
+
+    folders: tuple[str, ...]
+    file_lines_max: int
+    function_lines_max: int
+    parameters_max: int
+
+
+# MicroPython compiles a file at once, in a small heap: hence the 300.
+SIZES = (
+    Size(ON_DEVICE, 300, 40, 6),
+    Size(("tools", "tests", ".ci"), 400, 40, 6),
+)
+
+# What one board gets: everything on-device without the other interpreter's bodies.
+BOARDS = {"CPython": "agent/port/micropython/", "MicroPython": "agent/port/cpython/"}
+
+
+def check(source: Source) -> list[Finding]:
+    if source.path == "README.md" and source.line_count > README_LINES_MAX:
+        found = f"{source.line_count} lines, at most {README_LINES_MAX}"
+        return [Finding(source.path, README_LINES_MAX, "size-readme", found)]
+    for size in SIZES:
+        if source.path.partition("/")[0] in size.folders:
+            return list(_check(source, size))
+    return []
+
+
+def _check(source: Source, size: Size) -> Iterator[Finding]:
+    if (source.tree or "." not in source.path.rpartition("/")[2]) and source.line_count > size.file_lines_max:
+        found = f"{source.line_count} lines, at most {size.file_lines_max}"
+        yield Finding(source.path, size.file_lines_max, "size-file", found)
+    for node in source.nodes():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > size.function_lines_max:
+                found = f"{node.name} has {lines} lines, at most {size.function_lines_max}"
+                yield source.finding(node, "size-function", found)
+            parameters = len(node.args.posonlyargs) + len(node.args.args) + len(node.args.kwonlyargs)
+            if parameters > size.parameters_max:
+                found = f"{node.name} has {parameters} parameters, at most {size.parameters_max}"
+                yield source.finding(node, "size-parameters", found)
+
+
+def device_lines(sources: Iterable[Source]) -> dict[str, int]:
+    """Lines of Python that ship to a board, for each interpreter."""
+    counts = dict.fromkeys(BOARDS, 0)
+    for source in sources:
+        if source.is_on_device:
+            for board, left_out in BOARDS.items():
+                counts[board] += 0 if source.path.startswith(left_out) else source.line_count
+    return counts
+
+
+def check_device(sources: Iterable[Source]) -> list[Finding]:
+    found = [
+        f"{lines} lines ship to a {board} board, at most {DEVICE_LINES_MAX}"
+        for board, lines in device_lines(sources).items()
+        if lines > DEVICE_LINES_MAX
+    ]
+    return [Finding("agent", 1, "size-device", text) for text in found]
