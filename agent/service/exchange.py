@@ -1,0 +1,81 @@
+"""One HTTP connection's bytes with deadlines, for both ends (agent/service/http.py).
+
+Not here: what the bytes mean. A head must be complete within a deadline; a body may pause for `stall_ms` and
+must keep BYTES_PER_S_MIN on average, so a slow peer cannot hold a place for ever.
+"""
+
+from agent.errors import PortError
+from agent.port import clock, net
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from agent.port import contract
+
+BYTES_PER_S_MIN = 512
+READ_BYTES = 2048
+
+
+class Pace:
+    """How long the next piece of a body may take."""
+
+    def __init__(self, stall_ms: int) -> None:
+        self._stall_ms = stall_ms
+        self._start = clock.now_ms()
+        self._bytes = 0
+
+    def left_ms(self) -> int:
+        budget: int = self._start + self._stall_ms + self._bytes * 1000 // BYTES_PER_S_MIN - clock.now_ms()
+        return max(1, min(self._stall_ms, budget))
+
+    def add(self, count: int) -> None:
+        self._bytes += count
+
+
+class Wire:
+    """One connection: what was read beyond the head, and the deadlines."""
+
+    def __init__(self, conn: "contract.Conn", stall_ms: int) -> None:
+        self.conn = conn
+        self.stall_ms = stall_ms
+        self.buffer = b""
+        self.is_broken = False
+        self.is_idle = True
+        self.idle_since = clock.now_ms()
+
+    async def read_head(self, parse: "Callable[[bytes], Any]", timeout_ms: int) -> "Any":
+        """What `parse` makes of the next head; None at the end of the stream."""
+        deadline = clock.now_ms() + timeout_ms
+        while True:
+            if self.buffer[:2] == b"\r\n":  # RFC 9112 section 2.2: an empty line before a request is skipped
+                self.buffer = self.buffer[2:]
+            head = parse(self.buffer)
+            if head is not None:
+                self.buffer = self.buffer[head.length :]
+                return head
+            piece = await net.wait_for(self.conn.read(READ_BYTES), max(1, deadline - clock.now_ms()))
+            if not piece:
+                return None
+            self.is_idle = False
+            self.buffer += piece
+
+    async def read(self, bytes_max: int, pace: Pace) -> bytes:
+        """1..bytes_max bytes of a body. The connection is of no use after an error."""
+        piece = self.buffer[:bytes_max]
+        self.buffer = self.buffer[len(piece) :]
+        if not piece:
+            self.is_broken = True
+            piece = await net.wait_for(self.conn.read(bytes_max), pace.left_ms())
+            if not piece:
+                raise PortError("closed", "The peer closed the connection within a body.")
+            self.is_broken = False
+        pace.add(len(piece))
+        return piece
+
+    async def write(self, data: bytes, pace: Pace) -> None:
+        self.is_broken = True
+        await net.wait_for(self.conn.write(data), pace.left_ms())
+        self.is_broken = False
+        pace.add(len(data))

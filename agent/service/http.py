@@ -1,0 +1,296 @@
+"""HTTP/1.1 server and a small client on top of agent/wire/http.py.
+
+Not here: TLS, chunked bodies, routing by anything but a prefix, files. Bounds per connection: one head of 4 KiB and
+pieces of `piece_bytes`; deadlines as in exchange.py. When all places are taken, the connection that has been idle
+longest (between two requests) makes room; otherwise the new one gets 503.
+"""
+
+import asyncio
+from collections import namedtuple
+
+from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError, UsageError
+from agent.port import clock, net
+from agent.service.exchange import READ_BYTES, Pace, Wire
+from agent.wire import http
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from agent.port import contract
+
+DRAIN_BYTES_MAX = 65536
+FETCH_BYTES_MAX = 262144
+FETCH_MS = 30000
+PIECE_BYTES_MAX = 4096
+ACCEPT_PAUSE_S = 1
+
+Limits = namedtuple("Limits", ("connections_max", "head_ms", "stall_ms", "piece_bytes"))
+LIMITS = Limits(16, 10000, 30000, PIECE_BYTES_MAX)
+
+# `headers`: list of (name, value); `body`: bytes, or a Body. Content-Length is added.
+Response = namedtuple("Response", ("status", "headers", "body"))
+
+
+class Body:
+    """A body that is read in pieces. `length` is exact; `close` is called once, also when the peer has gone."""
+
+    length = 0
+
+    async def read(self, bytes_max: int) -> bytes:
+        """1..bytes_max bytes."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Free what the body holds."""
+
+
+class Request:
+    """One request. `path` and `query` are raw (not percent-decoded); `length` is 0 when Content-Length is absent."""
+
+    def __init__(self, head: "http.Head", wire: Wire) -> None:
+        self.method: str = head.method
+        self.path, _, self.query = head.target.partition("?")
+        self.headers: dict[str, str] = head.headers
+        self.source = wire.conn.source
+        self.length = http.content_length(head)
+        self.left = self.length  # bytes of the body not read yet
+        self.expects_continue = self.headers.get("expect", "").lower() == "100-continue" and self.length > 0
+        self._wire = wire
+        self._pace: Pace | None = None
+
+    async def read(self, bytes_max: int) -> bytes:
+        """Up to bytes_max bytes of the body, b"" at its end. PortError("closed" or "timeout") when it does not come."""
+        if not self.left:
+            return b""
+        if self._pace is None:
+            self._pace = Pace(self._wire.stall_ms)
+        if self.expects_continue:
+            self.expects_continue = False
+            await self._wire.write(http.encode_response(100, [], 0), self._pace)
+        piece = await self._wire.read(min(bytes_max, self.left), self._pace)
+        self.left -= len(piece)
+        return piece
+
+    async def body(self, bytes_max: int) -> bytes:
+        """The whole body; PeerError("too_big")."""
+        if self.length > bytes_max:
+            raise PeerError(
+                "too_big", f"A body of at most {bytes_max} bytes was expected; {self.length} were announced."
+            )
+        pieces = []
+        while self.left:
+            pieces.append(await self.read(min(self.left, PIECE_BYTES_MAX)))
+        return b"".join(pieces)
+
+
+def text_response(status: int, text: str) -> Response:
+    return Response(status, [("Content-Type", "text/plain; charset=utf-8")], (text + "\n").encode())
+
+
+def error_response(error: CoreletError) -> Response:
+    """What a handler raised, as a status and `code: sentence`."""
+    status, headers = 500, []
+    if isinstance(error, PeerError):
+        status = 413 if error.code == "too_big" else 400
+    elif isinstance(error, UsageError):
+        status = 400
+    elif isinstance(error, TrustError):
+        status, headers = 401, [("WWW-Authenticate", "Bearer")]
+    elif isinstance(error, LimitError):
+        status, headers = 503, [("Retry-After", str(error.retry_s or 1))]
+    plain = text_response(status, f"{error.code}: {error.text}")
+    return Response(status, headers + plain.headers, plain.body)
+
+
+class HttpServer:
+    """Serves `listener` with `handle(Request) -> Response` until cancelled or until the listener closes."""
+
+    def __init__(
+        self,
+        listener: "contract.Listener",
+        handle: "Callable[[Request], Awaitable[Response]]",
+        limits: Limits = LIMITS,
+    ) -> None:
+        self._listener = listener
+        self._handle = handle
+        self._limits = limits
+        self._wires: list[Wire] = []
+        self._tasks: list[Any] = []
+
+    async def serve(self) -> None:
+        try:
+            while True:
+                try:
+                    conn = await self._listener.accept()
+                except PortError as error:
+                    if error.code != "busy":
+                        raise
+                    await asyncio.sleep(ACCEPT_PAUSE_S)  # out of descriptors: some will be closed
+                    continue
+                self._tasks = [task for task in self._tasks if not task.done()]
+                if len(self._tasks) > 2 * self._limits.connections_max:
+                    conn.close()  # so many are being told 503 that this one is not even told
+                    continue
+                self._tasks.append(net.spawn(self._admit(conn)))
+                await asyncio.sleep(0)
+        finally:
+            self._listener.close()
+            for wire in list(self._wires):
+                wire.conn.close()
+            for task in self._tasks:
+                task.cancel()
+
+    async def _admit(self, conn: "contract.Conn") -> None:
+        wire = Wire(conn, self._limits.stall_ms)
+        try:
+            if len(self._wires) >= self._limits.connections_max and not self._make_room():
+                await self._answer(wire, text_response(503, "busy: All connections are in use; try again soon."), "")
+                return
+            self._wires.append(wire)
+            await self._serve_connection(wire)
+        except PortError:  # the peer went away or stalled: its connection ends, nothing else
+            return
+        finally:
+            conn.close()
+            if wire in self._wires:
+                self._wires.remove(wire)
+
+    def _make_room(self) -> bool:
+        idle = [wire for wire in self._wires if wire.is_idle]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda wire: wire.idle_since)
+        self._wires.remove(oldest)
+        oldest.conn.close()
+        return True
+
+    async def _serve_connection(self, wire: Wire) -> None:
+        while True:
+            wire.is_idle = not wire.buffer
+            wire.idle_since = clock.now_ms()
+            try:
+                head = await wire.read_head(http.parse_head, self._limits.head_ms)
+            except PeerError as error:
+                await self._answer(wire, error_response(error), "")
+                return
+            except PortError as error:
+                if error.code == "timeout" and wire.buffer:
+                    await self._answer(wire, text_response(408, "timeout: The request head did not come in time."), "")
+                return
+            if head is None:
+                return
+            request = Request(head, wire)
+            response = await self._respond(request)
+            if wire.is_broken:
+                _close_body(response)
+                return
+            if not await self._answer(wire, response, request):
+                return
+
+    async def _respond(self, request: Request) -> Response:
+        if request.headers.get("expect", "100-continue").lower() != "100-continue":
+            return text_response(417, "http: Only 100-continue can be expected.")
+        try:
+            return await self._handle(request)
+        except CoreletError as error:
+            return error_response(error)
+
+    async def _answer(self, wire: Wire, response: Response, request: "Request | str") -> bool:
+        """Write `response`; whether the connection can be used again. `request` is "" when there is none."""
+        pace = Pace(self._limits.stall_ms)
+        is_last = isinstance(request, str) or not _can_go_on(request)
+        headers = response.headers + [("Connection", "close")] if is_last else response.headers
+        is_bytes = isinstance(response.body, bytes)
+        length = len(response.body) if is_bytes else response.body.length
+        try:
+            head = http.encode_response(response.status, headers, length)
+            has_body = http.has_body(response.status) and (isinstance(request, str) or request.method != "HEAD")
+            if has_body and is_bytes and length <= READ_BYTES:
+                await wire.write(head + response.body, pace)
+            else:
+                await wire.write(head, pace)
+                if has_body:
+                    await _write_body(wire, response.body, pace, self._limits.piece_bytes)
+        finally:
+            _close_body(response)
+        await _drain(wire, request)
+        return not is_last
+
+
+def _can_go_on(request: Request) -> bool:
+    """A body that is neither read nor small, or that the client still holds back, ends the connection."""
+    if "close" in request.headers.get("connection", "").lower():
+        return False
+    return request.left <= DRAIN_BYTES_MAX and not (request.expects_continue and request.left)
+
+
+async def _drain(wire: Wire, request: "Request | str") -> None:
+    """Read what the client still sends: a close with unread bytes would reset the answer on its way."""
+    pace = Pace(wire.stall_ms if isinstance(request, Request) else min(1000, wire.stall_ms))
+    left = DRAIN_BYTES_MAX if isinstance(request, str) else min(request.left, DRAIN_BYTES_MAX)
+    if isinstance(request, Request) and request.expects_continue:
+        return
+    while left > 0:
+        left -= len(await wire.read(min(left, READ_BYTES), pace))
+
+
+async def _write_body(wire: Wire, body: "bytes | Body", pace: Pace, piece_bytes: int) -> None:
+    if isinstance(body, bytes):
+        view = memoryview(body)
+        for start in range(0, len(body), piece_bytes):
+            await wire.write(view[start : start + piece_bytes], pace)  # type: ignore[arg-type]
+        return
+    left = body.length
+    while left:
+        wire.is_broken = True  # until the announced length is written
+        piece = await body.read(min(piece_bytes, left))
+        if not piece or len(piece) > left:
+            raise UsageError("http", f"A body ended {left} bytes away from the length it had announced.")
+        left -= len(piece)
+        await wire.write(piece, pace)
+
+
+def _close_body(response: Response) -> None:
+    if not isinstance(response.body, bytes):
+        close = getattr(response.body, "close", None)
+        if close is not None:
+            close()
+
+
+class Router:
+    """`routes`: list of (prefix, handle). The longest prefix of the path wins; none is 404."""
+
+    def __init__(self, routes: "list[tuple[str, Callable[[Request], Awaitable[Response]]]]") -> None:
+        self._routes = sorted(routes, key=lambda route: (-len(route[0]), route[0]))
+
+    async def handle(self, request: Request) -> Response:
+        for prefix, handle in self._routes:
+            if request.path.startswith(prefix):
+                return await handle(request)
+        return text_response(404, "not_found: There is nothing here.")
+
+
+async def fetch(
+    conn: "contract.Conn", method: str, path: str, headers: list[tuple[str, str]], body: bytes
+) -> tuple[int, dict[str, str], bytes]:
+    """One request on `conn`, which can be used again afterwards: (status, headers, body of at most 256 KiB)."""
+    wire = Wire(conn, FETCH_MS)
+    names = [name.lower() for name, _ in headers]
+    fields = headers if "host" in names else [("Host", "localhost")] + headers
+    await wire.write(http.encode_request(method, path, fields, len(body)) + body, Pace(FETCH_MS))
+    status = await wire.read_head(http.parse_status, FETCH_MS)
+    while status is not None and status.status < 200:
+        status = await wire.read_head(http.parse_status, FETCH_MS)
+    if status is None:
+        raise PortError("closed", "The server closed the connection without an answer.")
+    left = http.content_length(status) if http.has_body(status.status) and method != "HEAD" else 0
+    if left > FETCH_BYTES_MAX:
+        raise PeerError("too_big", f"An answer of at most {FETCH_BYTES_MAX} bytes was expected; {left} were announced.")
+    pieces, pace = [], Pace(FETCH_MS)
+    while left:
+        piece = await wire.read(min(left, PIECE_BYTES_MAX), pace)
+        pieces.append(piece)
+        left -= len(piece)
+    return status.status, status.headers, b"".join(pieces)
