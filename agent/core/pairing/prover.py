@@ -61,7 +61,7 @@ class Prover(Machine):
         self._secrets: tuple[int, int, bytes] = (0, 0, b"")  # w0, w1, w0*N
         self._x = 0
         self._share_p = b""
-        self._agreed: spake2plus.Session | None = None
+        self._agreed: spake2plus.Parties | None = None
         self._channel: Channel | None = None
         self._shared = b""
 
@@ -169,7 +169,7 @@ class Prover(Machine):
         crypto = self._crypto
         self._session = frame.session
         context = CONTEXT + crypto.sha256(self._frame + data)
-        self._agreed = spake2plus.Session(context, self._core.encode(), device.encode())
+        self._agreed = spake2plus.Parties(context, self._core.encode(), device.encode())
         w0, w1 = spake2plus.derive(crypto, self._password, salt, iterations)
         mask_m, mask_n = spake2plus.mask_points(crypto, w0)
         self._secrets = (w0, w1, mask_n)

@@ -31,7 +31,7 @@ N = bytes.fromhex(
     "07d60aa6bfade45008a636337f5168c64d9bd36034808cd564490b1e656edbe7"
 )
 
-Session = namedtuple("Session", ("context", "prover", "verifier"))  # what both sides agreed on, bytes
+Parties = namedtuple("Parties", ("context", "prover", "verifier"))  # what both sides agreed on, bytes
 Keys = namedtuple("Keys", ("confirm_prover", "confirm_verifier", "shared"))  # 32 bytes each
 
 
@@ -91,10 +91,10 @@ def prover_points(crypto: "contract.Crypto", x: int, w1: int, share_v: bytes, ma
     return crypto.p256_multiply(x, bare), crypto.p256_multiply(w1, bare)
 
 
-def transcript(session: Session, shares: tuple[bytes, bytes], points: tuple[bytes, bytes], w0: int) -> bytes:
+def transcript(parties: Parties, shares: tuple[bytes, bytes], points: tuple[bytes, bytes], w0: int) -> bytes:
     """TT (section 3.4): each item after its length as 8 bytes little-endian. `shares` = (shareP, shareV),
     `points` = (Z, V)."""
-    head = (session.context, session.prover, session.verifier, M, N)
+    head = (parties.context, parties.prover, parties.verifier, M, N)
     items = head + shares + points + (w0.to_bytes(32, "big"),)
     return b"".join([len(item).to_bytes(8, "little") + item for item in items])
 

@@ -16,9 +16,10 @@ from collections import namedtuple
 
 from agent.core.machine import Machine
 from agent.core.pairing import spake2plus
+from agent.core.pairing.attempt import Session, Window
 from agent.core.pairing.certificates import check_certificates
 from agent.core.pairing.channel import Channel, link_secret
-from agent.errors import LimitError, PeerError, TrustError, UsageError
+from agent.errors import CoreletError, LimitError, PeerError, TrustError, UsageError
 from agent.wire import pairing_frames
 from agent.wire.pairing_frames import Step
 
@@ -53,35 +54,6 @@ def delay_ms(attempts: int) -> int:
     return min(DELAY_MS << (attempts - FREE_ATTEMPTS), DELAY_MS_MAX)
 
 
-class _Window:
-    def __init__(self, crypto: "contract.Crypto", record: pairing_frames.Record, ends_at: int) -> None:
-        crypto.p256_multiply(1, record.point_l)  # a damaged record shows now, not as a guest's fault
-        self.record = record
-        self.record_id = crypto.sha256(record.salt + record.point_l)[:8]
-        self.mask_m, self.mask_n = spake2plus.mask_points(crypto, record.w0)
-        self.ends_at = ends_at
-
-
-class _Session:
-    """One attempt. `step`: what must come next; `deadline`: by when."""
-
-    def __init__(self, session_id: bytes, core: str, device: str, context: bytes, window: _Window) -> None:
-        self.id = session_id
-        self.core = core
-        self.device = device
-        self.context = context
-        self.window = window
-        self.step = Step.SHARE
-        self.deadline = 0
-        self.request = b""
-        self.answer = b""
-        self.is_counted = False
-        self.is_pending = False
-        self.share_v = b""
-        self.keys: spake2plus.Keys | None = None
-        self.channel: Channel | None = None
-
-
 class Verifier(Machine):
     """`announced_id`: what discovery calls this device now. `counters`: what the last Persist said, or {}."""
 
@@ -99,9 +71,10 @@ class Verifier(Machine):
         self.info = info
         self._codec = codec
         self._counters = counters
-        self._window: _Window | None = None
-        self._session: _Session | None = None
+        self._window: Window | None = None
+        self._session: Session | None = None
         self._not_before = 0
+        self._asked = (Step.HELLO, b"")  # step and session of the frame in hand
 
     @property
     def is_open(self) -> bool:
@@ -115,8 +88,8 @@ class Verifier(Machine):
     @property
     def attempts(self) -> int:
         """Wrong codes so far with this record, an open attempt included."""
-        count = self._counters.get("attempts", 0)
-        return count if isinstance(count, int) else ATTEMPTS_MAX
+        count: int = self._counters.get("attempts", 0)
+        return count
 
     def seconds_left(self, now: int) -> int:
         return max(0, self._window.ends_at - now + 999) // 1000 if self._window is not None else 0
@@ -131,7 +104,7 @@ class Verifier(Machine):
             raise UsageError("owned", "the code on the label is closed while the board is owned: use a fresh code")
         if self.pending_core is not None:
             raise LimitError("busy", "a pairing is being completed: try again in a minute", FAIL_SAFE_MS // 1000)
-        window = _Window(self.crypto, record, now + WINDOW_MS)
+        window = Window(self.crypto, record, now + WINDOW_MS)
         if self._counters.get("record") != window.record_id:
             self._counters = {"record": window.record_id, "attempts": 0}
         if self.attempts >= ATTEMPTS_MAX:
@@ -162,9 +135,11 @@ class Verifier(Machine):
         self.close_window(now, "paired")  # with the window goes its record: a self-made code serves once
         return True
 
-    def abort(self, now: int) -> None:
-        """The driver could not do what an event asked: as if this attempt had never got further."""
+    def refuse(self, error: CoreletError, source: object, now: int) -> None:
+        """The driver could not do what an event asked (disk full, too many cores): this attempt is over, and
+        `error` leaves in place of its answer."""
         self._drop(now)
+        self.outgoing = [(self._refusal(error), source)]
         self._arm()
 
     def wake(self, now: int) -> None:
@@ -182,15 +157,20 @@ class Verifier(Machine):
         if session is not None and data == session.request:
             self.outgoing.append((session.answer, source))  # the answer was lost on the way: count nothing
             return
+        self._asked = (frame.step, frame.session)
         try:
             answer = self._take(frame, data, now)
         except (PeerError, LimitError, TrustError) as error:
             self.events.append(Refused(error.code, source))
-            retry_s = error.retry_s if isinstance(error, LimitError) else 0
-            fields = [frame.step, error.code, error.text[: pairing_frames.REFUSAL_CHARS_MAX], retry_s]
-            answer = pairing_frames.encode_frame(self._codec, Step.REFUSED, frame.session, fields)
+            answer = self._refusal(error)
         self.outgoing.append((answer, source))
         self._arm()
+
+    def _refusal(self, error: CoreletError) -> bytes:
+        step, session_id = self._asked
+        retry_s = error.retry_s if isinstance(error, LimitError) else 0
+        fields = [step, error.code, error.text[: pairing_frames.REFUSAL_CHARS_MAX], retry_s]
+        return pairing_frames.encode_frame(self._codec, Step.REFUSED, session_id, fields)
 
     def _arm(self) -> None:
         times = [part.ends_at for part in (self._window,) if part is not None]
@@ -231,7 +211,7 @@ class Verifier(Machine):
         session.deadline = now + (FAIL_SAFE_MS if session.is_pending else STEP_MS)
         return answer
 
-    def _hello(self, frame: pairing_frames.Frame, data: bytes, now: int) -> tuple[_Session, bytes]:
+    def _hello(self, frame: pairing_frames.Frame, data: bytes, now: int) -> tuple[Session, bytes]:
         window, versions, core = self._window, frame.fields[0], frame.fields[1]
         if window is None:
             raise PeerError("closed", "no pairing window is open: run 'corelet pair-window' on the device")
@@ -248,9 +228,9 @@ class Verifier(Machine):
         fields = [pairing_frames.VERSION, self.announced_id, nonce, window.record.salt, window.record.iterations, left]
         answer = pairing_frames.encode_frame(self._codec, Step.HELLO, session_id, fields)
         context = CONTEXT + self.crypto.sha256(data + answer)  # both frames bind pv, ids, nonces and salt
-        return _Session(session_id, core, self.announced_id, context, window), answer
+        return Session(session_id, core, self.announced_id, context, window), answer
 
-    def _advance(self, session: _Session, frame: pairing_frames.Frame, now: int) -> bytes:
+    def _advance(self, session: Session, frame: pairing_frames.Frame, now: int) -> bytes:
         if frame.step == Step.SHARE:
             fields = self._share(session, frame.fields[0])
             session.step = Step.CONFIRM
@@ -266,7 +246,7 @@ class Verifier(Machine):
         self._counters = {"record": self._counters.get("record", b""), "attempts": self.attempts + difference}
         self.events.append(Persist(self._counters))
 
-    def _share(self, session: _Session, share_p: bytes) -> "list[Any]":
+    def _share(self, session: Session, share_p: bytes) -> "list[Any]":
         """[shareV, confirmV]. The attempt counts before anything is computed with the peer's point."""
         session.is_counted = True
         self._count(1)
@@ -274,12 +254,12 @@ class Verifier(Machine):
         y = spake2plus.fresh_scalar(crypto)
         session.share_v = spake2plus.blind(crypto, y, window.mask_n)
         points = spake2plus.verifier_points(crypto, y, share_p, window.mask_m, window.record.point_l)
-        agreed = spake2plus.Session(session.context, session.core.encode(), session.device.encode())
+        agreed = spake2plus.Parties(session.context, session.core.encode(), session.device.encode())
         tt = spake2plus.transcript(agreed, (share_p, session.share_v), points, window.record.w0)
         session.keys = spake2plus.key_schedule(crypto, tt)
         return [session.share_v, spake2plus.confirm_verifier(crypto, session.keys, share_p)]
 
-    def _confirm(self, session: _Session, confirm_p: bytes) -> bytes:
+    def _confirm(self, session: Session, confirm_p: bytes) -> bytes:
         """The sealed device info, for a core that has proven that it knows the code."""
         assert session.keys is not None
         expected = spake2plus.confirm_prover(self.crypto, session.keys, session.share_v)
@@ -290,7 +270,7 @@ class Verifier(Machine):
         session.channel = Channel(self.crypto, session.keys.shared, True)
         return session.channel.seal(Step.CONFIRM, pairing_frames.encode_info(self._codec, self.info))
 
-    def _deliver(self, session: _Session, sealed: bytes) -> bytes:
+    def _deliver(self, session: Session, sealed: bytes) -> bytes:
         assert session.keys is not None and session.channel is not None
         bundle = pairing_frames.decode_bundle(self._codec, session.channel.open(Step.DELIVER, sealed))
         check_certificates(self.crypto, bundle, session.core, self.info.key)
