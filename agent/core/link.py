@@ -28,6 +28,7 @@ from agent.wire import envelope
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from agent.port import contract
 
@@ -61,14 +62,14 @@ class _Job:
     def __init__(self, correlation: bytes, deadline: int) -> None:
         self.correlation = correlation
         self.deadline = deadline
-        self.answer: dict | None = None
+        self.answer: dict[str, Any] | None = None
 
 
 class DeviceLink(Machine):
     """`state`: OFF, WAITING, CONNECTING or UP. `session`: number of the current or last connection."""
 
     def __init__(
-        self, codec: "contract.Codec", entropy: "Callable[[int], bytes]", device: str, boot: int, brokers: list
+        self, codec: "contract.Codec", entropy: "Callable[[int], bytes]", device: str, boot: int, brokers: "list[Any]"
     ) -> None:
         Machine.__init__(self)
         if not brokers:
@@ -131,7 +132,7 @@ class DeviceLink(Machine):
         self._want_birth("changed", now)
         self._arm()
 
-    def birth(self, body: dict, now: int) -> None:
+    def birth(self, body: "dict[str, Any]", now: int) -> None:
         """Publish the birth; `boot` and `session` are added. UsageError("envelope") when it is too big."""
         if self.state == UP:
             full = dict(body)
@@ -139,11 +140,11 @@ class DeviceLink(Machine):
             full["session"] = self.session
             self._send("birth", None, full, True)
 
-    def telemetry(self, body: dict, now: int) -> None:
+    def telemetry(self, body: "dict[str, Any]", now: int) -> None:
         if self.state == UP:
             self._send("tele", None, body, False)
 
-    def answer(self, correlation: bytes, is_ok: bool, body: dict, now: int) -> None:
+    def answer(self, correlation: bytes, is_ok: bool, body: "dict[str, Any]", now: int) -> None:
         """The one answer to a command; a second one is ignored."""
         for job in self._jobs:
             if job.correlation == correlation and job.answer is None:
@@ -202,7 +203,7 @@ class DeviceLink(Machine):
         self._birth_free_at = now + BIRTH_GAP_MS
         self.events.append(BirthWanted(why))
 
-    def _set_time(self, body: dict, now: int) -> None:
+    def _set_time(self, body: "dict[str, Any]", now: int) -> None:
         unix = body.get("unix")
         if unix is True or not isinstance(unix, int) or not 0 <= unix <= envelope.EXPIRY_MAX:
             raise PeerError("time", "expected unix seconds in dn/time")
@@ -248,7 +249,7 @@ class DeviceLink(Machine):
         self._jobs.append(job)
         return job
 
-    def _finish(self, job: _Job, answer: dict) -> None:
+    def _finish(self, job: _Job, answer: "dict[str, Any]") -> None:
         try:
             size = len(self._codec.encode(answer))
         except UsageError as error:
@@ -265,7 +266,7 @@ class DeviceLink(Machine):
         if self.state == UP and job.answer is not None:
             self._send("ack", job.correlation, job.answer, False)
 
-    def _send(self, kind: str, correlation: bytes | None, body: dict, is_retained: bool) -> None:
+    def _send(self, kind: str, correlation: bytes | None, body: "dict[str, Any]", is_retained: bool) -> None:
         message = envelope.Envelope(kind, self._sequence, correlation, None, body)
         payload = envelope.encode(self._codec, message)
         self._sequence += 1
@@ -282,5 +283,5 @@ def _is_due(when: int | None, now: int) -> bool:
     return when is not None and when <= now
 
 
-def _refusal(code: str, text: str) -> dict:
+def _refusal(code: str, text: str) -> "dict[str, Any]":
     return {"ok": False, "result": {"code": code, "text": text}}
