@@ -1,11 +1,9 @@
-"""Network of CPython (contract.Net): non-blocking sockets driven by asyncio's `sock_*` calls.
+"""Network of CPython (contract.Net): listening, connecting, interfaces and tasks; streams.py has the streams.
 
-Not asyncio streams: they buffer 64 KiB per connection. Names are resolved in a thread.
+Names are resolved in a thread.
 """
 
 import asyncio
-import contextlib
-import errno
 import os
 import signal
 import socket
@@ -14,114 +12,18 @@ import threading
 
 from agent.errors import PortError
 from agent.port import faults
+from agent.port.cpython.streams import LOCAL_SOURCE, Conn, Listener, address_text, source_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-LOCAL_SOURCE = ("local", 0)
 UNIX_PATH_BYTES_MAX = 107
 IFF_UP = 1
 
 _tasks: "set[asyncio.Task[Any]]" = set()  # asyncio itself keeps only weak references
 _on_lost: "list[Callable[[BaseException], None]]" = []
-
-
-def _address_text(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host or 'any address'}:{port}"
-
-
-def _source(address: "Any") -> tuple[str, int]:
-    if not isinstance(address, tuple):
-        return LOCAL_SOURCE
-    host = address[0][7:] if address[0].startswith("::ffff:") and "." in address[0] else address[0]
-    return host, address[1]
-
-
-class Conn:
-    """contract.Conn."""
-
-    def __init__(self, sock: socket.socket, source: tuple[str, int]) -> None:
-        self.source = source
-        self._sock = sock
-        self._what = "The peer" if source == LOCAL_SOURCE else _address_text(*source)
-        self._use = _Use(sock, self._what)
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    async def read(self, bytes_max: int) -> bytes:
-        with self._use:
-            try:
-                return await asyncio.get_running_loop().sock_recv(self._sock, bytes_max)
-            except OSError as error:
-                raise faults.closed(self._what) from error
-
-    async def write(self, data: bytes) -> None:
-        with self._use:
-            try:
-                await asyncio.get_running_loop().sock_sendall(self._sock, data)
-            except OSError as error:
-                raise faults.closed(self._what) from error
-
-    def close(self) -> None:
-        self._use.close()
-
-
-class _Use:
-    """Counts who waits for a socket. asyncio never wakes a task whose descriptor was closed, so a close with
-    somebody waiting is a shutdown, and the last one who leaves closes."""
-
-    def __init__(self, sock: socket.socket, what: str) -> None:
-        self._sock = sock
-        self._what = what
-        self._users = 0
-        self._is_closed = False
-
-    def __enter__(self) -> None:
-        if self._is_closed:
-            raise faults.closed(self._what)
-        self._users += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._users -= 1
-        if self._is_closed and not self._users:
-            self._sock.close()
-
-    def close(self) -> None:
-        self._is_closed = True
-        if not self._users:
-            self._sock.close()
-            return
-        with contextlib.suppress(OSError):  # never connected, or the peer has gone: it is readable then
-            self._sock.shutdown(socket.SHUT_RDWR)
-
-
-class Listener:
-    """contract.Listener. `port` is 0 for a local one."""
-
-    def __init__(self, sock: socket.socket, port: int) -> None:
-        self.port = port
-        self._sock = sock
-        self._use = _Use(sock, "The listener")
-        sock.setblocking(False)
-
-    async def accept(self) -> Conn:
-        while True:
-            with self._use:
-                try:
-                    sock, address = await asyncio.get_running_loop().sock_accept(self._sock)
-                    return Conn(sock, _source(address))
-                except ConnectionError:  # the client went away while it was in the queue
-                    continue
-                except OSError as error:
-                    if error.errno == errno.EINVAL:  # shut down by close()
-                        raise faults.closed("The listener") from error
-                    raise faults.net_fault(error, f"Port {self.port}") from error
-
-    def close(self) -> None:
-        self._use.close()
 
 
 def _listen(family: int, address: "Any", is_dual: bool, backlog: int) -> socket.socket:
@@ -202,7 +104,7 @@ async def _connect(family: int, address: "Any", what: str) -> Conn:
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, address)
-        return Conn(sock, LOCAL_SOURCE if family == socket.AF_UNIX else _source(address))
+        return Conn(sock, LOCAL_SOURCE if family == socket.AF_UNIX else source_of(address))
     except OSError as error:
         sock.close()
         raise faults.net_fault(error, what) from error
@@ -212,7 +114,7 @@ async def _connect(family: int, address: "Any", what: str) -> Conn:
 
 
 async def _connect_any(host: str, port: int) -> Conn:
-    what = _address_text(host, port)
+    what = address_text(host, port)
     failure = _unknown(host)
     for family, _, _, _, address in await _resolve(host, port):
         try:
@@ -228,7 +130,7 @@ async def connect_tcp(host: str, port: int, timeout_ms: int) -> Conn:
         async with asyncio.timeout(timeout_ms / 1000):
             return await _connect_any(host, port)
     except TimeoutError as error:
-        text = f"{_address_text(host, port)} did not answer within {timeout_ms} ms. Check the address and the network."
+        text = f"{address_text(host, port)} did not answer within {timeout_ms} ms. Check the address and the network."
         raise PortError("timeout", text) from error
 
 

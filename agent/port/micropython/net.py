@@ -1,8 +1,7 @@
-"""Network of MicroPython's Unix port (contract.Net): raw non-blocking sockets on asyncio's poll queue.
+"""Network of MicroPython's Unix port (contract.Net): listening, connecting and tasks; streams.py has the streams.
 
-Not asyncio streams (they never check a connect, and a failed handler leaves its connection open). Addresses are
-sockaddr bytes there; a name (not a number) blocks the loop while libc resolves it. There is no getsockname,
-so for port 0 a random one is tried. SIGTERM cannot be caught: it is a power cut, and state survives those.
+Addresses are sockaddr bytes there; a name (not a number) blocks the loop while libc resolves it. There is no
+getsockname, so for port 0 a random one is tried. SIGTERM cannot be caught: it is a power cut; state survives those.
 """
 
 import asyncio
@@ -16,137 +15,18 @@ from agent.errors import PortError
 from agent.port import faults
 from agent.port.micropython import files
 from agent.port.micropython.interfaces import interfaces
+from agent.port.micropython.streams import LOCAL_SOURCE, WRITE, Conn, Listener, Waiter, address_text, source_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
 __all__ = ["interfaces"]
 AF_UNIX, AF_INET, AF_INET6 = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6
-LOCAL_SOURCE = ("local", 0)
 PORT_LOW, PORT_HIGH, PORT_TRIES = 20000, 60000, 32
 UNIX_PATH_BYTES_MAX = 107
-V4_MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
-READ, WRITE = 0, 1
 _on_lost: "list[Callable[[BaseException], None]]" = []
-
-
-def _address_text(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host or 'any address'}:{port}"
-
-
-def _source(sockaddr: bytes) -> tuple[str, int]:
-    parts = socket.sockaddr(sockaddr)  # type: ignore[attr-defined]
-    if len(parts) < 3:
-        return LOCAL_SOURCE
-    family, packed, port = parts[0], parts[1], parts[2]
-    if family == AF_INET6 and packed[:12] == V4_MAPPED:
-        family, packed = AF_INET, packed[12:]
-    return socket.inet_ntop(family, packed), port
-
-
-class Waiter:
-    """Waits for one socket. asyncio's queue forgets the task of the other direction when one is cancelled, and
-    does not notice a close; so the tasks are remembered here and run again, which only makes them look again."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._tasks: list[Any] = [None, None]
-
-    def wait(self, direction: int) -> "Generator[None, None, None]":
-        """A generator: on MicroPython `await` takes one, and asyncio's queue wants a bare yield."""
-        queue = core._io_queue
-        self._tasks[direction] = core.cur_task
-        try:
-            if direction == READ:
-                queue.queue_read(self._sock)
-            else:
-                queue.queue_write(self._sock)
-            yield
-        finally:
-            self._tasks[direction] = None
-            if id(self._sock) not in queue.map:
-                self.wake()
-
-    def wake(self) -> None:
-        queue = core._io_queue
-        for task in self._tasks:
-            # One that waits no more has been put into the run queue already; twice there breaks the queue.
-            if task is not None and task.data is queue:
-                queue.remove(task)
-                core._task_queue.push(task)
-
-
-class Conn:
-    """contract.Conn."""
-
-    def __init__(self, sock: socket.socket, source: tuple[str, int]) -> None:
-        self.source = source
-        self._what = "The peer" if source == LOCAL_SOURCE else _address_text(source[0], source[1])
-        self._sock: socket.socket | None = sock
-        self._waiter = Waiter(sock)
-        sock.setblocking(False)
-        if source != LOCAL_SOURCE:
-            sock.setsockopt(6, 1, 1)  # TCP_NODELAY
-
-    async def read(self, bytes_max: int) -> bytes:
-        while self._sock is not None:
-            try:
-                return self._sock.recv(bytes_max)
-            except OSError as error:
-                if error.errno != errno.EAGAIN:
-                    break
-            await self._waiter.wait(READ)  # type: ignore[misc]
-        raise faults.closed(self._what)
-
-    async def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while len(view):
-            if self._sock is None:
-                raise faults.closed(self._what)
-            try:
-                view = view[self._sock.send(view) :]
-                continue
-            except OSError as error:
-                if error.errno != errno.EAGAIN:
-                    raise faults.closed(self._what)
-            await self._waiter.wait(WRITE)  # type: ignore[misc]
-
-    def close(self) -> None:
-        if self._sock is not None:
-            self._waiter.wake()
-            self._sock.close()
-            self._sock = None
-
-
-class Listener:
-    """contract.Listener. `port` is 0 for a local one."""
-
-    def __init__(self, sock: socket.socket, port: int) -> None:
-        self.port = port
-        self._sock: socket.socket | None = sock
-        self._waiter = Waiter(sock)
-        sock.setblocking(False)
-
-    async def accept(self) -> Conn:
-        while self._sock is not None:
-            try:
-                sock, address = self._sock.accept()
-                return Conn(sock, _source(address))
-            except OSError as error:
-                if error.errno == errno.ECONNABORTED:  # the client went away while it was in the queue
-                    continue
-                if error.errno != errno.EAGAIN:
-                    raise faults.net_fault(error, f"Port {self.port}")
-            await self._waiter.wait(READ)  # type: ignore[misc]
-        raise faults.closed("The listener")
-
-    def close(self) -> None:
-        if self._sock is not None:
-            self._waiter.wake()
-            self._sock.close()
-            self._sock = None
 
 
 def _resolve(host: str, port: int) -> "list[Any]":
@@ -234,7 +114,7 @@ async def _connect(family: int, address: "Any", what: str) -> Conn:
         while True:
             try:
                 sock.connect(address)  # asked again after the wait, it tells the result (there is no getsockopt)
-                return Conn(sock, LOCAL_SOURCE if family == AF_UNIX else _source(address))
+                return Conn(sock, LOCAL_SOURCE if family == AF_UNIX else source_of(address))
             except OSError as error:
                 if error.errno not in (errno.EINPROGRESS, errno.EALREADY):
                     raise faults.net_fault(error, what)
@@ -248,7 +128,7 @@ async def _connect_any(host: str, port: int) -> Conn:
     failure = PortError("dns", f"No address is known for the name {host}. Check the name and the network.")
     for family, address in _resolve(host, port):
         try:
-            return await _connect(family, address, _address_text(host, port))
+            return await _connect(family, address, address_text(host, port))
         except PortError as error:
             failure = error
     raise failure
@@ -260,7 +140,7 @@ async def connect_tcp(host: str, port: int, timeout_ms: int) -> Conn:
         conn: Conn = await asyncio.wait_for_ms(_connect_any(host, port), timeout_ms)  # type: ignore[attr-defined]
         return conn
     except asyncio.TimeoutError:  # noqa: UP041 (not the builtin there)
-        text = f"{_address_text(host, port)} did not answer within {timeout_ms} ms. Check the address and the network."
+        text = f"{address_text(host, port)} did not answer within {timeout_ms} ms. Check the address and the network."
         raise PortError("timeout", text)
 
 
