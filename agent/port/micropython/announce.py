@@ -13,6 +13,7 @@ from agent.errors import PeerError, PortError
 from agent.port.micropython import clock, net
 from agent.port.micropython.multicast import MulticastSocket
 from agent.port.micropython.responder import LINKS_MAX, Link, Responder
+from agent.port.micropython.streams import READ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Announcer:
 
     async def _listen(self, key: str, port: MulticastSocket) -> None:
         while True:
-            await port.waiter.wait(net.READ)  # type: ignore[misc]
+            await port.waiter.wait(READ)  # type: ignore[misc]
             for _ in range(DRAIN_MAX):
                 try:
                     data, source = port.sock.recvfrom(DATAGRAM_BYTES_MAX)

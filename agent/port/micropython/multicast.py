@@ -9,7 +9,7 @@ import socket
 import struct
 
 from agent.errors import PortError
-from agent.port.micropython import net
+from agent.port.micropython.streams import Waiter
 
 PORT = 5353
 GROUP_4 = b"\xe0\x00\x00\xfb"
@@ -50,7 +50,7 @@ class MulticastSocket:
             cause = "another program holds port 5353" if error.errno == errno.EADDRINUSE else f"error {error.errno}"
             text = f"The interface {interface} cannot take part in discovery ({cause}); add the device by address."
             raise PortError("port_busy" if error.errno == errno.EADDRINUSE else "multicast", text)
-        self.waiter = net.Waiter(self.sock)
+        self.waiter = Waiter(self.sock)
 
     def _set_up(self, own: bytes) -> None:
         sock = self.sock
