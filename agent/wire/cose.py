@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.port import contract
 
 COSE_BYTES_MAX = 16384
+PAYLOAD_BYTES_MAX = COSE_BYTES_MAX - 256  # the rest is below 256 bytes
 KID_BYTES_MAX = 64
 MAC_KEY_BYTES_MIN = 32
 
@@ -30,9 +31,9 @@ ES256 = -7
 
 def mac0(codec: "contract.Codec", crypto: "contract.Crypto", key: bytes, payload: bytes, kid: bytes = b"") -> bytes:
     _check_key(key)
-    protected = _protected(codec, HMAC_256, kid)
+    protected = _protected(codec, HMAC_256, kid, payload)
     proof = crypto.hmac_sha256(key, codec.encode(["MAC0", protected, b"", payload]))
-    return _message(codec, TAG_MAC0, protected, payload, proof)
+    return codec.encode(codec.Tag(TAG_MAC0, [protected, {}, payload, proof]))
 
 
 def open_mac0(codec: "contract.Codec", crypto: "contract.Crypto", key: bytes, data: bytes) -> bytes:
@@ -51,9 +52,9 @@ def mac0_kid(codec: "contract.Codec", data: bytes) -> bytes:
 
 
 def sign1(codec: "contract.Codec", crypto: "contract.Crypto", scalar: int, payload: bytes, kid: bytes = b"") -> bytes:
-    protected = _protected(codec, ESP256, kid)
+    protected = _protected(codec, ESP256, kid, payload)
     proof = crypto.ecdsa_sign(scalar, codec.encode(["Signature1", protected, b"", payload]))
-    return _message(codec, TAG_SIGN1, protected, payload, proof)
+    return codec.encode(codec.Tag(TAG_SIGN1, [protected, {}, payload, proof]))
 
 
 def verify_sign1(codec: "contract.Codec", crypto: "contract.Crypto", public: bytes, data: bytes) -> bytes:
@@ -70,20 +71,15 @@ def _check_key(key: bytes) -> None:
         raise UsageError("key", f"expected a MAC key of at least {MAC_KEY_BYTES_MIN} bytes, got {len(key)}")
 
 
-def _protected(codec: "contract.Codec", algorithm: int, kid: bytes) -> bytes:
+def _protected(codec: "contract.Codec", algorithm: int, kid: bytes, payload: bytes) -> bytes:
+    if len(payload) > PAYLOAD_BYTES_MAX:
+        raise UsageError("too_big", f"expected a payload of at most {PAYLOAD_BYTES_MAX} bytes, got {len(payload)}")
     if len(kid) > KID_BYTES_MAX:
         raise UsageError("kid", f"expected a key id of at most {KID_BYTES_MAX} bytes, got {len(kid)}")
     header: dict[int, int | bytes] = {LABEL_ALGORITHM: algorithm}
     if kid:
         header[LABEL_KID] = kid
     return codec.encode(header)
-
-
-def _message(codec: "contract.Codec", tag: int, protected: bytes, payload: bytes, proof: bytes) -> bytes:
-    data = codec.encode(codec.Tag(tag, [protected, {}, payload, proof]))
-    if len(data) > COSE_BYTES_MAX:
-        raise UsageError("too_big", f"a COSE message has at most {COSE_BYTES_MAX} bytes, this has {len(data)}")
-    return data
 
 
 def _open(codec: "contract.Codec", tag: int, data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
@@ -102,7 +98,7 @@ def _open(codec: "contract.Codec", tag: int, data: bytes) -> tuple[bytes, bytes,
 
 
 def _kid(codec: "contract.Codec", protected: bytes, algorithms: tuple[int, ...]) -> bytes:
-    header = codec.decode(protected, (), 1)
+    header = codec.decode(protected, (), 2)
     if type(header) is not dict:
         raise PeerError("cose", "expected a map as protected header")
     algorithm = header.pop(LABEL_ALGORITHM, None)

@@ -1,0 +1,205 @@
+"""COSE_Mac0 and COSE_Sign1: published messages byte by byte, and everything outside our profile is refused."""
+
+from agent import port
+from agent.errors import CoreletError, PeerError, TrustError, UsageError
+from agent.wire import cose
+from tests.expect import raises
+
+KEY = bytes.fromhex("849B57219DAE48DE646D07DBB533566E976686457C1491BE3A76DCEA6C427188")
+# cose-wg/Examples, mac0-tests/HMac-01.json: exactly our profile.
+MAC0 = bytes.fromhex(
+    "D18443A10105A054546869732069732074686520636F6E74656E742E5820"
+    "A1A848D3471F9D61EE49018D244C824772F223AD4F935293F1789FC3A08D8C58"
+)
+# The same working group's P-256 key "11".
+SCALAR = 0x57C92077664146E876760C9520D054AA93C3AFB04E306705DB6090308507B4D3
+PUBLIC = bytes.fromhex(
+    "04bac5b11cad8f99f9c72b05cf4b9e26d244dc189f745228255a219a86d6a09eff"
+    "20138bf82dc1b6d562be0fa54ab7804a3a64b6d72ccfed6b6fb6ed28bbfc117e"
+)
+# ecdsa-examples/ecdsa-sig-01.json: ES256 with content type in the protected and kid in the unprotected header.
+SIGNED = bytes.fromhex("846A5369676E61747572653145A2012603004054546869732069732074686520636F6E74656E742E")
+SIGNED_PROOF = bytes.fromhex(
+    "EAE868ECC176883766C5DC5BA5B8DCA25DAB3C2E56A551CE5705B793914348E1"
+    "72727F48461FABBBA2E343492DDECAC3983686250BC68E9F1A7A07D41225B59F"
+)
+TEXT = b"This is the content."
+
+
+def message(tag, protected, unprotected=None, payload=TEXT, proof=b"\0" * 32):
+    codec = port.codec()
+    if type(protected) is dict:
+        protected = codec.encode(protected)
+    return codec.encode(codec.Tag(tag, [protected, {} if unprotected is None else unprotected, payload, proof]))
+
+
+def test_published_mac0():
+    codec = port.codec()
+    crypto = port.crypto()
+    assert cose.mac0(codec, crypto, KEY, TEXT) == MAC0
+    assert cose.open_mac0(codec, crypto, KEY, MAC0) == TEXT
+    assert cose.mac0_kid(codec, MAC0) == b""
+
+
+def test_published_sign1():
+    """Its Sig_structure verifies; the message itself has more headers than our profile."""
+    codec = port.codec()
+    crypto = port.crypto()
+    assert crypto.p256_public(SCALAR) == PUBLIC
+    assert codec.encode(["Signature1", b"\xa2\x01\x26\x03\x00", b"", TEXT]) == SIGNED
+    assert crypto.ecdsa_verify(PUBLIC, SIGNED, SIGNED_PROOF)
+    data = message(18, b"\xa2\x01\x26\x03\x00", {4: b"11"}, TEXT, SIGNED_PROOF)
+    assert raises(PeerError, cose.verify_sign1, codec, crypto, PUBLIC, data).code == "cose"
+
+
+def test_structures_to_the_byte():
+    """What is authenticated, computed here by hand from RFC 9052 sections 4.4 and 6.3."""
+    codec = port.codec()
+    crypto = port.crypto()
+    data = cose.mac0(codec, crypto, KEY, b"pay", b"core")
+    protected = bytes.fromhex("a2010504") + b"\x44core"
+    signed = b"\x84\x64MAC0" + bytes((0x40 + len(protected),)) + protected + b"\x40" + b"\x43pay"
+    assert data == b"\xd1\x84\x49" + protected + b"\xa0\x43pay\x58\x20" + crypto.hmac_sha256(KEY, signed)
+    data = cose.sign1(codec, crypto, SCALAR, b"pay", b"core")
+    protected = bytes.fromhex("a2012804") + b"\x44core"
+    signed = b"\x84\x6aSignature1" + b"\x49" + protected + b"\x40" + b"\x43pay"
+    assert data == b"\xd2\x84\x49" + protected + b"\xa0\x43pay\x58\x40" + crypto.ecdsa_sign(SCALAR, signed)
+
+
+def test_round_trip_with_key_id():
+    codec = port.codec()
+    crypto = port.crypto()
+    for payload in (b"", b"x", b"y" * 700):
+        data = cose.mac0(codec, crypto, KEY, payload, b"0123456789abcdef")
+        assert cose.mac0_kid(codec, data) == b"0123456789abcdef"
+        assert cose.open_mac0(codec, crypto, KEY, data) == payload
+    data = cose.sign1(codec, crypto, SCALAR, b"order", b"core")
+    assert cose.verify_sign1(codec, crypto, PUBLIC, data) == b"order"
+
+
+def test_es256_is_accepted_and_other_algorithms_are_not():
+    codec = port.codec()
+    crypto = port.crypto()
+    for algorithm, is_good in (
+        (-9, True),
+        (-7, True),
+        (-8, False),
+        (-35, False),
+        (-46, False),
+        (5, False),
+        (-39, False),
+    ):
+        protected = codec.encode({1: algorithm})
+        proof = crypto.ecdsa_sign(SCALAR, codec.encode(["Signature1", protected, b"", TEXT]))
+        data = message(18, protected, {}, TEXT, proof)
+        if is_good:
+            assert cose.verify_sign1(codec, crypto, PUBLIC, data) == TEXT
+        else:
+            assert raises(PeerError, cose.verify_sign1, codec, crypto, PUBLIC, data).code == "cose"
+    for algorithm in (4, 6, 7, 14, -9, -7, True, "HS256", None, b""):
+        protected = codec.encode({1: algorithm})
+        proof = crypto.hmac_sha256(KEY, codec.encode(["MAC0", protected, b"", TEXT]))
+        data = message(17, protected, {}, TEXT, proof)
+        assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, data).code == "cose"
+
+
+def test_messages_outside_the_profile():
+    """Each carries a correct MAC, so only the rule refuses it."""
+    codec = port.codec()
+    crypto = port.crypto()
+    for header in (
+        {},
+        {4: b"k"},
+        {1: 5, 2: [1]},
+        {1: 5, 2: [99], 99: 0},
+        {1: 5, 3: 0},
+        {1: 5, 5: b"iv"},
+        {1: 5, 4: b""},
+        {1: 5, 4: "kid"},
+        {1: 5, 4: None},
+        {1: 5, 4: b"k" * 65},
+        {1: 5, "alg": 5},
+        {1: 5, -70000: 0},
+        {"1": 5},
+    ):
+        protected = codec.encode(header)
+        proof = crypto.hmac_sha256(KEY, codec.encode(["MAC0", protected, b"", TEXT]))
+        data = message(17, protected, {}, TEXT, proof)
+        assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, data).code == "cose", header
+        assert raises(PeerError, cose.mac0_kid, codec, data).code == "cose", header
+    good = codec.encode({1: 5})
+    proof = crypto.hmac_sha256(KEY, codec.encode(["MAC0", good, b"", TEXT]))
+    assert cose.open_mac0(codec, crypto, KEY, message(17, good, {}, TEXT, proof)) == TEXT
+    for unprotected in ({4: b"k"}, {1: 5}, {"": 0}, [], b"", 0):
+        data = message(17, good, unprotected, TEXT, proof)
+        assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, data).code == "cose"
+
+
+def test_malformed_messages():
+    codec = port.codec()
+    crypto = port.crypto()
+    tag = codec.Tag
+    good = cose.mac0(codec, crypto, KEY, b"")
+    shapes = (
+        None, 5, [], {}, [b"", {}, b""], tag(17, None), tag(17, {}), tag(17, []), tag(17, [b"", {}, b""]),
+        tag(17, [b"", {}, b"", b"", b""]), tag(17, ["", {}, b"", b""]), tag(17, [b"", {}, None, b""]),
+        tag(17, [b"", {}, "", b""]), tag(17, [b"", {}, b"", None]), tag(17, [b"", None, b"", b""]),
+        tag(17, [{1: 5}, {}, b"", b""]), tag(17, [b"", {}, b"", b""]), tag(17, [b"\xa0", {}, b"", b""]),
+        tag(17, [b"\x01", {}, b"", b""]), tag(17, [b"\xa1\x01", {}, b"", b""]), tag(18, [b"", {}, b"", b""]),
+        tag(17, [b"\xa1\x01\x18\x05", {}, b"", b""]), tag(17, tag(17, [b"", {}, b"", b""])), tag(61, good),
+    )  # fmt: skip
+    for shape in shapes:
+        data = codec.encode(shape)
+        error = raises(PeerError, cose.open_mac0, codec, crypto, KEY, data)
+        assert error.code in ("cose", "cbor"), shape
+    # The bare array without its tag, a signature where a MAC is wanted and the other way round.
+    assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, good[1:]).code == "cose"
+    signed = cose.sign1(codec, crypto, SCALAR, b"")
+    assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, signed).code == "cbor"
+    assert raises(PeerError, cose.verify_sign1, codec, crypto, PUBLIC, good).code == "cbor"
+    assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, b"\0" * (cose.COSE_BYTES_MAX + 1)).code == "cose"
+
+
+def test_every_flip_and_cut_is_refused():
+    codec = port.codec()
+    crypto = port.crypto()
+    data = cose.mac0(codec, crypto, KEY, b"payload", b"kid")
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << (bit % 8)
+        error = raises(CoreletError, cose.open_mac0, codec, crypto, KEY, bytes(changed))
+        assert error.code in ("mac", "cose", "cbor")
+    for length in range(len(data)):
+        assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, data[:length]).code in ("cose", "cbor")
+    signed = cose.sign1(codec, crypto, SCALAR, b"payload")
+    for bit in range(0, 8 * len(signed), 13):
+        changed = bytearray(signed)
+        changed[bit // 8] ^= 1 << (bit % 8)
+        error = raises(CoreletError, cose.verify_sign1, codec, crypto, PUBLIC, bytes(changed))
+        assert error.code in ("signature", "cose", "cbor")
+
+
+def test_wrong_keys_and_proofs():
+    codec = port.codec()
+    crypto = port.crypto()
+    data = cose.mac0(codec, crypto, KEY, b"payload")
+    assert raises(TrustError, cose.open_mac0, codec, crypto, bytes(32), data).code == "mac"
+    for proof in (b"", bytes(31), bytes(32), bytes(33), data[-32:-16], data[-32:] + b"\0"):
+        changed = message(17, {1: 5}, {}, b"payload", proof)
+        assert raises(TrustError, cose.open_mac0, codec, crypto, KEY, changed).code == "mac"
+    signed = cose.sign1(codec, crypto, SCALAR, b"payload")
+    assert raises(TrustError, cose.verify_sign1, codec, crypto, crypto.p256_public(3), signed).code == "signature"
+    assert raises(TrustError, cose.verify_sign1, codec, crypto, b"\x04" * 65, signed).code == "signature"
+    for proof in (b"", bytes(64), signed[-64:-1], signed[-64:] + b"\0"):
+        changed = message(18, {1: -9}, {}, b"payload", proof)
+        assert raises(TrustError, cose.verify_sign1, codec, crypto, PUBLIC, changed).code == "signature"
+
+
+def test_our_own_mistakes():
+    codec = port.codec()
+    crypto = port.crypto()
+    for key in (b"", b"k" * 31):
+        assert raises(UsageError, cose.mac0, codec, crypto, key, b"").code == "key"
+        assert raises(UsageError, cose.open_mac0, codec, crypto, key, MAC0).code == "key"
+    assert raises(UsageError, cose.mac0, codec, crypto, KEY, b"", b"k" * 65).code == "kid"
+    assert raises(UsageError, cose.mac0, codec, crypto, KEY, bytes(cose.PAYLOAD_BYTES_MAX + 1)).code == "too_big"
