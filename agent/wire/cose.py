@@ -101,14 +101,14 @@ def _kid(codec: "contract.Codec", protected: bytes, algorithms: tuple[int, ...])
     header = codec.decode(protected, (), 2)
     if type(header) is not dict:
         raise PeerError("cose", "expected a map as protected header")
-    algorithm = header.pop(LABEL_ALGORITHM, None)
+    algorithm = header.get(LABEL_ALGORITHM)
     if type(algorithm) is not int or algorithm not in algorithms:
         raise PeerError("cose", f"expected algorithm {algorithms[0]}, got another or none")
-    kid = header.pop(LABEL_KID, None)
-    if header:
+    if len(header) != (2 if LABEL_KID in header else 1):
         raise PeerError("cose", "expected only the labels 1 and 4 in the protected header, got others")
-    if kid is None:
+    if LABEL_KID not in header:
         return b""
+    kid = header[LABEL_KID]
     if type(kid) is not bytes or not 1 <= len(kid) <= KID_BYTES_MAX:
         raise PeerError("cose", f"expected a key id of 1 to {KID_BYTES_MAX} bytes")
     return kid
