@@ -183,6 +183,7 @@ class Announcer(Protocol):
     """Keeps one DNS-SD service registered (RFC 6762, 6763)."""
 
     instance: str  # the name in use, after conflicts were resolved
+    trouble: str  # one sentence about a network that does not take part, "" when all do
 
     async def start(self) -> None: ...
     async def update(self, txt: list[tuple[str, str]], subtypes: list[str]) -> None: ...
