@@ -38,11 +38,12 @@ MODULE_NAMES = {
 }
 
 MODULES_ABSENT = (
-    "__future__ abc ast base64 bisect calendar concurrent contextlib contextvars copy csv ctypes dataclasses datetime "
-    "decimal difflib enum fcntl fnmatch fractions functools getopt glob gzip hmac http importlib inspect ipaddress "
-    "itertools locale logging lzma mmap multiprocessing numbers operator pathlib pickle pkgutil pprint queue resource "
-    "secrets selectors shlex shutil signal socketserver sqlite3 ssl stat statistics string subprocess tempfile textwrap threading "
-    "tomllib traceback types typing unicodedata unittest urllib uuid warnings weakref zipfile zlib zoneinfo"
+    "__future__ abc ast base64 bisect calendar concurrent contextlib contextvars copy csv ctypes dataclasses "
+    "datetime decimal difflib enum fcntl fnmatch fractions functools getopt glob gzip hmac http importlib inspect "
+    "ipaddress itertools locale logging lzma mmap multiprocessing numbers operator pathlib pickle pkgutil pprint "
+    "queue resource secrets selectors shlex shutil signal socketserver sqlite3 ssl stat statistics string "
+    "subprocess tempfile textwrap threading tomllib traceback types typing unicodedata unittest urllib uuid "
+    "warnings weakref zipfile zlib zoneinfo"
 ).split()
 
 BUILTINS_ABSENT = "aiter anext ascii breakpoint copyright credits exit format quit vars __debug__".split()
@@ -50,10 +51,11 @@ BUILTINS_ABSENT = "aiter anext ascii breakpoint copyright credits exit format qu
 EXCEPTIONS_ABSENT = (
     "BaseExceptionGroup BlockingIOError BrokenPipeError BufferError BytesWarning ChildProcessError "
     "ConnectionAbortedError ConnectionError ConnectionRefusedError ConnectionResetError DeprecationWarning "
-    "EnvironmentError ExceptionGroup FileExistsError FileNotFoundError FloatingPointError FutureWarning IOError InterruptedError IsADirectoryError "
-    "NotADirectoryError PermissionError ProcessLookupError RecursionError ReferenceError "
-    "ResourceWarning RuntimeWarning SystemError TimeoutError UnboundLocalError UnicodeDecodeError UnicodeEncodeError "
-    "UserWarning Warning struct.error socket.error socket.timeout json.JSONDecodeError asyncio.IncompleteReadError"
+    "EnvironmentError ExceptionGroup FileExistsError FileNotFoundError FloatingPointError FutureWarning IOError "
+    "InterruptedError IsADirectoryError NotADirectoryError PermissionError ProcessLookupError RecursionError "
+    "ReferenceError ResourceWarning RuntimeWarning SystemError TimeoutError UnboundLocalError UnicodeDecodeError "
+    "UnicodeEncodeError UserWarning Warning struct.error socket.error socket.timeout json.JSONDecodeError "
+    "asyncio.IncompleteReadError"
 ).split()
 
 _CASES = "compare with lower() or upper()"
