@@ -1,0 +1,107 @@
+"""Invariant: importing any module of ours has no effect: no thread, no socket, no file, no output, no child process.
+And what runs on a board can be imported by MicroPython."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import needs
+from tools.check.__main__ import ROOT, tracked_paths
+
+MODULES = [
+    path[:-3].replace("/", ".").removesuffix(".__init__")
+    for path in tracked_paths(ROOT)
+    if path.endswith(".py") and path.startswith(("agent/", "boards/", "ota/", "tools/"))
+]
+ON_DEVICE = [
+    name for name in MODULES if not name.startswith(("tools", "agent.port.cpython")) and name != "agent.port.contract"
+]
+
+# Bodies of the port that may need what only MicroPython has; it imports them all, below.
+MICROPYTHON_ONLY = "agent.port.micropython."
+
+# What a library does when it is imported, and why that is harmless.
+LIBRARY_EFFECTS = {"ldconfig": "ifaddr, below zeroconf, asks ctypes where libc is"}
+
+# Runs in a child. Audit hooks see what the interpreter is asked to do, whoever asks; reading is what importing is.
+CHILD = """
+import importlib, json, sys, threading
+name, folder = sys.argv[1:]
+effects = []
+
+def see(event, arguments):
+    if event == "open":
+        mode = arguments[1] if isinstance(arguments[1], str) else "r"
+        if set(mode) & set("wax+") and "__pycache__" not in str(arguments[0]):
+            effects.append(f"open {arguments[0]} {mode}")
+    elif event in ("socket.bind", "socket.connect", "socket.sendto", "socket.getaddrinfo"):
+        effects.append(event)
+    elif event in ("os.mkdir", "os.remove", "os.rename", "os.chmod", "os.system", "subprocess.Popen", "os.fork"):
+        if "__pycache__" not in str(arguments):
+            effects.append(f"{event} {arguments}")
+    elif event == "_thread.start_new_thread":
+        effects.append(event)
+
+missing = None
+sys.dont_write_bytecode = True
+sys.addaudithook(see)
+try:
+    importlib.import_module(name)
+except ImportError as error:
+    missing = str(error)
+if threading.active_count() != 1:
+    effects.append("threads")
+import asyncio
+if asyncio._get_running_loop() is not None:
+    effects.append("a loop")
+print(json.dumps([missing, effects]))
+"""
+
+
+def import_in_child(name: str, folder: Path) -> tuple[str | None, list[str]]:
+    """(what could not be imported, effects)."""
+    command = [sys.executable, "-c", CHILD, name, str(folder)]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr and done.stdout.count("\n") == 1, f"{name} printed {done.stdout!r} {done.stderr!r}"
+    missing, effects = json.loads(done.stdout)
+    return missing, [effect for effect in effects if not any(word in effect for word in LIBRARY_EFFECTS)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_import_has_no_effect(name: str, tmp_path: Path) -> None:
+    missing, effects = import_in_child(name, tmp_path)
+    assert missing is None or name.startswith(MICROPYTHON_ONLY), missing
+    assert not effects
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("source", ["open('made', 'w')", "import socket\nsocket.socket().bind(('127.0.0.1', 0))"])
+def test_an_effect_is_seen(source: str, tmp_path: Path) -> None:
+    (tmp_path / "effective.py").write_text(source)
+    assert import_in_child("effective", tmp_path)[1]
+
+
+def test_a_thread_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "busy.py").write_text("import threading, time\nthreading.Thread(target=time.sleep, args=(1,)).start()")
+    assert import_in_child("busy", tmp_path)[1]
+
+
+def test_micropython_imports_what_runs_on_a_board(tmp_path: Path) -> None:
+    micropython = needs.program("micropython")
+    lines = ["import sys", f"sys.path.insert(0, {str(ROOT)!r})", *[f"import {name}" for name in ON_DEVICE]]
+    (tmp_path / "all.py").write_text("\n".join([*lines, "print('imported')"]))
+    command = [micropython, "-X", "heapsize=2m", "all.py"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.stdout == "imported\n", done.stdout + done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["all.py"]
