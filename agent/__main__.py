@@ -75,7 +75,7 @@ def _sure(folder: str, options: dict[str, str]) -> bool:
     """Asks a person at a terminal; a script has no terminal and means it."""
     from agent import port
 
-    if "--yes" in options or not port.files.is_terminal():
+    if "--yes" in options or not port.terminal.is_terminal():
         return True
     print(f"This forgets the identity, the cores and the shards in {folder}.")
     return input("Type yes to go on: ").strip() == "yes"

@@ -44,6 +44,12 @@ class State:
         for name in FOLDERS:
             self._files.make_folder(self.path(name))
 
+    def close(self) -> None:
+        """Let the folder go; the end of the process does it too."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()  # type: ignore[attr-defined]
+
     def _read_record(self, name: str) -> dict | None:
         try:
             data = self._files.read(self.path(name), RECORD_BYTES_MAX)

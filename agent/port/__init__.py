@@ -1,7 +1,7 @@
 """The only place that knows which interpreter and operating system run.
 
 agent/port/contract.py is the contract, as typed Protocols with docstrings; the two folders beside it
-hold its bodies; this file is the one switch. `clock`, `files` and `net` are loaded at once; the rest
+hold its bodies; this file is the one switch. `clock`, `files`, `net` and `terminal` are loaded at once; the rest
 on demand, because an idle device should not pay for a library it is not using.
 """
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 MICROPYTHON = sys.implementation.name == "micropython"
 
 if MICROPYTHON:
-    from agent.port.micropython import clock, files, net
+    from agent.port.micropython import clock, files, net, terminal
 else:
-    from agent.port.cpython import clock, files, net
+    from agent.port.cpython import clock, files, net, terminal
 
-__all__ = ["MICROPYTHON", "clock", "files", "net"]
+__all__ = ["MICROPYTHON", "clock", "files", "net", "terminal"]
 
 
 def crypto() -> "contract.Crypto":

@@ -175,7 +175,6 @@ class Link(Protocol):
 
 
 class LinkModule(Protocol):
-
     def open(self, options: Any) -> Link: ...
 
 
@@ -197,6 +196,21 @@ class Announcer(Protocol):
 class AnnounceModule(Protocol):
     def open(self, service: Any) -> Announcer:
         """`service`: agent/port/options.py Service."""
+
+
+class Terminal(Protocol):
+    """Where a person types and reads, and which interpreter they started."""
+
+    def runtime(self) -> tuple[str, str]:
+        """("cpython" or "micropython", version)."""
+
+    def is_terminal(self) -> bool:
+        """Whether a person can be asked something."""
+
+    def qr_lines(self, text: str) -> list[str]:
+        """`text` as a picture of lines; [] where nothing can draw it."""
+
+    def say(self, line: str) -> None: ...
 
 
 class Health(Protocol):

@@ -1,0 +1,260 @@
+"""One running device: what it is, and how its services hang together. No protocol lives here.
+
+`Device.prepare` refuses everything that can be refused before a port is opened; `run` lives until it is
+cancelled (or until a reset asks for a new life). Errors: CoreletError, each with the sentence a person needs.
+"""
+
+import asyncio
+
+from agent import __version__, limits, port, settings
+from agent.core.pairing import verifier
+from agent.errors import UsageError
+from agent.membership import Membership
+from agent.port.options import Service
+from agent.service import control, discovery, http, journal, pairing, shards, supervisor
+from agent.state import State
+from agent.wire import pairing_frames, sec1
+from boards import loader, schema
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+LOOPBACK = ("127.0.0.1", "::1")
+MICRO_SLOTS = (65536,)  # a small heap and small slots belong together (design section 7)
+
+
+class Device:
+    """`overrides`: settings named on the command line; they last for this run only, the name is kept."""
+
+    def __init__(self, folder: str, overrides: dict) -> None:
+        self.folder = folder
+        self.codec = port.codec()
+        self.crypto = port.crypto()
+        self.state = State(port.files, self.codec, folder)
+        self.settings = dict(overrides)
+        self.missing: list[tuple[str, str]] = []
+        self._started_ms = port.clock.now_ms()
+        self._stop = asyncio.Event()
+        self._is_new_life = False
+
+    def prepare(self) -> None:
+        """Open the state, choose the board, find the ceilings. Raises UsageError, PortError."""
+        self.state.open()
+        kept = self.state.read_settings()
+        overrides, self.settings = self.settings, kept
+        for key in sorted(overrides):
+            self.settings[key] = settings.checked(key, overrides[key])
+        self.missing = port.health().missing_features()
+        self.profile = self._find_board()
+        owner = self.settings["ceilings"]
+        self.ceilings = limits.in_force({name: getattr(self.profile, name) for name in schema.CEILINGS}, owner)
+        if not self.settings["name"]:
+            self.settings["name"] = self.profile.id[:20] + "-" + self.crypto.entropy(2).hex()
+        if kept["name"] != self.settings["name"] or not port.files.exists(self.state.path("owner/settings.json")):
+            kept = self.state.read_settings()
+            kept["name"] = self.settings["name"]
+            self.state.write_settings(kept)
+        self.boot = self.state.next_boot()
+        self.identity = self.state.identity(port.crypto)
+        self.journal = journal.Journal(self.state.path("logs"), self.ceilings["log_bytes"])
+
+    def _find_board(self) -> "schema.Profile":
+        evidence = port.health().board_evidence()
+        profile = loader.load(self.settings["board"] or loader.recognise(evidence))
+        free_kib = port.files.free_bytes(self.folder) // 1024 + self._used_kib()
+        lacking = [feature for feature, _ in self.missing]
+        refusal = loader.refusal(profile, port.terminal.runtime(), lacking, free_kib)
+        if refusal:
+            raise UsageError("board", refusal)
+        return profile
+
+    def _used_kib(self) -> int:
+        """What we already occupy counts as ours, or a full store would refuse to start again."""
+        folder = self.state.path("shards")
+        return sum([port.files.size(folder + "/" + name) for name in port.files.list(folder)]) // 1024
+
+    def addresses(self) -> list[str]:
+        """Where peers reach this device: what the owner named, else every address that is not loopback."""
+        if self.settings["listen"]:
+            return list(self.settings["listen"])
+        found = [address for _, address, _ in port.net.interfaces()]
+        outside = [address for address in found if address not in LOOPBACK and not address.startswith("fe80")]
+        return outside or ["127.0.0.1"]
+
+    async def start(self) -> None:
+        """Open the listeners and start every service. Raises PortError("port_busy") and the like."""
+        self.supervisor = supervisor.Supervisor(self.journal)
+        self._make_shards()
+        self._make_pairing()
+        self._control = self._listen("control_port")
+        self._data = self._listen("data_port")
+        self._local = port.net.listen_local(self.state.path(control.SOCKET))
+        self._make_discovery()
+        self.membership = Membership(self)
+        await self.shards.open()
+        self._serve(self._control, http.Router([(pairing.PATH, self.pairing.handle)]).handle, "control")
+        self._serve(self._data, http.Router([("/shards/", self.shards.handle)]).handle, "data")
+        self._serve([self._local], control.ControlService(self).handle, "local")
+        self.supervisor.spawn("pairing", self.pairing.run)
+        self.supervisor.spawn("discovery", self.discovery.run)
+        self.membership.start()
+        if not self.state.core_ids():
+            self.pairing.open_window()
+        self.journal.info("device", f"started {__version__} on {port.terminal.runtime()[0]}, boot {self.boot}")
+
+    def _listen(self, which: str) -> "list[Any]":
+        """One listener for each address to listen on; with port 0 all of them take the first one's."""
+        number, found = self.settings[which], []
+        for host in self.settings["listen"] or ("",):
+            found.append(port.net.listen_tcp(host, number))
+            number = found[0].port
+        return found
+
+    def _serve(self, listeners: "list[Any]", handle: "Callable[..., Any]", name: str) -> None:
+        share = http.LIMITS._replace(connections_max=self.ceilings["connections"]) if name == "data" else http.LIMITS
+        for listener in listeners:
+            server = http.HttpServer(listener, handle, share)
+            self.supervisor.spawn("http " + name, server.serve)
+
+    def _make_shards(self) -> None:
+        slots = MICRO_SLOTS if port.terminal.runtime()[0] == "micropython" else self.profile.slot_bytes
+        self.shards = shards.ShardService(
+            port.files,
+            self.state.path("shards"),
+            self.ceilings["shard_bytes"],
+            slots,
+            lambda core: self.membership.secret(core),
+            (self.identity.device_id, self.boot),
+            lambda core: self.membership.core_time(core),
+            self.journal,
+            self.crypto,
+            self.codec,
+        )
+
+    def _make_pairing(self) -> None:
+        digest = self.crypto.sha256(repr(self.ceilings).encode())
+        info = pairing_frames.Info(self.identity.public, digest, self.profile.id, __version__, self.settings["name"])
+        machine = verifier.Verifier(self.crypto, self.codec, self.shown_id(), info, self.state.read_counters())
+        self.pairing = pairing.PairingService(machine, self.state, self.journal, self._noticed)
+
+    def _noticed(self, event: object) -> None:
+        """The pairing changed: discovery says so, and a core that sent its certificate is tried."""
+        self.membership.noticed(event)
+        port.net.spawn(self.discovery.refresh())
+
+    def _make_discovery(self) -> None:
+        name, host = self.settings["name"], "corelet-" + self.shown_id()
+        only = list(self.settings["listen"])
+        service = Service("_corelet._tcp", name, host, self._control[0].port, only, [], [])
+        self.discovery = discovery.Discovery(port.announce(), port.net, self.journal, self.describe, service)
+
+    def shown_id(self) -> str:
+        """Random until paired, then opaque: nothing that can be followed from one life to the next."""
+        if self.state.core_ids():
+            return self.identity.device_id[:8]
+        return self.crypto.sha256(self.identity.device_id.encode() + bytes([self.boot & 255]))[:4].hex()
+
+    def describe(self) -> tuple[list[tuple[str, str]], list[str]]:
+        """(TXT pairs, subtypes) of this moment (design section 4)."""
+        is_open, _, discriminator, _ = self.pairing.window()
+        status = "1" if is_open else "2" if self.state.core_ids() else "0"
+        txt = [("txtvers", "1"), ("id", self.shown_id()), ("ps", status), ("md", self.profile.id), ("fw", __version__)]
+        txt += [("pv", "1"), ("ca", "cache"), ("nm", self.settings["name"])]
+        if not is_open:
+            return txt, []
+        return txt + [("d", str(discriminator))], ["_pair", "_d" + str(discriminator)]
+
+    def key_der(self) -> bytes:
+        return sec1.encode_sec1(self.identity.scalar, self.identity.public)
+
+    def birth(self) -> dict:
+        """The link's birth body (agent/core/link.py adds boot and session)."""
+        usage = self.shards.usage()
+        return {
+            "fw": __version__,
+            "board": self.profile.id,
+            "name": self.settings["name"],
+            "runtime": port.terminal.runtime()[0],
+            "addresses": self.addresses()[:8],
+            "control": self._control[0].port,
+            "data": self._data[0].port,
+            "slots": list(self.shards.slot_bytes),
+            "quota": usage["quota"],
+            "used": usage["used"],
+            "ceilings": self.ceilings,
+        }
+
+    def telemetry(self) -> dict:
+        answer = port.health().sample(self.folder)
+        answer.update({"used": self.shards.usage()["used"], "shards": self.shards.usage()["shards"]})
+        return answer
+
+    def status(self) -> dict:
+        """What `corelet status` shows."""
+        is_open, seconds, _, code = self.pairing.window()
+        window = {"open": is_open, "seconds_left": seconds, "code": code}
+        if is_open:
+            window["picture"] = port.terminal.qr_lines(self._qr_text(code))
+        return {
+            "version": __version__,
+            "runtime": " ".join(port.terminal.runtime()),
+            "device": self.identity.device_id,
+            "name": self.settings["name"],
+            "board": self.profile.id,
+            "board_summary": self.profile.summary,
+            "folder": self.folder,
+            "boot": self.boot,
+            "up_s": (port.clock.now_ms() - self._started_ms) // 1000,
+            "addresses": self.addresses(),
+            "control_port": self._control[0].port,
+            "data_port": self._data[0].port,
+            "ceilings": self.ceilings,
+            "missing": [list(pair) for pair in self.missing],
+            "window": window,
+            "cores": self.membership.status(),
+            "shards": self.shards.usage(),
+            "health": port.health().sample(self.folder),
+        }
+
+    def _qr_text(self, code: str) -> str:
+        from agent.wire import pairing as wire_pairing
+
+        return wire_pairing.encode_qr(code, self.addresses()[0], self._control[0].port)
+
+    def log_lines(self) -> list[str]:
+        return self.journal.lines()
+
+    async def open_window(self) -> dict:
+        self.pairing.open_window()
+        return self.status()["window"]  # type: ignore[no-any-return]
+
+    async def leave(self, core_id: str) -> dict:
+        return await self.membership.leave(core_id)
+
+    async def reset(self) -> dict:
+        """Forget identity, cores and shards, then begin a new life in the same process."""
+        self._is_new_life = True
+        self._stop.set()
+        return {"restarted": True}
+
+    async def run(self) -> bool:
+        """Until cancelled; True when a reset asks for a new life."""
+        try:
+            await self._stop.wait()
+            await asyncio.sleep(0.2)  # the answer to the reset leaves first
+        finally:
+            await self.stop()
+        if self._is_new_life:
+            self.state.reset()
+        return self._is_new_life
+
+    async def stop(self) -> None:
+        """Goodbyes first (discovery, links), then everything else; harmless to repeat."""
+        await self.discovery.close()
+        await self.supervisor.stop()
+        await self.shards.close()
+        self.journal.info("device", "stopped")
+        self.journal.close()
+        self.state.close()

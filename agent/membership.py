@@ -1,0 +1,139 @@
+"""The cores this device belongs to: one link each, what they share with us, joining and leaving.
+
+A core that sent its certificate is *pending*: its link is tried, and only the core's `bound` over that link
+makes it durable (pairing's fail-safe takes it back otherwise). Bound: settings.CORES_MAX cores.
+"""
+
+from agent import port
+from agent.core.pairing import verifier
+from agent.errors import UsageError
+from agent.service import link
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.device import Device
+
+GOODBYE_MS = 3000
+
+
+class Membership:
+    def __init__(self, device: "Device") -> None:
+        self._device = device
+        self._records: dict[str, dict[str, Any]] = {}
+        self._links: dict[str, link.LinkService] = {}
+
+    def start(self) -> None:
+        """Link to every core that pairing left behind."""
+        for core_id in self._device.state.core_ids():
+            record = self._device.state.core(core_id)
+            if record is not None:
+                self._connect(record)
+
+    def secret(self, core_id: str) -> bytes | None:
+        record = self._records.get(core_id)
+        return None if record is None else record["link_secret"]
+
+    def core_time(self, core_id: str) -> int | None:
+        service = self._links.get(core_id)
+        return None if service is None else service.core_time(port.clock.now_ms())
+
+    def status(self) -> list[dict]:
+        return [
+            {
+                "core": core_id,
+                "name": self._records[core_id]["name"],
+                "connected": self._links[core_id].is_up,
+                "why": self._links[core_id].trouble,
+            }
+            for core_id in sorted(self._links)
+        ]
+
+    def noticed(self, event: object) -> None:
+        """An event of the pairing machine."""
+        if isinstance(event, verifier.Pending):
+            record = self._device.state.pending()
+            if record is not None:
+                self._connect(record)
+        elif isinstance(event, verifier.RolledBack):
+            self._disconnect(event.core)
+            record = self._device.state.core(event.core)
+            if record is not None:  # it was a core of ours before: what was agreed then is in force again
+                self._connect(record)
+
+    def refresh(self) -> None:
+        """Something that births say has changed."""
+        for core_id in self._links:
+            self._links[core_id].refresh()
+
+    async def leave(self, core_id: str) -> dict:
+        """Free what the core kept here, forget it. UsageError("core") when this device does not belong to it."""
+        device = self._device
+        if core_id not in device.state.core_ids():
+            device.state.remove_core(core_id)  # raises, and says which cores there are
+        service = self._links.pop(core_id, None)
+        freed = await device.shards.forget_core(core_id)
+        device.state.remove_core(core_id)
+        self._records.pop(core_id, None)
+        if service is not None:
+            await service.stop()
+        device.journal.info("device", "left core " + core_id)
+        port.net.spawn(device.discovery.refresh())
+        return {"core": core_id, "freed": freed}
+
+    def _connect(self, record: "dict[str, Any]") -> None:
+        core_id: str = record["core"]
+        self._disconnect(core_id)
+        device = self._device
+        identity = link.Identity(device.identity.device_id, device.key_der(), device.boot)
+        service = link.LinkService(record, identity, _Hooks(device, self, core_id), device.journal)
+        self._records[core_id] = record
+        self._links[core_id] = service
+        device.supervisor.spawn("link " + core_id, service.run)
+
+    def _disconnect(self, core_id: str) -> None:
+        service = self._links.pop(core_id, None)
+        if service is not None:
+            port.net.spawn(service.stop())
+        self._records.pop(core_id, None)
+
+
+class _Hooks:
+    """What one core's link asks of the device."""
+
+    def __init__(self, device: "Device", membership: Membership, core_id: str) -> None:
+        self._device = device
+        self._membership = membership
+        self._core_id = core_id
+
+    def birth(self) -> dict:
+        body = self._device.birth()
+        body["pending"] = self._core_id not in self._device.state.core_ids()
+        return body
+
+    def telemetry(self) -> dict:
+        return self._device.telemetry()
+
+    def bound(self) -> None:
+        """Durable when this returns. Harmless for a core that is bound already."""
+        if self._core_id in self._device.state.core_ids() and self._device.state.pending() is None:
+            return
+        if not self._device.pairing.commit(self._core_id):
+            raise UsageError("pairing", "no pairing waits for this core; pair the device again")
+
+    async def command(self, op: str, body: dict) -> dict:
+        """Ops: status, leave. A core can ask, never raise a ceiling."""
+        if op == "status":
+            return self._device.telemetry()
+        if op == "leave":
+            port.net.spawn(self._leave_soon())
+            return {}
+        raise UsageError("command", f"this device knows no command '{op}'; it knows status and leave")
+
+    async def _leave_soon(self) -> None:
+        """After the answer has left."""
+        import asyncio
+
+        await asyncio.sleep(1)
+        await self._membership.leave(self._core_id)

@@ -1,0 +1,31 @@
+"""The terminal of CPython (contract.Terminal)."""
+
+import platform
+import sys
+
+
+def runtime() -> tuple[str, str]:
+    return "cpython", platform.python_version()
+
+
+def is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def qr_lines(text: str) -> list[str]:
+    """Half-block characters, light on dark, where the optional `segno` is installed; else nothing."""
+    try:
+        import segno
+    except ImportError:
+        return []
+    rows = [[False, *row, False] for row in segno.make(text, error="m").matrix_iter(border=1)]
+    if len(rows) % 2:
+        rows.append([False] * len(rows[0]))
+    glyphs = {(False, False): "█", (False, True): "▀", (True, False): "▄", (True, True): " "}
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return ["".join([glyphs[bool(a), bool(b)] for a, b in zip(*pair, strict=True)]) for pair in pairs]
+
+
+def say(line: str) -> None:
+    """A line a person waits for: at once, also through a pipe."""
+    print(line, flush=True)

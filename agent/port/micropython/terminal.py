@@ -1,0 +1,21 @@
+"""The terminal of MicroPython (contract.Terminal). It has no isatty: who types is taken to mean it."""
+
+import sys
+
+
+def runtime() -> tuple[str, str]:
+    return "micropython", ".".join([str(number) for number in sys.implementation[1][:3]])
+
+
+def is_terminal() -> bool:
+    return False
+
+
+def qr_lines(text: str) -> list[str]:
+    """No QR library here: the text of the code is enough."""
+    return []
+
+
+def say(line: str) -> None:
+    """Every print is a write(2) here."""
+    print(line)
