@@ -166,6 +166,14 @@ def interfaces() -> list[tuple[str, str, int]]:
     return [one for one in found if _is_up(one[0])]
 
 
+def place_of(error: BaseException) -> str:
+    """ "file:line" where it was raised."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else "an unknown place"
+
+
 def report_lost(report: "Callable[[BaseException], None]") -> None:
     """Who is told when a spawned task ends with an exception (the supervisor); without one, stderr."""
     _on_lost[:] = [report]

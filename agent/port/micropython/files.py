@@ -70,11 +70,12 @@ def _sync_folder(path: str) -> None:
 
 
 def read(path: str, bytes_max: int) -> bytes:
-    if size(path) > bytes_max:
+    known = size(path)  # 0 for the files of /proc; read(n) allocates n bytes at once
+    if known > bytes_max:
         raise PortError("too_big", f"{path} is larger than {bytes_max} bytes.")
     try:
         with open(path, "rb") as file:
-            data = file.read(bytes_max + 1)
+            data = file.read((known or bytes_max) + 1)
     except OSError as error:
         raise faults.file_fault(error, path)
     if len(data) > bytes_max:

@@ -6,9 +6,12 @@ getsockname, so for port 0 a random one is tried. SIGTERM cannot be caught: it i
 
 import asyncio
 import errno
+import gc
+import io
 import os
 import socket
 import struct
+import sys
 from asyncio import core  # type: ignore[attr-defined]
 
 from agent.errors import PortError
@@ -26,6 +29,7 @@ __all__ = ["interfaces"]
 AF_UNIX, AF_INET, AF_INET6 = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6
 PORT_LOW, PORT_HIGH, PORT_TRIES = 20000, 60000, 32
 UNIX_PATH_BYTES_MAX = 107
+HEAP_PART = 8
 _on_lost: "list[Callable[[BaseException], None]]" = []
 
 
@@ -157,6 +161,18 @@ async def connect_local(path: str, timeout_ms: int) -> Conn:
             folder.close()
 
 
+def place_of(error: BaseException) -> str:
+    """ "file:line" where it was raised."""
+    text = io.StringIO()
+    sys.print_exception(error, text)  # type: ignore[attr-defined]
+    place = "an unknown place"
+    for line in text.getvalue().split("\n"):
+        parts = line.split('"')
+        if line.startswith("  File ") and len(parts) > 2:
+            place = parts[1] + ":" + parts[2].split(",")[1].strip().replace("line ", "")
+    return place
+
+
 def report_lost(report: "Callable[[BaseException], None]") -> None:
     """Who is told when a spawned task ends with an exception (the supervisor); without one, stderr."""
     _on_lost[:] = [report]
@@ -174,6 +190,8 @@ def spawn(coroutine: "Coroutine[Any, Any, Any]") -> "Any":
 
 
 def run(coroutine: "Coroutine[Any, Any, Any]") -> None:
+    # Collect early: a heap that is full before the first collection is a heap in pieces.
+    gc.threshold((gc.mem_free() + gc.mem_alloc()) // HEAP_PART)  # type: ignore[attr-defined]
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(_lost)
     task = asyncio.create_task(coroutine)
