@@ -209,6 +209,11 @@ class Registry:
         )
         return {row[0]: (int(row[1]), int(row[2])) for row in self._rows(query)}
 
+    def shard_counts(self) -> dict[str, int]:
+        """Device -> shards that it has given a receipt for."""
+        query = sa.select(SHARDS.c.device, sa.func.count()).where(SHARDS.c.state == "kept").group_by(SHARDS.c.device)
+        return {row[0]: row[1] for row in self._rows(query)}
+
     # Work for later
 
     def enqueue_delete(self, shards: Iterable[Placed]) -> None:

@@ -1,0 +1,234 @@
+"""The core's local API: JSON and frames over HTTP on a Unix socket in the state folder (0700, socket 0600).
+
+Whoever can open the socket owns the state, so there is no further sign-in, and no network port. Only the command line
+speaks it; the routes may change with it. Bodies: JSON of at most JSON_BYTES_MAX, except a put, which streams.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError, UsageError
+from tools.gateway import frames
+from tools.gateway.admission import Wanted, kind_of
+from tools.gateway.app import REMOVE_WAIT_S, Core
+from tools.gateway.objects import Listed
+from tools.gateway.tables import Object
+
+JSON_BYTES_MAX = 65536
+STATUSES = ((UsageError, 400), (LimitError, 503), (TrustError, 403), (PeerError, 502), (PortError, 500))
+
+LOG = logging.getLogger("corelet.api")
+
+
+def _object(found: Object) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "name": found.name,
+        "size": found.size,
+        "sha256": found.sha256.hex(),
+        "k": found.k,
+        "n": found.n,
+        "stripes": found.layout.stripes(found.size),
+        "slot": found.slot,
+        "created": found.created,
+    }
+
+
+def _listed(line: Listed) -> dict[str, Any]:
+    return _object(line.object) | {"shards": line.shards, "survives": line.survives, "is_readable": line.survives >= 0}
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > JSON_BYTES_MAX:
+            raise UsageError("json", f"the request is longer than {JSON_BYTES_MAX} bytes")
+    try:
+        value = json.loads(bytes(body))
+    except ValueError as error:
+        raise UsageError("json", "the request is not JSON") from error
+    if not isinstance(value, dict):
+        raise UsageError("json", "the request is not a JSON object")
+    return value
+
+
+def _text(value: dict[str, Any], key: str) -> str:
+    found = value.get(key, "")
+    if not isinstance(found, str) or len(found) > 300:
+        raise UsageError("json", f"{key} is a text of at most 300 characters")
+    return found
+
+
+class Api:
+    """The routes around one core."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def app(self) -> Starlette:
+        """What uvicorn serves."""
+        routes = [
+            Route("/status", self._told(self._status)),
+            Route("/devices", self._told(self._devices)),
+            Route("/devices/{reference:path}", self._told(self._forget), methods=["DELETE"]),
+            Route("/discovered", self._told(self._discovered)),
+            Route("/pair", self._told(self._pair), methods=["POST"]),
+            Route("/objects", self._told(self._objects), methods=["GET"]),
+            Route("/objects", self._told(self._put), methods=["PUT"]),
+            Route("/objects/{reference:path}", self._told(self._get), methods=["GET"]),
+            Route("/objects/{reference:path}", self._told(self._remove), methods=["DELETE"]),
+        ]
+        return Starlette(routes=routes)
+
+    @staticmethod
+    def _told(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """A CoreletError becomes its sentence; anything else one that points to the log."""
+
+        async def told(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except CoreletError as error:
+                status = next((number for kind, number in STATUSES if isinstance(error, kind)), 500)
+                return JSONResponse({"code": error.code, "text": error.text}, status)
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody is there to read it
+            except Exception as error:
+                LOG.exception("%s %s failed", request.method, request.url.path)
+                text = f"the core failed ({type(error).__name__}): its log in the state folder says where"
+                return JSONResponse({"code": "internal", "text": text}, 500)
+
+        return told
+
+    async def _status(self, _: Request) -> Response:
+        return JSONResponse(self._core.status())
+
+    async def _devices(self, _: Request) -> Response:
+        return JSONResponse({"devices": self._core.fleet.listed()})
+
+    async def _discovered(self, _: Request) -> Response:
+        return JSONResponse({"found": self._core.discovered()})
+
+    async def _forget(self, request: Request) -> Response:
+        is_forced = request.query_params.get("force") == "1"
+        return JSONResponse(await self._core.forget(request.path_params["reference"], is_forced))
+
+    async def _objects(self, _: Request) -> Response:
+        return JSONResponse({"objects": [_listed(line) for line in self._core.objects.listed()]})
+
+    async def _put(self, request: Request) -> Response:
+        name = request.query_params.get("name", "")
+        stored = await self._core.objects.put(request.stream(), name, lambda _: None)
+        known = {"devices": stored.devices, "queued": stored.queued, "warning": stored.warning}
+        return JSONResponse(_object(stored.object) | known)
+
+    async def _remove(self, request: Request) -> Response:
+        found, shards, waiting = await self._core.objects.remove(request.path_params["reference"], REMOVE_WAIT_S)
+        return JSONResponse({"object": found.id, "name": found.name, "shards": shards, "waiting": waiting})
+
+    async def _get(self, request: Request) -> Response:
+        found = self._core.objects.find(request.path_params["reference"])
+        return StreamingResponse(self._content(found), media_type=frames.MEDIA_TYPE)
+
+    async def _content(self, found: Object) -> AsyncIterator[bytes]:
+        yield frames.encode_json("P", _object(found))
+        try:
+            async with aclosing(self._core.objects.get(found)) as pieces:
+                async for piece in pieces:
+                    for frame in frames.data(piece):
+                        yield frame
+        except CoreletError as error:
+            yield frames.encode_error(error)
+            return
+        yield frames.encode_json("R", _object(found))
+
+    async def _pair(self, request: Request) -> Response:
+        value = await _json(request)
+        wanted = Wanted(_text(value, "code"), _text(value, "qr"), _text(value, "address"), _text(value, "name"))
+        if bool(wanted.code) == bool(wanted.qr):
+            raise UsageError("code", "give either the setup code or the QR text")
+        return StreamingResponse(self._pairing(wanted), media_type=frames.MEDIA_TYPE)
+
+    async def _pairing(self, wanted: Wanted) -> AsyncIterator[bytes]:
+        """Progress as it happens. Who goes away ends the pairing; what was begun is undone."""
+        steps: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        task = asyncio.create_task(self._core.pair(wanted, lambda step, detail: steps.put_nowait((step, detail))))
+        try:
+            while not (task.done() and steps.empty()):
+                waiting = asyncio.create_task(steps.get())
+                await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if waiting.done():
+                    step, detail = waiting.result()
+                    yield frames.encode_json("P", {"step": step, "detail": detail})
+                waiting.cancel()
+            device = task.result()
+            yield frames.encode_json(
+                "R", {"device": device.id, "name": device.name, "board": device.board, "fw": device.fw}
+            )
+        except CoreletError as error:
+            yield frames.encode_json("E", {"code": error.code, "text": error.text, "kind": kind_of(error).__name__})
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+class _Server(uvicorn.Server):
+    """Signals are the core's business, not uvicorn's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(path: Path) -> socket.socket:
+    """The Unix socket, mode 0600 from its first moment; one that a killed core left is replaced (we hold the lock)."""
+    path.unlink(missing_ok=True)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        made.bind(os.fspath(path))
+    finally:
+        os.umask(before)
+    return made
+
+
+async def serve(core: Core, is_ready: Callable[[], None]) -> None:
+    """Until cancelled. `is_ready()` is called when the command line can connect."""
+    sock = listen(core.state.socket_path)
+    config = uvicorn.Config(
+        Api(core).app(),
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        http="h11",
+        ws="none",
+        timeout_graceful_shutdown=2,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110 (uvicorn has no event for it)
+            await asyncio.sleep(0.01)
+        if not task.done():
+            is_ready()
+        await task
+    finally:
+        server.should_exit = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(task), 4)
+        task.cancel()
+        core.state.socket_path.unlink(missing_ok=True)

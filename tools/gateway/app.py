@@ -1,0 +1,259 @@
+"""The full core: composes its parts, starts them in order, watches the fleet, stops them whatever happens.
+
+Order of start: state folder and lock, registry, certificate authority, broker, link, discovery, queue, local API. Each
+failure is one sentence. The process lives on one asyncio loop; nothing here knows how a part works inside.
+
+Bounds: STOP_S for an orderly stop, then the process ends anyway (everything durable is durable already).
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import agent
+from agent import port
+from agent.errors import CoreletError, LimitError
+from tools.gateway.admission import Admission, Parts, Progress, Wanted
+from tools.gateway.ca import CA
+from tools.gateway.coding import Profile, profile_for
+from tools.gateway.fleet import Fleet
+from tools.gateway.objects import Objects
+from tools.gateway.registry import Registry
+from tools.gateway.shards import ShardClient
+from tools.gateway.state import State
+from tools.gateway.tables import Device
+
+WATCH_S = 1.0
+RECODE_AFTER_S = 600  # a fleet must have been this large for so long before objects are coded anew
+STOP_S = 8.0
+RESTART_S = 5.0
+YEAR_2024 = 1_704_067_200
+REMOVE_WAIT_S = 5.0
+
+LOG = logging.getLogger("corelet.core")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `corelet-core up` was told. `listen` "" = every address; `port` 0 = any free one."""
+
+    folder: Path
+    name: str
+    listen: str = ""
+    broker: str = "auto"
+    port: int = 8883
+
+
+class Core:
+    """`await start()`, then `await serve(api)` until cancelled, then `await stop()`."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.state = State(options.folder)
+        self.started = time.monotonic()
+        self.registry = Registry(self.state.folder)
+        self.ca = CA(self.state.folder / "ca")
+        self.client = ShardClient(self.ca.core_id, port.codec(), port.crypto(), lambda: int(time.time()))
+        self.broker: Any = None
+        self.links: Any = None
+        self.browser: Any = None
+        self.fleet = Fleet(self.registry, self._presence)
+        self.objects = Objects(self.registry, self.client, self.fleet.targets)
+        self.admission: Admission
+        self._tasks: list[asyncio.Task[None]] = []
+        self._grown_since: tuple[Profile | None, float] = (None, 0.0)
+
+    def warnings(self) -> list[str]:
+        """What the operator should know at start, a sentence each."""
+        found = []
+        if time.time() < YEAR_2024:
+            text = "this machine's clock says {}: pairing and files work all the same, but set it when you can"
+            found.append(text.format(time.strftime("%Y-%m-%d", time.gmtime())))
+        if self.broker is not None and self.broker.banner:
+            found.append(self.broker.banner)
+        if self.browser is None:
+            found.append("devices cannot be discovered on this network: pair with --address HOST:PORT")
+        return found
+
+    async def start(self) -> None:
+        """Everything up, in under five seconds; raises the first part's CoreletError."""
+        await self._open_broker()
+        for device in self.registry.devices():
+            await self.broker.allow(device.id)
+        await self._open_links()
+        await self._open_browser()
+        parts = Parts(self.ca, self.broker, self.links, self.browser, self.registry, self.fleet, self.options.name)
+        self.admission = Admission(parts)
+        undone = self.objects.undo_unfinished()
+        if undone:
+            LOG.info("%d shards of puts that a stop interrupted will be deleted", undone)
+        self._spawn("queue", self.objects.upkeep.run)
+        self._spawn("watch", self._watch)
+
+    async def _open_broker(self) -> None:
+        from tools.gateway.broker import open_broker
+
+        options = self.options
+        self.broker = open_broker(options.broker, self.state.folder / "broker", self.ca, options.listen, options.port)
+        await self.broker.start()
+
+    async def _open_links(self) -> None:
+        from tools.gateway.links import Links
+
+        self.links = Links(self.broker, self.ca, self.fleet.is_known)
+        await self.links.start()
+
+    async def _open_browser(self) -> None:
+        """Discovery is a convenience: a network without multicast is a warning."""
+        from tools.gateway.discovery import Browser
+
+        browser = Browser([self.options.listen] if self.options.listen else None)
+        try:
+            await browser.start()
+        except (CoreletError, OSError) as error:
+            LOG.warning("discovery is off: %s", error)
+            return
+        self.browser = browser
+
+    def _presence(self, device_id: str) -> Any:
+        return self.links.presence(device_id) if self.links is not None else None
+
+    def _spawn(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run for as long as the core does; what ends with an error is logged and started again."""
+
+        async def supervised() -> None:
+            while True:
+                try:
+                    await work()
+                except Exception:
+                    LOG.exception("%s stopped and is started again", name)
+                await asyncio.sleep(RESTART_S)
+
+        self._tasks.append(asyncio.create_task(supervised(), name=name))
+
+    async def _watch(self) -> None:
+        """Devices that come and go; the fleet's growth."""
+        while True:
+            for device, is_up in self.fleet.changes():
+                LOG.info("device %s is %s", device, "up" if is_up else "down")
+                if is_up:
+                    self.objects.upkeep.welcome(device)
+            await self._recode_when_grown()
+            await asyncio.sleep(WATCH_S)
+
+    async def _recode_when_grown(self) -> None:
+        count = len(self.fleet.up())
+        profile = profile_for(count) if count else None
+        if profile != self._grown_since[0]:
+            self._grown_since = (profile, time.monotonic())
+        elif profile is not None and time.monotonic() - self._grown_since[1] > RECODE_AFTER_S:
+            self._grown_since = (profile, time.monotonic())
+            done = await self.objects.recode_better(count)
+            if done:
+                LOG.info("%d objects were coded anew as %s", done, profile)
+
+    async def stop(self) -> None:
+        """Close all parts, each within its share of STOP_S; one that hangs does not keep the others."""
+        for task in self._tasks:
+            task.cancel()
+        await _within(asyncio.gather(*self._tasks, return_exceptions=True), "tasks")
+        for part in (self.browser, self.links):
+            if part is not None:
+                await _within(part.close(), type(part).__name__)
+        if self.broker is not None:
+            await _within(self.broker.stop(), "broker")
+        await _within(self.client.close(), "shard client")
+        self.registry.close()
+        self.state.close()
+
+    # What the API asks
+
+    def status(self) -> dict[str, Any]:
+        """For `corelet-core status`."""
+        up = self.fleet.up()
+        devices = self.registry.devices()
+        return {
+            "name": self.options.name,
+            "core": self.ca.core_id,
+            "version": agent.__version__,
+            "state": str(self.state.folder),
+            "broker": self.broker.kind,
+            "endpoints": [list(endpoint) for endpoint in self.broker.endpoints()],
+            "warnings": self.warnings(),
+            "devices": len(devices),
+            "devices_up": len(up),
+            "profile": str(profile_for(len(up))) if up else "",
+            "objects": len(self.registry.objects()),
+            "waiting": sum(self.registry.job_counts().values()),
+            "uptime_s": int(time.monotonic() - self.started),
+        }
+
+    def discovered(self) -> list[dict[str, Any]]:
+        """For `corelet-core discover`."""
+        found = self.browser.found() if self.browser is not None else []
+        now = time.time()
+        return [
+            {
+                "name": each.txt.get("nm") or each.instance,
+                "board": each.txt.get("md", ""),
+                "fw": each.txt.get("fw", ""),
+                "addresses": list(each.addresses),
+                "port": each.port,
+                "window": {"0": "closed", "1": "open", "2": "owned"}.get(each.txt.get("ps", ""), "unknown"),
+                "seen_s": max(0, round(now - each.seen_unix)),
+            }
+            for each in found
+        ]
+
+    async def pair(self, wanted: Wanted, progress: Progress) -> Device:
+        """For `corelet-core pair`."""
+        device = await self.admission.pair(wanted, progress)
+        self.objects.upkeep.welcome(device.id)
+        return device
+
+    async def forget(self, reference: str, is_forced: bool) -> dict[str, Any]:
+        """For `corelet-core forget`. LimitError("last_copies") when files would be lost by it."""
+        device = self.registry.device(reference)
+        rest = [each for each in self.fleet.targets() if each != device.id]
+        survival = self.registry.survival(rest)
+        lost = [found.name for found in self.registry.objects() if survival.get(found.id, (0, 0))[1] < 0]
+        if lost and not is_forced:
+            text = (
+                f"without {device.name} there are too few shards left of {', '.join(lost[:3])}"
+                f"{' and others' if len(lost) > 3 else ''}: get them first, or add --force to lose them"
+            )
+            raise LimitError("last_copies", text)
+        shards = await self.admission.forget(device)
+        self.client.drop(device.id)
+        self.objects.upkeep.wake()
+        return {"device": device.id, "name": device.name, "shards": shards, "lost": lost}
+
+
+async def _within(work: Any, name: str) -> None:
+    """Await for at most a share of the time a stop may take."""
+    if not asyncio.iscoroutine(work) and not asyncio.isfuture(work):
+        return  # a part whose close() is not a coroutine has done its work already
+    try:
+        async with asyncio.timeout(STOP_S / 4):
+            await work
+    except TimeoutError:
+        LOG.warning("%s did not stop in time", name)
+    except CoreletError as error:
+        LOG.warning("%s did not stop well: %s", name, error.text)
+
+
+def own_addresses(listen: str) -> list[str]:
+    """Where devices can reach this core, for the screen."""
+    if listen:
+        return [listen]
+    with contextlib.suppress(CoreletError, OSError):
+        interfaces = port.net.interfaces()
+        found = [address for name, address, _ in interfaces if name != "lo" and not address.startswith("fe80")]
+        return found or ["127.0.0.1"]
+    return [socket.gethostname()]

@@ -1,0 +1,140 @@
+"""The command `corelet-core`: what an operator types. Everything it shows it can say with --json.
+
+Exit status: 0 done, 1 failed, 2 wrong use. Secrets never come by argument; a setup code is good for one pairing, and
+`pair -` reads it from standard input all the same.
+"""
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from agent.errors import CoreletError, UsageError
+
+WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands; each with an example."""
+    from tools.gateway.state import default_folder
+
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--state", type=Path, metavar="DIR", help=f"the core's state folder (default {default_folder()})"
+    )
+    shared.add_argument("--json", action="store_true", help="print the result as JSON, for scripts")
+    top = argparse.ArgumentParser(
+        prog="corelet-core",
+        description="Run a full core: pair devices, keep files safe on them, run the fleet.",
+        epilog="example: corelet-core up, then in another terminal: corelet-core pair 7QK2-M9XD-4TPH",
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, words: str, example: str) -> argparse.ArgumentParser:
+        text = words[0].upper() + words[1:] + "."
+        epilog = f"example: corelet-core {example}"
+        return commands.add_parser(name, parents=[shared], help=words, description=text, epilog=epilog)
+
+    _add_running(command)
+    _add_devices(command)
+    _add_files(command)
+    return top
+
+
+Command = Callable[[str, str, str], argparse.ArgumentParser]
+
+
+def _add_running(command: Command) -> None:
+    up = command("up", "start the core and keep it running", "up --name home")
+    up.add_argument("--name", default="", help="what devices call this core (default: this machine's name)")
+    up.add_argument("--listen", default="", metavar="ADDR", help="use only this address (default: all)")
+    up.add_argument("--broker", default="auto", help="auto, mosquitto, embedded, or mqtts://HOST:PORT (default auto)")
+    up.add_argument("--port", type=_port, default=8883, metavar="N", help="the broker's port; 0 = any free one")
+    command("status", "say how the core is", "status")
+
+
+def _add_devices(command: Command) -> None:
+    command("devices", "list the paired devices: up or down, and since when", "devices")
+    command("discover", "list the devices on this network, paired or not", "discover")
+    pair = command("pair", "pair a device by the setup code on its screen", "pair 7QK2-M9XD-4TPH --name attic")
+    pair.add_argument("code", nargs="?", metavar="CODE", help="XXXX-XXXX-XXXX, or - to read it from standard input")
+    pair.add_argument("--qr", metavar="TEXT", help="the text of the device's QR code instead of the code")
+    pair.add_argument("--address", default="", metavar="HOST:PORT", help="where it is, when discovery cannot see it")
+    pair.add_argument("--name", default="", help="what to call it (default: its own name)")
+    forget = command("forget", "forget a device: its link falls silent at once", "forget attic")
+    forget.add_argument("device", metavar="DEVICE", help="name, id, or the beginning of the id")
+    forget.add_argument("--force", action="store_true", help="even if files can no longer be read then")
+
+
+def _add_files(command: Command) -> None:
+    put = command("put", "store a file, encrypted, over the devices", "put holiday.mp4")
+    put.add_argument("file", metavar="FILE", help="the file, or - for standard input (then --name is needed)")
+    put.add_argument("--name", default="", help="what to call it (default: the file's name)")
+    get = command("get", "read a file back", "get holiday.mp4 -o copy.mp4")
+    get.add_argument("object", metavar="OBJECT", help="name, id, or the beginning of the id")
+    get.add_argument("-o", "--output", metavar="FILE", help="where to; - for standard output (default: its name, here)")
+    command("ls", "list the stored files and how many losses each survives now", "ls")
+    remove = command("rm", "remove a file from all devices", "rm holiday.mp4")
+    remove.add_argument("object", metavar="OBJECT", help="name, id, or the beginning of the id")
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 0 to 65535")
+    return int(text)
+
+
+def _up(options: argparse.Namespace, folder: Path) -> int:
+    from agent import port
+    from tools.gateway import life
+    from tools.gateway.app import Options
+
+    port.files  # noqa: B018 (the port is loaded before the loop starts: it is part of the start's time)
+    name = options.name or socket.gethostname().partition(".")[0] or "core"
+    if not name.isprintable() or len(name.encode()) > 32:
+        raise UsageError("name", "a core's name has at most 32 bytes and no control characters: choose another --name")
+    return life.run(Options(folder, name, options.listen, options.broker, options.port), options.json)
+
+
+def run(options: argparse.Namespace) -> int:
+    """One parsed command line."""
+    from tools.gateway.state import default_folder
+
+    folder = options.state or default_folder()
+    if options.command == "up":
+        return _up(options, folder)
+    from tools.gateway import commands
+    from tools.gateway.client import Client
+
+    client = Client(folder)
+    try:
+        return commands.COMMANDS[options.command](client, options)
+    finally:
+        client.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script."""
+    top = parser()
+    options = top.parse_args(arguments)
+    if options.command is None:
+        top.print_help()
+        return 2
+    try:
+        return run(options)
+    except CoreletError as error:
+        print(f"corelet-core: {error.text}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) and error.code in WRONG_USE else 1
+    except KeyboardInterrupt:
+        print("corelet-core: stopped", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has left. Nothing more can be said; keep the interpreter's last flush quiet too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The command line's end of the core's local API.
+
+Every way in which the core cannot be reached is one sentence. Bodies stream in both directions; nothing is held whole.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError, UsageError
+from tools.gateway import frames
+from tools.gateway.state import default_folder, socket_path
+
+ANSWER_BYTES_MAX = 64 << 20
+KINDS: dict[int, type[CoreletError]] = {400: UsageError, 503: LimitError, 403: TrustError, 502: PeerError}
+
+
+class Client:
+    """One connection to the core that holds `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        transport = httpx.HTTPTransport(uds=str(socket_path(folder)))
+        # No time-outs: the core has its own for everything it does, and a long put is not an error.
+        self._http = httpx.Client(transport=transport, base_url="http://core", timeout=None, trust_env=False)  # noqa: S113
+
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+
+    def ask(self, method: str, path: str, content: Any = None, **query: str) -> dict[str, Any]:
+        """One JSON answer. CoreletError as the core said it."""
+        with self._stream(method, path, content, query) as response:
+            return _read(response)
+
+    def frames(self, method: str, path: str, content: Any = None) -> Iterator[tuple[str, bytes]]:
+        """(kind, payload) until the result; an E frame is raised."""
+        with self._stream(method, path, content, {}) as response:
+            for kind, payload in frames.decode(response.iter_raw()):
+                if kind == "E":
+                    raise _error(json.loads(payload))
+                yield kind, payload
+
+    @contextmanager
+    def _stream(self, method: str, path: str, content: Any, query: dict[str, str]) -> Iterator[httpx.Response]:
+        try:
+            with self._http.stream(method, quote(path), content=content, params=query) as response:
+                if response.status_code != 200:
+                    value = _read(response)
+                    raise KINDS.get(response.status_code, PortError)(str(value.get("code")), str(value.get("text")))
+                yield response
+        except httpx.ConnectError as error:
+            raise self._absent(error) from error
+        except httpx.HTTPError as error:
+            text = (
+                f"the core stopped in the middle of this ({type(error).__name__}): look at its screen, then try again"
+            )
+            raise PortError("core_gone", text) from error
+
+    def _absent(self, error: Exception) -> PortError:
+        """No socket, nobody behind it, or not ours."""
+        state = "" if self._folder == default_folder() else f" --state {self._folder}"
+        if "ermission" in str(error):
+            text = f"{self._folder} belongs to another user: run this command as the user who started the core"
+            return PortError("denied", text)
+        return PortError(
+            "core_not_running", f"no core is running on {self._folder}: start it with: corelet-core up{state}"
+        )
+
+
+def _read(response: httpx.Response) -> dict[str, Any]:
+    body = bytearray()
+    for piece in response.iter_raw():
+        body += piece
+        if len(body) > ANSWER_BYTES_MAX:
+            raise PeerError("answer", "the core's answer is too long")
+    try:
+        value = json.loads(bytes(body))
+    except ValueError:
+        value = {"code": "answer", "text": f"the core answered with status {response.status_code} and no reason"}
+    return value if isinstance(value, dict) else {"code": "answer", "text": "the core's answer has another shape"}
+
+
+def _error(value: dict[str, Any]) -> CoreletError:
+    kind = UsageError if value.get("kind") == "UsageError" else PortError
+    return kind(str(value.get("code")), str(value.get("text")))

@@ -1,0 +1,330 @@
+"""What each command of `corelet-core` does with a running core: ask, stream, show. Not the parser (cli), not the words'
+layout (screen), not the transport (client)."""
+
+import argparse
+import errno
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from agent.errors import CoreletError, PortError, UsageError
+from tools.gateway import screen
+from tools.gateway.client import Client
+
+PIECE_BYTES = 1 << 20
+CODE_CHARS_MAX = 64
+STEPS = ("found", "code proven", "identity issued", "time set", "connected")
+
+
+def status(client: Client, options: argparse.Namespace) -> int:
+    """How the core is."""
+    value = client.ask("GET", "/status")
+    if options.json:
+        screen.say_json(value)
+        return 0
+    endpoints = ", ".join(f"{host}:{port}" for host, port in value["endpoints"])
+    coding = f"any {value['profile'].replace('/', ' of ')} shards give a new file back" if value["profile"] else "-"
+    rows = [
+        ("name", value["name"]),
+        ("core id", value["core"]),
+        ("state", value["state"]),
+        ("broker", f"{value['broker']} at {endpoints}"),
+        ("devices", f"{value['devices_up']} up of {value['devices']} paired"),
+        ("new files", coding),
+        ("files", str(value["objects"])),
+        ("waiting", f"{value['waiting']} shards to move or delete when devices are back"),
+        ("up for", screen.age(value["uptime_s"])),
+    ]
+    screen.say("\n".join(f"{screen.paint(head.ljust(9), 'bold')} {screen.printable(text)}" for head, text in rows))
+    for warning in value["warnings"]:
+        screen.warn(warning)
+    return 0
+
+
+def devices(client: Client, options: argparse.Namespace) -> int:
+    """The paired ones."""
+    value = client.ask("GET", "/devices")
+    if options.json:
+        screen.say_json(value)
+        return 0
+    if not value["devices"]:
+        screen.say("no devices are paired yet: corelet-core discover shows what is there, corelet-core pair CODE pairs")
+        return 0
+    rows = [
+        (
+            line["name"],
+            line["id"],
+            "up" if line["up"] else "down",
+            screen.age(line["seen_s"]) + (" ago" if line["seen_s"] is not None else ""),
+            line["board"],
+            line["fw"],
+            f"{screen.amount(line['used'])} of {screen.amount(line['quota'])}" if line["quota"] else "-",
+            str(line["shards"]),
+            str(line["waiting"]),
+        )
+        for line in value["devices"]
+    ]
+    head = ("NAME", "ID", "LINK", "LAST SEEN", "BOARD", "FIRMWARE", "USED", "SHARDS", "WAITING")
+    screen.say(screen.table(head, rows))
+    return 0
+
+
+def discover(client: Client, options: argparse.Namespace) -> int:
+    """What announces itself on the network."""
+    value = client.ask("GET", "/discovered")
+    if options.json:
+        screen.say_json(value)
+        return 0
+    if not value["found"]:
+        screen.say(
+            "no devices are announcing themselves here. If one is on, this network may block multicast: "
+            "pair it by its address with corelet-core pair CODE --address HOST:PORT"
+        )
+        return 0
+    words = {"open": "ready to pair", "closed": "window closed", "owned": "has an owner"}
+    rows = [
+        (
+            line["name"],
+            line["board"],
+            line["fw"],
+            words.get(line["window"], "?"),
+            f"{line['addresses'][0] if line['addresses'] else '?'} port {line['port']}",
+            screen.age(line["seen_s"]) + " ago",
+        )
+        for line in value["found"]
+    ]
+    screen.say(screen.table(("NAME", "BOARD", "FIRMWARE", "PAIRING", "ADDRESS", "SEEN"), rows))
+    return 0
+
+
+def pair(client: Client, options: argparse.Namespace) -> int:
+    """Five steps, each with its time; a failure says which one, why, and what to try."""
+    code = options.code or ""
+    if bool(code) == bool(options.qr):
+        raise UsageError("code", "give the setup code, - to read it from standard input, or --qr TEXT; not both")
+    if code == "-":
+        code = sys.stdin.readline(CODE_CHARS_MAX).strip()
+    request = {"code": code, "qr": options.qr or "", "address": options.address, "name": options.name}
+    steps = _Steps(not options.json)
+    result: dict[str, Any] = {}
+    try:
+        for kind, payload in client.frames("POST", "/pair", json.dumps(request).encode()):
+            value = json.loads(payload)
+            if kind == "P":
+                steps.done(value["step"], value["detail"])
+            else:
+                result = value
+    except CoreletError as error:
+        steps.failed(error.text)
+        raise
+    if options.json:
+        screen.say_json(result | {"seconds": round(steps.seconds, 2), "steps": steps.times})
+    else:
+        screen.say(f"{screen.printable(result['name'])} ({result['board']}) is paired, {steps.seconds:.1f} s in all")
+    return 0
+
+
+class _Steps:
+    """Check marks with times."""
+
+    def __init__(self, is_shown: bool) -> None:
+        self._is_shown = is_shown
+        self._started = self._last = time.monotonic()
+        self.times: dict[str, float] = {}
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def done(self, step: str, detail: str) -> None:
+        if step not in STEPS:
+            self._say(f"  {screen.printable(detail)}")
+            return
+        now = time.monotonic()
+        self.times[step] = round(now - self._last, 2)
+        self._say(f"{screen.mark(True)} {step.ljust(16)} {now - self._last:5.1f} s  {screen.printable(detail)}")
+        self._last = now
+
+    def failed(self, _why: str) -> None:
+        missing = [step for step in STEPS if step not in self.times]
+        if missing:
+            self._say(f"{screen.mark(False)} {missing[0].ljust(16)} {time.monotonic() - self._last:5.1f} s  failed")
+
+    def _say(self, text: str) -> None:
+        if self._is_shown:
+            screen.say(text)
+
+
+def forget(client: Client, options: argparse.Namespace) -> int:
+    """One device less."""
+    value = client.ask("DELETE", f"/devices/{options.device}", force="1" if options.force else "0")
+    if options.json:
+        screen.say_json(value)
+        return 0
+    screen.say(f"{screen.printable(value['name'])} is forgotten: it can no longer speak or listen here")
+    if value["shards"]:
+        screen.say(f"the {value['shards']} shards it kept will be made again on other devices")
+    return 0
+
+
+def put(client: Client, options: argparse.Namespace) -> int:
+    """Store one file."""
+    name = options.name or ("" if options.file == "-" else Path(options.file).name)
+    if not name:
+        raise UsageError("name", "standard input has no name: add --name NAME")
+    started = time.monotonic()
+    with _source(options.file) as source:
+        status = os.fstat(source.fileno())
+        total = status.st_size if os.path.isfile(options.file) else None
+        with screen.progress(f"put {name}", total, not options.json) as tell:
+            value = client.ask("PUT", "/objects", _pieces(source, tell), name=name)
+    seconds = time.monotonic() - started
+    if options.json:
+        screen.say_json(value | {"seconds": round(seconds, 2)})
+        return 0
+    rate = screen.amount(value["size"] / max(seconds, 0.001))
+    shared = f"any {value['k']} of {value['n']} shards give it back" if value["n"] > 1 else "one shard for each stripe"
+    where = ", ".join(screen.printable(each) for each in value["devices"])
+    screen.say(
+        f"{screen.mark(True)} {screen.printable(name)}: {screen.amount(value['size'])} in {seconds:.1f} s ({rate}/s), "
+        f"{shared}, on {where}"
+    )
+    if value["queued"]:
+        screen.warn(f"{value['queued']} shards follow when their device can be reached; the file is safe already")
+    if value["warning"]:
+        screen.warn(value["warning"])
+    return 0
+
+
+def _source(file: str) -> BinaryIO:
+    if file == "-":
+        return sys.stdin.buffer
+    try:
+        if os.path.isdir(file):
+            raise UsageError("usage", f"{file} is a folder: put takes one file (pack it first, for example with tar)")
+        return open(file, "rb")  # noqa: SIM115 (the caller's with closes it)
+    except OSError as error:
+        raise PortError("file", f"{file} cannot be read: {error.strerror}") from error
+
+
+def _pieces(source: BinaryIO, tell: screen.Progress) -> Iterator[bytes]:
+    done = 0
+    while piece := source.read(PIECE_BYTES):
+        yield piece
+        done += len(piece)
+        tell(done)
+
+
+def get(client: Client, options: argparse.Namespace) -> int:
+    """Read one file back. A half-read one never carries the name."""
+    started = time.monotonic()
+    frames = client.frames("GET", f"/objects/{options.object}")
+    _, payload = next(frames)
+    found = json.loads(payload)
+    target = options.output or Path(found["name"]).name
+    with screen.progress(f"get {found['name']}", found["size"], not options.json) as tell:
+        if target == "-":
+            _receive(frames, sys.stdout.buffer, tell)
+            sys.stdout.buffer.flush()
+        else:
+            _save(frames, Path(target), options.output is not None, tell)
+    seconds = time.monotonic() - started
+    if target == "-":
+        return 0
+    if options.json:
+        screen.say_json(found | {"file": target, "seconds": round(seconds, 2)})
+        return 0
+    rate = screen.amount(found["size"] / max(seconds, 0.001))
+    screen.say(f"{screen.mark(True)} {target}: {screen.amount(found['size'])} in {seconds:.1f} s ({rate}/s), checked")
+    return 0
+
+
+def _receive(frames: Iterator[tuple[str, bytes]], sink: BinaryIO, tell: screen.Progress) -> None:
+    done = 0
+    for kind, payload in frames:
+        if kind == "D":
+            sink.write(payload)
+            done += len(payload)
+            tell(done)
+
+
+def _save(frames: Iterator[tuple[str, bytes]], target: Path, may_replace: bool, tell: screen.Progress) -> None:
+    if target.is_dir():
+        raise UsageError("usage", f"{target} is a folder: name a file with -o FILE")
+    if target.exists() and not may_replace:
+        raise PortError("exists", f"{target} exists here already: choose another name with -o FILE")
+    if target.exists() and not target.is_file():  # a device or a pipe: nothing to rename onto
+        with target.open("wb") as sink:
+            _receive(frames, sink, tell)
+        return
+    part = target.with_name(f".{target.name}.part{os.getpid()}")
+    try:
+        with part.open("xb") as sink:
+            _receive(frames, sink, tell)
+            sink.flush()
+            os.fsync(sink.fileno())
+        part.replace(target)
+    except OSError as error:
+        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise PortError("file", f"{target} cannot be written: {why}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def ls(client: Client, options: argparse.Namespace) -> int:
+    """All files."""
+    value = client.ask("GET", "/objects")
+    if options.json:
+        screen.say_json(value)
+        return 0
+    if not value["objects"]:
+        screen.say("no files are stored yet: corelet-core put FILE")
+        return 0
+    rows = [
+        (
+            line["name"],
+            line["id"][:8],
+            screen.amount(line["size"]),
+            f"{line['shards']} ({line['k']} of {line['n']})",
+            _survives(line["survives"]),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(line["created"])),
+        )
+        for line in value["objects"]
+    ]
+    screen.say(screen.table(("NAME", "ID", "SIZE", "SHARDS", "SURVIVES NOW", "STORED"), rows))
+    return 0
+
+
+def _survives(losses: int) -> str:
+    if losses < 0:
+        return f"NOT READABLE: {-losses} more device{'s' if losses < -1 else ''} must come back"
+    return "no further loss" if losses == 0 else f"{losses} loss{'es' if losses > 1 else ''}"
+
+
+def rm(client: Client, options: argparse.Namespace) -> int:
+    """One file less."""
+    value = client.ask("DELETE", f"/objects/{options.object}")
+    if options.json:
+        screen.say_json(value)
+        return 0
+    screen.say(f"{screen.printable(value['name'])} is removed ({value['shards']} shards)")
+    if value["waiting"]:
+        screen.warn(f"{value['waiting']} shards are deleted when the devices that hold them are back")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Client, argparse.Namespace], int]] = {
+    "status": status,
+    "devices": devices,
+    "discover": discover,
+    "pair": pair,
+    "forget": forget,
+    "put": put,
+    "get": get,
+    "ls": ls,
+    "rm": rm,
+}

@@ -1,0 +1,126 @@
+"""The paired devices as they are now: what the registry knows of each, joined with what its link says.
+
+Up or down is the link's word with its age, never discovery's. It decides nothing about shards.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from tools.gateway.registry import Registry
+from tools.gateway.shards import Target
+from tools.gateway.tables import Device
+
+
+class Presence(Protocol):
+    """What tools/gateway/links.py keeps of one device."""
+
+    is_up: bool
+    birth: dict[str, Any] | None
+    telemetry: dict[str, Any] | None
+    seen_s: float | None  # since the last message
+
+
+class Fleet:
+    """`presence(device id)` is the link's view, or None when it has never been heard of since the start."""
+
+    def __init__(self, registry: Registry, presence: Callable[[str], Presence | None]) -> None:
+        self._registry = registry
+        self._presence = presence
+        self._devices: dict[str, Device] = {}
+        self._sessions: dict[str, tuple[Any, ...]] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """The registry's devices have changed."""
+        self._devices = {device.id: device for device in self._registry.devices()}
+
+    def is_known(self, device_id: str) -> bool:
+        """Whether this device may speak with the core."""
+        return device_id in self._devices
+
+    def targets(self) -> dict[str, Target]:
+        """Every paired device as the shard client needs it."""
+        return {device.id: self._target(device) for device in self._devices.values() if device.state == "paired"}
+
+    def _target(self, device: Device) -> Target:
+        presence = self._presence(device.id)
+        birth = _birth(presence)
+        addresses = [device.address, *birth.get("addresses", [])]
+        return Target(
+            device=device.id,
+            name=device.name,
+            addresses=tuple(dict.fromkeys(address for address in addresses if address)),
+            port=_number(birth.get("data")),
+            boot=_number(birth.get("boot")),
+            slots=tuple(slot for slot in birth.get("slots", []) if isinstance(slot, int)),
+            free_bytes=max(0, _number(birth.get("quota")) - self._used(presence)),
+            link_secret=device.link_secret,
+            is_up=bool(presence and presence.is_up and birth.get("data")),
+        )
+
+    @staticmethod
+    def _used(presence: Presence | None) -> int:
+        telemetry = presence.telemetry if presence else None
+        return _number((telemetry or {}).get("used", _birth(presence).get("used")))
+
+    def up(self) -> list[str]:
+        """Ids of devices whose link is up."""
+        return [device for device, target in self.targets().items() if target.is_up]
+
+    def changes(self) -> list[tuple[str, bool]]:
+        """(device, whether it is up) for each that came, went or started again since the last call."""
+        changed = []
+        for device in self._devices:
+            presence = self._presence(device)
+            is_up = bool(presence and presence.is_up)
+            birth = _birth(presence)
+            session = (is_up, birth.get("boot"), birth.get("session")) if is_up else (False,)
+            if self._sessions.get(device, (False,)) != session:
+                self._sessions[device] = session
+                changed.append((device, is_up))
+        for device in [device for device in self._sessions if device not in self._devices]:
+            del self._sessions[device]
+        return changed
+
+    def listed(self) -> list[dict[str, Any]]:
+        """For `corelet-core devices`."""
+        waiting = self._registry.job_counts()
+        shards = self._registry.shard_counts()
+        return [
+            self._line(device)
+            | {
+                "shards": shards.get(device.id, 0),
+                "waiting": waiting.get((device.id, "put"), 0) + waiting.get((device.id, "delete"), 0),
+            }
+            for device in self._devices.values()
+        ]
+
+    def _line(self, device: Device) -> dict[str, Any]:
+        presence = self._presence(device.id)
+        birth = _birth(presence)
+        target = self._target(device)
+        seen_s = presence.seen_s if presence else None
+        return {
+            "id": device.id,
+            "name": device.name,
+            "board": device.board,
+            "fw": birth.get("fw") or device.fw,
+            "runtime": birth.get("runtime") or "",
+            "state": device.state,
+            "up": target.is_up,
+            "seen_s": None if seen_s is None else round(seen_s, 1),
+            "addresses": list(target.addresses),
+            "quota": _number(birth.get("quota")),
+            "used": self._used(presence),
+            "paired_s": max(0, int(time.time()) - device.added),
+            "telemetry": (presence.telemetry if presence else None) or {},
+        }
+
+
+def _birth(presence: Presence | None) -> Mapping[str, Any]:
+    return (presence.birth if presence else None) or {}
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
