@@ -81,7 +81,7 @@ def _sure(folder: str, options: dict[str, str]) -> bool:
     return input("Type yes to go on: ").strip() == "yes"
 
 
-def _print(answer: dict, options: dict[str, str], show: object) -> None:
+def _print(answer: dict[str, object], options: dict[str, str], show: object) -> None:
     if "--json" in options:
         print(json.dumps(answer))
         return

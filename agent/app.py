@@ -10,6 +10,10 @@ from agent.service import control
 from agent.state import State
 from boards import loader, schema
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 ACTIONS = {
     "status": ("GET", "/status"),
     "logs": ("GET", "/logs"),
@@ -25,9 +29,9 @@ def folder(options: dict[str, str]) -> str:
     return options.get("--state") or port.files.state_folder("corelet")
 
 
-def overrides(options: dict[str, str]) -> dict:
+def overrides(options: dict[str, str]) -> "dict[str, Any]":
     """Settings that the command line names; agent/settings.py checks them."""
-    found: dict = {key: options[option] for option, key in FROM_OPTIONS if option in options}
+    found: "dict[str, Any]" = {key: options[option] for option, key in FROM_OPTIONS if option in options}
     for option, key in PORTS_FROM_OPTIONS:
         if option in options:
             text = options[option]
@@ -63,9 +67,9 @@ async def _live(device: Device, outcome: list[bool]) -> None:
     outcome.append(await device.run())
 
 
-def ask(state_folder: str, command: str, target: str) -> dict:
+def ask(state_folder: str, command: str, target: str) -> "dict[str, Any]":
     """The running device's answer; for leave and reset also without one, straight on its state."""
-    answers: list[dict] = []
+    answers: list[dict[str, Any]] = []
     method, path = ACTIONS[command]
 
     async def question() -> None:
@@ -80,7 +84,7 @@ def ask(state_folder: str, command: str, target: str) -> dict:
     return answers[0]
 
 
-def _without_device(state_folder: str, command: str, target: str) -> dict:
+def _without_device(state_folder: str, command: str, target: str) -> "dict[str, Any]":
     state = State(port.files, port.codec(), state_folder)
     state.open()
     try:
@@ -93,7 +97,7 @@ def _without_device(state_folder: str, command: str, target: str) -> dict:
         state.close()
 
 
-def boards() -> dict:
+def boards() -> "dict[str, Any]":
     """Every profile with its ceilings."""
     found = []
     for name in loader.NAMES:

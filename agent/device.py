@@ -28,7 +28,7 @@ MICRO_SLOTS = (65536,)  # a small heap and small slots belong together (design s
 class Device:
     """`overrides`: settings named on the command line; they last for this run only, the name is kept."""
 
-    def __init__(self, folder: str, overrides: dict) -> None:
+    def __init__(self, folder: str, overrides: "dict[str, Any]") -> None:
         self.folder = folder
         self.codec = port.codec()
         self.crypto = port.crypto()
@@ -86,13 +86,13 @@ class Device:
     async def start(self) -> None:
         """Open the listeners and start every service. Raises PortError("port_busy") and the like."""
         self.supervisor = supervisor.Supervisor(self.journal)
+        self.membership = Membership(self)
         self._make_shards()
         self._make_pairing()
         self._control = self._listen("control_port")
         self._data = self._listen("data_port")
         self._local = port.net.listen_local(self.state.path(control.SOCKET))
         self._make_discovery()
-        self.membership = Membership(self)
         await self.shards.open()
         self._serve(self._control, http.Router([(pairing.PATH, self.pairing.handle)]).handle, "control")
         self._serve(self._data, http.Router([("/shards/", self.shards.handle)]).handle, "data")
@@ -125,9 +125,9 @@ class Device:
             self.state.path("shards"),
             self.ceilings["shard_bytes"],
             slots,
-            lambda core: self.membership.secret(core),
+            self.membership.secret,
             (self.identity.device_id, self.boot),
-            lambda core: self.membership.core_time(core),
+            self.membership.core_time,
             self.journal,
             self.crypto,
             self.codec,
@@ -169,7 +169,7 @@ class Device:
     def key_der(self) -> bytes:
         return sec1.encode_sec1(self.identity.scalar, self.identity.public)
 
-    def birth(self) -> dict:
+    def birth(self) -> "dict[str, Any]":
         """The link's birth body (agent/core/link.py adds boot and session)."""
         usage = self.shards.usage()
         return {
@@ -186,12 +186,12 @@ class Device:
             "ceilings": self.ceilings,
         }
 
-    def telemetry(self) -> dict:
+    def telemetry(self) -> "dict[str, Any]":
         answer = port.health().sample(self.folder)
         answer.update({"used": self.shards.usage()["used"], "shards": self.shards.usage()["shards"]})
         return answer
 
-    def status(self) -> dict:
+    def status(self) -> "dict[str, Any]":
         """What `corelet status` shows."""
         is_open, seconds, _, code = self.pairing.window()
         window = {"open": is_open, "seconds_left": seconds, "code": code}
@@ -226,14 +226,14 @@ class Device:
     def log_lines(self) -> list[str]:
         return self.journal.lines()
 
-    async def open_window(self) -> dict:
+    async def open_window(self) -> "dict[str, Any]":
         self.pairing.open_window()
         return self.status()["window"]  # type: ignore[no-any-return]
 
-    async def leave(self, core_id: str) -> dict:
+    async def leave(self, core_id: str) -> "dict[str, Any]":
         return await self.membership.leave(core_id)
 
-    async def reset(self) -> dict:
+    async def reset(self) -> "dict[str, Any]":
         """Forget identity, cores and shards, then begin a new life in the same process."""
         self._is_new_life = True
         self._stop.set()

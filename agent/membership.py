@@ -39,7 +39,7 @@ class Membership:
         service = self._links.get(core_id)
         return None if service is None else service.core_time(port.clock.now_ms())
 
-    def status(self) -> list[dict]:
+    def status(self) -> "list[dict[str, Any]]":
         return [
             {
                 "core": core_id,
@@ -67,7 +67,7 @@ class Membership:
         for core_id in self._links:
             self._links[core_id].refresh()
 
-    async def leave(self, core_id: str) -> dict:
+    async def leave(self, core_id: str) -> "dict[str, Any]":
         """Free what the core kept here, forget it. UsageError("core") when this device does not belong to it."""
         device = self._device
         if core_id not in device.state.core_ids():
@@ -107,12 +107,12 @@ class _Hooks:
         self._membership = membership
         self._core_id = core_id
 
-    def birth(self) -> dict:
+    def birth(self) -> "dict[str, Any]":
         body = self._device.birth()
         body["pending"] = self._core_id not in self._device.state.core_ids()
         return body
 
-    def telemetry(self) -> dict:
+    def telemetry(self) -> "dict[str, Any]":
         return self._device.telemetry()
 
     def bound(self) -> None:
@@ -122,7 +122,7 @@ class _Hooks:
         if not self._device.pairing.commit(self._core_id):
             raise UsageError("pairing", "no pairing waits for this core; pair the device again")
 
-    async def command(self, op: str, body: dict) -> dict:
+    async def command(self, op: str, body: "dict[str, Any]") -> "dict[str, Any]":
         """Ops: status, leave. A core can ask, never raise a ceiling."""
         if op == "status":
             return self._device.telemetry()

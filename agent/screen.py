@@ -2,8 +2,12 @@
 
 from agent import limits
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-def device_lines(status: dict) -> list[str]:
+
+def device_lines(status: "dict[str, Any]") -> list[str]:
     """The head of `up` and `status`."""
     lines = [
         "Corelet " + status["version"] + " on " + status["runtime"],
@@ -22,7 +26,7 @@ def _at(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def window_lines(window: dict) -> list[str]:
+def window_lines(window: "dict[str, Any]") -> list[str]:
     """The setup code, as text and, where it could be drawn, as a QR."""
     if not window["open"]:
         return ["The pairing window is closed; open it with: corelet pair-window"]
@@ -33,7 +37,7 @@ def window_lines(window: dict) -> list[str]:
     return lines
 
 
-def status(answer: dict) -> list[str]:
+def status(answer: "dict[str, Any]") -> list[str]:
     lines = device_lines(answer)
     shards = answer["shards"]
     lines.append(
@@ -52,21 +56,21 @@ def status(answer: dict) -> list[str]:
     return lines
 
 
-def logs(answer: dict) -> list[str]:
+def logs(answer: "dict[str, Any]") -> list[str]:
     return list(answer["lines"])
 
 
-def left(answer: dict) -> list[str]:
+def left(answer: "dict[str, Any]") -> list[str]:
     return [f"Left core {answer['core']}; {answer['freed']} shards were freed."]
 
 
-def reset(answer: dict) -> list[str]:
+def reset(answer: "dict[str, Any]") -> list[str]:
     return ["Identity, cores and shards are forgotten. Start again with: corelet up"] + (
         ["The running device has started anew."] if answer["restarted"] else []
     )
 
 
-def boards(answer: dict) -> list[str]:
+def boards(answer: "dict[str, Any]") -> list[str]:
     lines = []
     for board in answer["boards"]:
         lines.append(board["id"] + ": " + board["summary"])

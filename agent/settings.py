@@ -9,12 +9,16 @@ import json
 from agent.errors import UsageError
 from boards import schema
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 SETTINGS_BYTES_MAX = 8192
 NAME_BYTES_MAX = 32
 CORES_MAX = 4
 
 # name -> (kind, low, high, default); kinds as in boards/schema.py, plus `addresses`.
-FIELDS = (
+FIELDS: "tuple[Any, ...]" = (
     ("name", "text", 0, NAME_BYTES_MAX, ""),
     ("board", "text", 0, 40, ""),
     ("listen", "addresses", 0, 16, ()),
@@ -24,12 +28,12 @@ FIELDS = (
 )
 
 
-def defaults() -> dict:
+def defaults() -> "dict[str, Any]":
     """A fresh, complete set."""
     return {row[0]: (dict(row[4]) if row[0] == "ceilings" else row[4]) for row in FIELDS}
 
 
-def parse(text: bytes) -> dict:
+def parse(text: bytes) -> "dict[str, Any]":
     """A complete set from the file's bytes. Raises UsageError("settings")."""
     try:
         found = json.loads(text)
@@ -45,12 +49,11 @@ def parse(text: bytes) -> dict:
 
 def checked(key: str, value: object) -> object:
     """One value as it is kept. Raises UsageError("settings") with the key, the value and what is allowed."""
-    for name, kind, low, high, _ in FIELDS:
-        if name == key:
-            break
-    else:
+    rows = [row for row in FIELDS if row[0] == key]
+    if not rows:
         names = ", ".join([row[0] for row in FIELDS])
         raise UsageError("settings", f"settings: there is no '{key}'; there are: {names}")
+    _, kind, low, high, _ = rows[0]
     if kind == "addresses":
         if not isinstance(value, (list, tuple)) or [item for item in value if not _is_address(item)]:
             raise UsageError("settings", f"settings: listen is {value!r}; allowed: a list of IP addresses")
@@ -72,7 +75,7 @@ def _is_address(value: object) -> bool:
     return not [character for character in value if character not in "0123456789abcdefABCDEF.:"]
 
 
-def _ceilings(value: object) -> dict:
+def _ceilings(value: object) -> "dict[str, Any]":
     if not isinstance(value, dict):
         raise UsageError("settings", f"settings: ceilings is {value!r}; allowed: an object of numbers")
     for name in sorted(value):
@@ -86,7 +89,7 @@ def _ceilings(value: object) -> dict:
     return value
 
 
-def encode(settings: dict) -> bytes:
+def encode(settings: "dict[str, Any]") -> bytes:
     """The file's bytes; keys in the order of FIELDS on both interpreters."""
     lines = [" " + json.dumps(row[0]) + ": " + json.dumps(settings[row[0]]) for row in FIELDS]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()

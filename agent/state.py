@@ -9,6 +9,8 @@ from agent.errors import LimitError, PortError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from agent.port import contract
 
 FOLDERS = ("identity", "cores", "owner", "shards", "ota", "logs")
@@ -32,7 +34,7 @@ class State:
         self._codec = codec
         self.folder = folder
         self._lock: object = None
-        self._pending: dict | None = None
+        self._pending: dict[str, Any] | None = None
 
     def path(self, name: str) -> str:
         return self.folder + "/" + name
@@ -50,7 +52,7 @@ class State:
         if lock is not None:
             lock.close()  # type: ignore[attr-defined]
 
-    def _read_record(self, name: str) -> dict | None:
+    def _read_record(self, name: str) -> "dict[str, Any] | None":
         try:
             data = self._files.read(self.path(name), RECORD_BYTES_MAX)
         except PortError as error:
@@ -62,7 +64,7 @@ class State:
             raise UsageError("state", f"{self.path(name)} holds no record; restore it or run: corelet reset")
         return record
 
-    def _write_record(self, name: str, record: dict) -> None:
+    def _write_record(self, name: str, record: "dict[str, Any]") -> None:
         self._files.write_atomic(self.path(name), self._codec.encode(record))
 
     def next_boot(self) -> int:
@@ -72,7 +74,7 @@ class State:
         self._write_record("identity/boot.cbor", {"boot": boot})
         return boot
 
-    def read_settings(self) -> dict:
+    def read_settings(self) -> "dict[str, Any]":
         try:
             return settings.parse(self._files.read(self.path("owner/settings.json"), settings.SETTINGS_BYTES_MAX))
         except PortError as error:
@@ -80,7 +82,7 @@ class State:
                 return settings.defaults()
             raise
 
-    def write_settings(self, values: dict) -> None:
+    def write_settings(self, values: "dict[str, Any]") -> None:
         self._files.write_atomic(self.path("owner/settings.json"), settings.encode(values))
 
     def identity(self, load_crypto: object) -> Identity:
@@ -91,21 +93,21 @@ class State:
             self._write_record("identity/device.cbor", record)
         return Identity(int.from_bytes(record["scalar"], "big"), record["public"], record["id"])
 
-    def read_counters(self) -> dict:
+    def read_counters(self) -> "dict[str, Any]":
         """Pairing attempts (agent/core/pairing/verifier.py); {} at first."""
         return self._read_record("identity/pairing.cbor") or {}
 
-    def write_counters(self, counters: dict) -> None:
+    def write_counters(self, counters: "dict[str, Any]") -> None:
         self._write_record("identity/pairing.cbor", counters)
 
     def core_ids(self) -> list[str]:
         return sorted([name for name in self._files.list(self.path("cores")) if len(name) == 16])
 
-    def core(self, core_id: str) -> dict | None:
+    def core(self, core_id: str) -> "dict[str, Any] | None":
         """What pairing left: core, name, ca, cert, brokers, signing_key, link_secret, ceilings."""
         return self._read_record("cores/" + core_id + "/core.cbor")
 
-    def save_pending(self, bundle: dict, link_secret: bytes) -> None:
+    def save_pending(self, bundle: "dict[str, Any]", link_secret: bytes) -> None:
         """Kept in memory only: a power cut before `commit_pending` is a roll-back."""
         ids = self.core_ids()
         if bundle["core"] not in ids and len(ids) >= settings.CORES_MAX:
@@ -113,7 +115,7 @@ class State:
         self._pending = dict(bundle)
         self._pending["link_secret"] = link_secret
 
-    def pending(self) -> dict | None:
+    def pending(self) -> "dict[str, Any] | None":
         return self._pending
 
     def commit_pending(self) -> str:
@@ -147,7 +149,7 @@ class State:
             self._files.remove(self.path(name))
 
 
-def new_identity(crypto: "contract.Crypto") -> dict:
+def new_identity(crypto: "contract.Crypto") -> "dict[str, Any]":
     """A fresh record {"scalar", "public", "id"}; 64 bits more than the order leave no measurable bias."""
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
     scalar = int.from_bytes(crypto.entropy(40), "big") % (order - 1) + 1

@@ -41,7 +41,7 @@ def version(text: str) -> tuple[int, ...]:
 
 
 def refusal(profile: "schema.Profile", runtime: tuple[str, str], missing: list[str], free_kib: int) -> str:
-    """"" when this machine is fit for `profile`, else one sentence.
+    """ "" when this machine is fit for `profile`, else one sentence.
 
     `runtime`: (interpreter, version). `missing`: features the interpreter lacks. `free_kib`: where the state is.
     """

@@ -10,9 +10,13 @@ from collections import namedtuple
 
 from agent.errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 MIB = 1024 * 1024
 
-FIELDS = (
+FIELDS: "tuple[Any, ...]" = (
     ("id", "text", 3, 40, "", "the name a person types and the TXT record shows"),
     ("summary", "text", 10, 200, "", "one line for people"),
     ("kind", "word", ("router", "sbc", "tv", "mcu", "vm"), None, "", "what class of thing it is"),
@@ -60,10 +64,13 @@ SLOT_CLASSES = (65536, 262144, 1048576)
 # Numbers that claim something about hardware, so they need a source.
 HARDWARE = ("soc", "cores", "mhz", "ram_kib")
 
-Profile = namedtuple("Profile", tuple([row[0] for row in FIELDS]))
+if TYPE_CHECKING:
+    Profile = Any
+else:
+    Profile = namedtuple("Profile", tuple([row[0] for row in FIELDS]))
 
 
-def field(name: str) -> tuple:
+def field(name: str) -> "Any":
     """The row of `name`; UsageError("setting") when there is none."""
     for row in FIELDS:
         if row[0] == name:
@@ -75,7 +82,7 @@ def _refuse(owner: str, key: str, value: object, allowed: str) -> UsageError:
     return UsageError("profile", f"{owner}: {key} is {value!r}; allowed: {allowed}")
 
 
-def check(owner: str, row: tuple, value: object) -> None:
+def check(owner: str, row: "tuple[Any, ...]", value: object) -> None:
     """One value against its row. Raises UsageError("profile") with the key, the value and what is allowed."""
     name, kind, low, high, unit, _ = row
     if kind == "int":
@@ -93,7 +100,7 @@ def check(owner: str, row: tuple, value: object) -> None:
         _check_members(owner, row, value)
 
 
-def _check_members(owner: str, row: tuple, value: object) -> None:
+def _check_members(owner: str, row: "tuple[Any, ...]", value: object) -> None:
     name, kind, low, high, _, _ = row
     if not isinstance(value, tuple) or not low <= len(value) <= high:
         raise _refuse(owner, name, value, f"{low}..{high} members in a tuple")
@@ -112,7 +119,7 @@ def _check_sources(owner: str, name: str, value: object, count_max: int) -> None
             raise _refuse(owner, name + "." + key, value.get(key), "a source, or the word unverified")
 
 
-def validate(profile: dict) -> "Profile":
+def validate(profile: "dict[str, Any]") -> "Profile":
     """The frozen Profile. Raises UsageError("profile") naming the key, the value and the allowed range."""
     owner = "board " + str(profile.get("id", "without id"))
     known = [row[0] for row in FIELDS]

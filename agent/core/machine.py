@@ -6,15 +6,19 @@ A driver's duties, in this order after each call: (1) act on `drain_events()`, a
 says "persist", make it durable; (2) send `drain_outgoing()`; (3) arm one timer for `wake_at`.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class Machine:
     """`wake_at`: next deadline in ms of the caller's monotonic clock, or None.
-    `outgoing`: list of (data, destination). `events`: list of namedtuples."""
+    `outgoing`: "list[Any]" of (data, destination). `events`: "list[Any]" of namedtuples."""
 
     def __init__(self) -> None:
         self.wake_at: int | None = None
-        self.outgoing: list = []
-        self.events: list = []
+        self.outgoing: "list[Any]" = []
+        self.events: "list[Any]" = []
 
     def receive(self, data: bytes, source: object, now: int) -> None:
         """Take one datagram or message. Raises PeerError when `source` broke the protocol."""
@@ -23,12 +27,12 @@ class Machine:
     def wake(self, now: int) -> None:
         """The time has come (harmless to call early)."""
 
-    def drain_outgoing(self) -> list:
+    def drain_outgoing(self) -> "list[Any]":
         """All (data, destination) pairs since the last call."""
         pairs, self.outgoing = self.outgoing, []
         return pairs
 
-    def drain_events(self) -> list:
+    def drain_events(self) -> "list[Any]":
         """All events since the last call."""
         events, self.events = self.events, []
         return events

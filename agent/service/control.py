@@ -10,6 +10,10 @@ import json
 from agent.errors import CoreletError, PortError, UsageError
 from agent.service import http
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 SOCKET = "control.sock"
 ANSWER_BYTES_MAX = 262144
 TIMEOUT_MS = 15000
@@ -37,7 +41,7 @@ class ControlService:
         raise UsageError("control", f"there is no {request.method} {request.path} here")
 
 
-def _answer(value: dict) -> "http.Response":
+def _answer(value: "dict[str, Any]") -> "http.Response":
     return http.Response(200, [("Content-Type", "application/json")], json.dumps(value).encode())
 
 
@@ -49,7 +53,7 @@ def _parameter(query: str, name: str) -> str:
     raise UsageError("control", f"parameter '{name}' is missing")
 
 
-async def ask(net: object, folder: str, method: str, path: str) -> dict:
+async def ask(net: object, folder: str, method: str, path: str) -> "dict[str, Any]":
     """The running device's answer. PortError("not_running") when none runs on `folder`;
     UsageError("device") with the device's own sentence when it refused."""
     try:
