@@ -55,7 +55,7 @@ class Parts(NamedTuple):
     ca: CA
     broker: Any
     links: Any
-    browser: Any
+    browser: Callable[[], Any]  # None where the network has no multicast
     registry: Registry
     fleet: Fleet
     core_name: str
@@ -107,7 +107,8 @@ class Admission:
             return code, [Candidate(f"{host} port {port or DEFAULT_PORT}", [host], port or DEFAULT_PORT)]
         deadline = time.monotonic() + FIND_S
         while True:
-            found = self._parts.browser.by_discriminator(discriminator) if self._parts.browser else []
+            browser = self._parts.browser()
+            found = browser.by_discriminator(discriminator) if browser is not None else []
             if found or time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.2)

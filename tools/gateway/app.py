@@ -30,6 +30,7 @@ from tools.gateway.state import State
 from tools.gateway.tables import Device
 
 WATCH_S = 1.0
+DISCOVER_AGAIN_S = 30.0  # a network may come up after the core
 RECODE_AFTER_S = 600  # a fleet must have been this large for so long before objects are coded anew
 STOP_S = 8.0
 RESTART_S = 5.0
@@ -67,6 +68,7 @@ class Core:
         self.objects = Objects(self.registry, self.client, self.fleet.targets)
         self.admission: Admission
         self._tasks: list[asyncio.Task[None]] = []
+        self._discover_at = time.monotonic() + DISCOVER_AGAIN_S
         self._grown_since: tuple[Profile | None, float] = (None, 0.0)
 
     def warnings(self) -> list[str]:
@@ -84,11 +86,12 @@ class Core:
     async def start(self) -> None:
         """Everything up, in under five seconds; raises the first part's CoreletError."""
         await self._open_broker()
-        for device in self.registry.devices():
-            await self.broker.allow(device.id)
+        await self.broker.allow(*[device.id for device in self.registry.devices()])
         await self._open_links()
         await self._open_browser()
-        parts = Parts(self.ca, self.broker, self.links, self.browser, self.registry, self.fleet, self.options.name)
+        parts = Parts(
+            self.ca, self.broker, self.links, lambda: self.browser, self.registry, self.fleet, self.options.name
+        )
         self.admission = Admission(parts)
         undone = self.objects.undo_unfinished()
         if undone:
@@ -111,13 +114,16 @@ class Core:
 
     async def _open_browser(self) -> None:
         """Discovery is a convenience: a network without multicast is a warning."""
-        from tools.gateway.discovery import Browser
+        from tools.gateway.discovery import Browser, core_service
 
-        browser = Browser([self.options.listen] if self.options.listen else None)
+        only = [self.options.listen] if self.options.listen else None
+        broker_port = self.broker.endpoints()[0][1]
+        browser = Browser(only, core_service(self.ca.core_id, self.options.name, broker_port))
         try:
             await browser.start()
         except (CoreletError, OSError) as error:
             LOG.warning("discovery is off: %s", error)
+            await browser.close()
             return
         self.browser = browser
 
@@ -145,6 +151,9 @@ class Core:
                 if is_up:
                     self.objects.upkeep.welcome(device)
             await self._recode_when_grown()
+            if self.browser is None and time.monotonic() > self._discover_at:
+                self._discover_at = time.monotonic() + DISCOVER_AGAIN_S
+                await self._open_browser()
             await asyncio.sleep(WATCH_S)
 
     async def _recode_when_grown(self) -> None:

@@ -63,6 +63,15 @@ class _Peer:
     address: str = ""  # the one that worked last
 
 
+class _Order(NamedTuple):
+    """What is asked of a device; `size` is the shard's."""
+
+    operation: str
+    name: bytes
+    size: int
+    data: bytes = b""
+
+
 class _Answer(NamedTuple):
     status: int
     body: bytes
@@ -107,19 +116,19 @@ class ShardClient:
 
     async def put(self, target: Target, name: bytes, data: bytes) -> None:
         """Return when the device has promised to keep it and proven so. Raises CoreletError."""
-        await self._receipted(target, "put", name, data, ("stored", "present"))
+        await self._receipted(target, _Order("put", name, len(data), data), ("stored", "present"))
 
     async def delete(self, target: Target, name: bytes, size: int) -> None:
         """Return when the device has freed it, or never had it."""
         try:
-            await self._receipted(target, "delete", name, b"", ("deleted",), size)
+            await self._receipted(target, _Order("delete", name, size), ("deleted",))
         except PeerError as error:
             if error.code != "not_found":
                 raise
 
     async def get(self, target: Target, name: bytes, size: int) -> bytes:
         """The shard, checked against its name. PeerError: "not_found", "corrupt" (it is lost there)."""
-        answer, _ = await self._ask(target, "get", name, b"", size)
+        answer, _ = await self._ask(target, _Order("get", name, size))
         if len(answer.body) != size or hashlib.sha256(answer.body).digest() != name:
             raise PeerError("corrupt", f"{target.name} sent bytes that are not the shard asked for")
         return answer.body
@@ -127,26 +136,24 @@ class ShardClient:
     async def has(self, target: Target, name: bytes, size: int) -> bool:
         """Whether the device says that it has it; only a GET proves it."""
         try:
-            await self._ask(target, "head", name, b"", size)
+            await self._ask(target, _Order("head", name, size))
         except PeerError as error:
             if error.code in ("not_found", "corrupt"):
                 return False
             raise
         return True
 
-    async def _receipted(
-        self, target: Target, operation: str, name: bytes, data: bytes, results: tuple[str, ...], size: int = 0
-    ) -> None:
-        size = len(data) or size
-        answer, token_id = await self._ask(target, operation, name, data, size)
+    async def _receipted(self, target: Target, order: _Order, results: tuple[str, ...]) -> None:
+        answer, token_id = await self._ask(target, order)
         receipt = token.decode_receipt(self._codec, self._crypto, target.link_secret, answer.body)
         said = (receipt.device, receipt.token_id, receipt.operation, receipt.shard)
-        # A deletion may be asked by a core that no longer knows the size; a promise must name it.
-        is_sized = operation == "delete" or receipt.size == size
-        if said != (target.device, token_id, operation, name) or not is_sized or receipt.result not in results:
+        # A promise must name the size; what is deleted need not have had the one we asked for.
+        is_sized = order.operation == "delete" or receipt.size == order.size
+        asked = (target.device, token_id, order.operation, order.name)
+        if said != asked or not is_sized or receipt.result not in results:
             raise TrustError("receipt", f"{target.name} answered with a receipt for something else than was asked")
 
-    async def _ask(self, target: Target, operation: str, name: bytes, data: bytes, size: int) -> tuple[_Answer, bytes]:
+    async def _ask(self, target: Target, order: _Order) -> tuple[_Answer, bytes]:
         """One operation with a fresh token for each try; waits for a busy device a few times."""
         peer = self._peer(target.device)
         if self.is_suspended(target.device):
@@ -156,8 +163,8 @@ class ShardClient:
             async with peer.gate:
                 for tries in range(1, TRIES_MAX + 1):
                     token_id = token.token_id(target.boot, self._crypto.entropy(token.TOKEN_ID_BYTES))
-                    headers = {"authorization": "Bearer " + self._token(target, token_id, operation, name, size)}
-                    answer = await self._exchange(target, operation, name, (headers, data, size))
+                    headers = {"authorization": "Bearer " + self._token(target, token_id, order)}
+                    answer = await self._exchange(target, order, headers)
                     if answer.status in (200, 201):
                         return answer, token_id
                     error = _refusal(target, answer)
@@ -168,31 +175,29 @@ class ShardClient:
         finally:
             peer.in_flight -= 1
 
-    def _token(self, target: Target, token_id: bytes, operation: str, name: bytes, size: int) -> str:
+    def _token(self, target: Target, token_id: bytes, order: _Order) -> str:
         claims = token.Claims(
             core=self._core_id,
             device=target.device,
             expiry=self._unix_time() + TOKEN_LIFE_S,
             token_id=token_id,
-            operation=operation,
-            shard=name,
-            size=size,
+            operation=order.operation,
+            shard=order.name,
+            size=order.size,
             keep_until=KEEP_UNTIL_DELETED,
         )
         return token.encode_token(self._codec, self._crypto, target.link_secret, claims)
 
-    async def _exchange(
-        self, target: Target, operation: str, name: bytes, request: tuple[dict[str, str], bytes, int]
-    ) -> _Answer:
-        """Try the address that worked last, then the others. A connection refused costs nothing; a time-out ends it."""
+    async def _exchange(self, target: Target, order: _Order, headers: dict[str, str]) -> _Answer:
+        """Try the address that worked last, then the others. A refused connection costs nothing; a time-out ends it."""
         peer = self._peer(target.device)
         addresses = sorted(_usable(target.addresses), key=lambda address: address != peer.address)
         problem = "it has announced no address"
         for address in addresses:
             started = time.monotonic()
             try:
-                async with asyncio.timeout(GET_TIMEOUT_S if operation == "get" else PUT_TIMEOUT_S):
-                    answer = await self._send(_url(address, target.port, name), operation, request)
+                async with asyncio.timeout(GET_TIMEOUT_S if order.operation == "get" else PUT_TIMEOUT_S):
+                    answer = await self._send(_url(address, target.port, order.name), order, headers)
             except TimeoutError:
                 problem = "it did not answer in time"
                 break
@@ -209,14 +214,13 @@ class ShardClient:
         peer.suspended_until = time.monotonic() + SUSPENDED_S
         raise PortError("unreachable", f"{target.name} cannot be reached: {problem}")
 
-    async def _send(self, url: str, operation: str, request: tuple[dict[str, str], bytes, int]) -> _Answer:
-        headers, data, size = request
-        method = operation.upper()
+    async def _send(self, url: str, order: _Order, headers: dict[str, str]) -> _Answer:
         timeout = httpx.Timeout(GET_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         headers = headers | {"accept-encoding": "identity"}
-        content = data if operation == "put" else None
+        method = order.operation.upper()
+        content = order.data if order.operation == "put" else None
         async with self._http.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
-            room = size if operation == "get" and response.status_code == 200 else ANSWER_BYTES_MAX
+            room = order.size if order.operation == "get" and response.status_code == 200 else ANSWER_BYTES_MAX
             body = bytearray()
             async for piece in response.aiter_raw():
                 body += piece

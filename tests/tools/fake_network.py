@@ -1,0 +1,70 @@
+"""A core without its link: objects over fake devices on loopback, for tests."""
+
+import asyncio
+import random
+import time
+from contextlib import asynccontextmanager
+
+from agent import port
+from tests.tools.fake_device import CORE_ID, FakeDevice
+from tools.gateway.objects import Objects
+from tools.gateway.registry import Registry
+from tools.gateway.shards import ShardClient
+
+
+class Net:
+    """A core without its link: objects over fake devices."""
+
+    def __init__(self, folder, devices):
+        self.devices = devices
+        self.registry = Registry(folder)
+        self.client = ShardClient(CORE_ID, port.codec(), port.crypto(), lambda: int(time.time()))
+        self.objects = Objects(self.registry, self.client, lambda: {each.id: each.target() for each in devices})
+
+    async def put(self, data, name="file", piece=70_000):
+        async def source():
+            for start in range(0, len(data), piece):
+                yield data[start : start + piece]
+
+        return await self.objects.put(source(), name, lambda _: None)
+
+    async def get(self, name="file"):
+        return b"".join([piece async for piece in self.objects.get(self.objects.find(name))])
+
+    def held(self):
+        return sum(len(device.shards) for device in self.devices)
+
+    async def quiet(self):
+        """Run the queue until it is empty."""
+        for _ in range(20):
+            for device in self.devices:
+                self.objects.upkeep.welcome(device.id)
+            if not await self.objects.upkeep.round():
+                return
+
+
+@asynccontextmanager
+async def network(folder, count, **options):
+    devices = [FakeDevice(number + 1, **options) for number in range(count)]
+    for device in devices:
+        await device.start()
+    net = Net(folder, devices)
+    try:
+        yield net
+    finally:
+        await net.client.close()
+        for device in devices:
+            await device.kill()
+        net.registry.close()
+
+
+def run(folder, count, scenario, **options):
+    async def main():
+        async with network(folder, count, **options) as net:
+            await scenario(net)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def noise(length, seed=1):
+    return random.Random(seed).randbytes(length)
