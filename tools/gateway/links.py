@@ -1,0 +1,282 @@
+"""The core's connection to its broker: presence, commands with answers, time. The driver of core/presence.py.
+
+    links = Links(broker, ca, allowed); await links.start()
+    links.presence(device_id); await links.command(device_id, "status", {}, 10); await links.wait_up(device_id, 60)
+
+A client object of aiomqtt is used for one connection and never again. While the broker is away every device counts as
+down; when it is back, retained births tell who is there. What the broker keeps of devices that do not belong to this
+core (any more) is cleared. Bounds: those of core/presence.py; PUBLISH_S_MAX, JOURNAL of odd messages folded per device.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiomqtt
+
+from agent import port
+from agent.core import presence as machines
+from agent.core.backoff import Backoff
+from agent.errors import CoreletError, LimitError, PeerError, PortError
+from agent.port.cpython import tls
+from agent.wire import envelope
+from tools.gateway.broker import Broker
+from tools.gateway.ca import CA, CORE_NAME
+
+LOG = logging.getLogger("corelet.links")
+PAUSE_MS_MAX = 30_000
+STABLE_S = 300
+KEEPALIVE_S = 60
+CONNECT_S_MAX = 15
+PUBLISH_S_MAX = 10
+ODD_LOGGED_MAX = 3  # of one device, then silence until the next start
+UP_FILTER = f"{envelope.TOPIC_ROOT}/+/up/+"
+_PROTOCOLS = {5: aiomqtt.ProtocolVersion.V5, 4: aiomqtt.ProtocolVersion.V311}
+
+
+@dataclass(frozen=True)
+class Presence:
+    """One device as its link tells it. Ages are seconds; None is never. Empty maps: nothing was said yet."""
+
+    device: str
+    is_up: bool
+    birth: Mapping[str, Any]
+    telemetry: Mapping[str, Any]
+    seen_s: float | None
+    birth_s: float | None
+    telemetry_s: float | None
+    odd: int
+
+
+class Links:
+    """`trouble`: why the core itself is not connected, "" when it is."""
+
+    def __init__(self, broker: Broker, ca: CA, allowed: Callable[[str], bool]) -> None:
+        self.trouble = "not connected yet"
+        self._broker = broker
+        self._ca = ca
+        self._allowed = allowed
+        self._machine = machines.CoreLink(port.codec(), os.urandom, allowed)
+        self._client: aiomqtt.Client | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._protocol = broker.protocols[0]
+        self._answers: dict[bytes, asyncio.Future[dict[str, Any]]] = {}
+        self._stir = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._strangers: list[str] = []
+
+    async def start(self) -> None:
+        """Returns when connected, or after CONNECT_S_MAX; then it goes on trying by itself."""
+        self._task = asyncio.create_task(self._run(), name="links")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_S_MAX), self._moved:
+                await self._moved.wait_for(lambda: not self.trouble)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def presence(self, device: str) -> Presence | None:
+        """None for one that was never heard of since the start."""
+        known = self._machine.devices.get(device)
+        return _view(known, _now()) if known is not None and self._allowed(device) else None
+
+    def all(self) -> list[Presence]:
+        now = _now()
+        return [_view(self._machine.devices[each], now) for each in sorted(self._machine.devices)]
+
+    async def command(self, device: str, op: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """The device's answer. LimitError("offline"), PortError("timeout"); a refusal of the device is a PeerError
+        with the device's own code and sentence."""
+        self._tick()
+        correlation = self._machine.command(device, op, body, int(timeout_s * 1000), _now())
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._answers[correlation] = future
+        self._stir.set()
+        try:
+            return await future
+        finally:
+            self._answers.pop(correlation, None)
+
+    async def wait_up(self, device: str, timeout_s: float) -> Presence:
+        """PortError("timeout") when it does not connect."""
+
+        def is_up() -> bool:
+            known = self._machine.devices.get(device)
+            return known is not None and known.is_up
+
+        try:
+            async with asyncio.timeout(timeout_s), self._moved:
+                await self._moved.wait_for(is_up)
+        except TimeoutError as error:
+            text = f"device {device} did not connect to this core's broker within {timeout_s:.0f} s"
+            raise PortError("timeout", text) from error
+        found = self.presence(device)
+        if found is None:
+            raise LimitError("offline", f"device {device} does not belong to this core")
+        return found
+
+    def _tick(self) -> None:
+        self._machine.set_unix(int(time.time()), _now())
+
+    async def _run(self) -> None:
+        backoff = Backoff(os.urandom, PAUSE_MS_MAX)
+        while True:
+            began = time.monotonic()
+            try:
+                await self._session()
+            except (aiomqtt.MqttError, CoreletError, OSError, TimeoutError) as error:
+                self.trouble = f"the core's own connection to its broker failed: {error}"
+                if "Unsupported protocol version" in str(error) and 4 in self._broker.protocols:
+                    self._protocol = 4
+                LOG.warning("%s", self.trouble)
+            self._machine.disconnected(_now())
+            await self._act()
+            if time.monotonic() - began > STABLE_S:
+                backoff.reset()
+            await asyncio.sleep(backoff.pause_ms() / 1000)
+
+    async def _session(self) -> None:
+        """One connection, until it ends with an exception."""
+        host, number = self._broker.local()
+        cert, key = self._ca.issue_core_client()
+        async with aiomqtt.Client(
+            host, number, identifier=CORE_NAME, protocol=_PROTOCOLS[self._protocol], keepalive=KEEPALIVE_S,
+            tls_context=tls.client_context(self._ca.server_name, self._ca.ca_der, cert, key), timeout=PUBLISH_S_MAX,
+            clean_session=True if self._protocol == 4 else None,
+            max_inflight_messages=16, max_queued_outgoing_messages=1024, max_queued_incoming_messages=4096,
+        ) as client:  # fmt: skip
+            await client.subscribe(UP_FILTER, qos=1)
+            self._client = client
+            self._tick()
+            self._machine.connected(_now())
+            self.trouble = ""
+            LOG.info("connected to the broker at %s port %d", host, number)
+            await self._tell()
+            sender = asyncio.create_task(self._send_and_wake(client))
+            receiver = asyncio.create_task(self._receive(client))
+            try:
+                done, _ = await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                self._client = None
+                for task in (sender, receiver):
+                    task.cancel()
+                await asyncio.gather(sender, receiver, return_exceptions=True)
+
+    async def _receive(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            topic = message.topic.value
+            payload = message.payload if isinstance(message.payload, bytes) else b""
+            if not payload:
+                continue  # our own clearing of a retained message
+            self._take(topic, payload, message.retain)
+            await self._act()
+
+    def _take(self, topic: str, payload: bytes, is_retained: bool) -> None:
+        self._tick()
+        try:
+            self._machine.receive(payload, (topic, is_retained), _now())
+        except PeerError as error:
+            device = topic.split("/")[1] if "/" in topic else ""
+            if is_retained and not self._allowed(device):
+                self._strangers.append(topic)
+                self._stir.set()
+                return
+            known = self._machine.devices.get(device)
+            if known is None or known.odd <= ODD_LOGGED_MAX:
+                LOG.warning("a message on %.80r was refused: %s", topic, error.text)
+
+    async def _send_and_wake(self, client: aiomqtt.Client) -> None:
+        while True:
+            self._forget_strangers()
+            for payload, publish in self._machine.drain_outgoing():
+                await client.publish(publish.topic, payload, qos=publish.qos, retain=publish.retain)
+            strangers, self._strangers = self._strangers, []
+            for topic in strangers:
+                await client.publish(topic, b"", qos=1, retain=True)
+            await self._act()
+            if self._machine.outgoing:
+                continue
+            when = self._machine.wake_at
+            delay_s = 60.0 if when is None else min(60.0, max(0, when - _now()) / 1000)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._stir.wait()
+            self._stir.clear()
+            self._tick()
+            self._machine.wake(_now())
+
+    def _forget_strangers(self) -> None:
+        for device in sorted(self._machine.devices):
+            if not self._allowed(device):
+                self._machine.forget(device, _now())
+                self._strangers += [envelope.topic(device, "up", kind) for kind in envelope.UP_KINDS]
+
+    async def _act(self) -> None:
+        """What the machine has to say."""
+        events = self._machine.drain_events()
+        for event in events:
+            if isinstance(event, machines.Answer):
+                self._answer(event)
+            elif isinstance(event, machines.Odd):
+                LOG.warning("device %s: %s", event.device, event.text)
+            elif isinstance(event, machines.Up | machines.Down):
+                word = "connected" if isinstance(event, machines.Up) else "disconnected"
+                LOG.info("device %s %s (boot %d, session %d)", event.device, word, event.boot, event.session)
+        if self._machine.outgoing:
+            self._stir.set()
+        if events:
+            await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+    def _answer(self, event: machines.Answer) -> None:
+        future = self._answers.get(event.correlation)
+        if future is None or future.done():
+            return
+        if event.is_ok:
+            future.set_result(event.body)
+            return
+        code, text = _printable(event.body.get("code", "refused"), 32), _printable(event.body.get("text", ""), 300)
+        if code == "timeout":
+            future.set_exception(PortError(code, text))
+        elif code in ("core_offline", "restarted", "forgotten"):
+            future.set_exception(PortError("closed", text))
+        else:
+            future.set_exception(PeerError(code, text))
+
+
+def _now() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _printable(value: Any, chars_max: int) -> str:
+    """A device's words end up on a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in str(value)[:chars_max])
+
+
+def _view(known: machines.Presence, now: int) -> Presence:
+    def age(at: int | None) -> float | None:
+        return None if at is None else (now - at) / 1000
+
+    return Presence(
+        known.device,
+        known.is_up,
+        dict(known.birth or {}),
+        dict(known.telemetry or {}),
+        age(known.seen_at),
+        age(known.birth_at),
+        age(known.telemetry_at),
+        known.odd,
+    )
