@@ -1,10 +1,14 @@
 """A verifier and a prover on one table: frames are carried by hand, so that a test can drop, change or repeat them."""
 
+from tests.unit.agent.core.pairing.bodies import codec, crypto
+
+# isort: split
+
 from agent.core.pairing import spake2plus
 from agent.core.pairing.prover import Prover
 from agent.core.pairing.verifier import Verifier
 from agent.wire import pairing, pairing_frames
-from tests.unit.agent.core.pairing import bodies, certificates
+from tests.unit.agent.core.pairing import certificates
 
 CORE = certificates.CORE_ONE
 CODE = (517, 0x123456789AB)
@@ -12,7 +16,6 @@ WRONG_CODE = (517, 0x123456789AC)
 SALT = bytes(range(16))
 NOW = 1_000_000
 
-crypto, codec = bodies.load()
 made: list = []  # the record, derived once: PBKDF2 is the slow part
 
 
