@@ -84,11 +84,12 @@ class Announcer:
 
     async def start(self) -> None:
         """Returns when the name is settled, or after START_S when somebody keeps disputing it."""
-        await self._open()
+        await self.listen()
         self._registering = net.spawn(self._register())
         await asyncio.wait({self._registering}, timeout=START_S)
 
-    async def _open(self) -> None:
+    async def listen(self) -> None:
+        """Open the sockets and announce nothing: for a program that only browses."""
         addresses = list(self._service.addresses)
         logger = logging.getLogger("zeroconf")
         logger.addHandler(self._complaints)

@@ -12,7 +12,8 @@ import socket
 from agent.errors import PeerError, PortError
 from agent.port.micropython import clock, net
 from agent.port.micropython.multicast import MulticastSocket
-from agent.port.micropython.responder import LINKS_MAX, Link, Responder
+from agent.port.micropython.neighbours import Link
+from agent.port.micropython.responder import LINKS_MAX, Responder
 from agent.port.micropython.streams import READ
 
 TYPE_CHECKING = False

@@ -5,16 +5,16 @@ conflict resolution, rescue of records that somebody says goodbye to in our name
 RFC 6763. Not a browser and not a cache: it remembers nothing of what others publish.
 
 `source`: (link key, packed address, port); destination: (link key, packed address or None for the group, port).
-Bounds: LINKS_MAX; answers wait in agent/port/micropython/answers.py; unicast replies (the only ones that could be
-aimed at somebody) go to addresses of the link's own networks, at most UNICAST_PER_S of them.
+Bounds: LINKS_MAX, and what replies.py and answers.py say.
 """
 
 import binascii
 from collections import namedtuple
 
 from agent.port.micropython import dns
-from agent.port.micropython.answers import Answers
+from agent.port.micropython.neighbours import Link, is_on_link
 from agent.port.micropython.records import Names, Records, goodbye, numbered, ranked
+from agent.port.micropython.replies import PORT, Replies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from agent.port.options import Service
 
-PORT = 5353
 LINKS_MAX = 8
 PROBES = 3
 PROBE_GAP_MS = 250
@@ -33,27 +32,12 @@ CONFLICTS_MAX = 15  # within CONFLICTS_MS: from there on slowly (RFC 6762 sectio
 CONFLICTS_MS = 10000
 CONFLICT_WAIT_MS = 5000
 NUMBER_MAX = 999
-UNICAST_PER_S = 10
-UNICAST_BURST = 20
 SENT_MAX = 16  # own packets come back by loop-back: the latest are recognised
 
 PROBING, ANNOUNCED, CLOSED = "probing", "announced", "closed"
 
-# `addresses`: packed, to announce there; `networks`: (packed address, prefix length) whose hosts are neighbours.
-Link = namedtuple("Link", ("key", "addresses", "networks"))
 # Event: these names are ours on every link.
 Announced = namedtuple("Announced", ("instance", "host"))
-
-
-def is_on_link(address: bytes, networks: list[tuple[bytes, int]]) -> bool:
-    """RFC 6762 section 11. Link-local addresses are neighbours everywhere."""
-    number, bits = int.from_bytes(address, "big"), len(address) * 8
-    if (bits == 32 and number >> 16 == 0xA9FE) or (bits == 128 and number >> 118 == 0x3FA):
-        return True
-    for own, prefix in networks:
-        if len(own) == len(address) and number >> (bits - prefix) == int.from_bytes(own, "big") >> (bits - prefix):
-            return True
-    return False
 
 
 class Responder:
@@ -71,13 +55,12 @@ class Responder:
         self._numbers = [1, 1]
         self._links: dict[str, Link] = {}
         self._records: dict[str, Records] = {}
-        self._answers = Answers(chance)
+        self._replies = Replies(chance)
+        self._answers = self._replies.answers
         self._step = 0  # probes or announcements sent
         self._step_at: int | None = None
         self._conflicts_at: list[int] = []
         self._sent: list[tuple[int, int]] = []
-        self._unicast_credit = UNICAST_BURST * 1000
-        self._unicast_at = 0
         self._was_announced = False
         Records(service, self.names, [])  # UsageError now rather than in the middle of something
 
@@ -180,7 +163,9 @@ class Responder:
         elif self.state == PROBING:
             self._break_tie(message, source, now)
         else:
-            self._answer(message, source, now)
+            reply = self._replies.query(message, link, self._records[source[0]], source, now)
+            if reply:
+                self.outgoing.append((reply, source))
         self._plan()
 
     def _hear(self, message: dns.Message, key: str, now: int) -> None:
@@ -231,58 +216,7 @@ class Responder:
                 self._probe_from(now + TIE_WAIT_MS)
                 return
 
-    def _answer(self, message: dns.Message, source: tuple[str, bytes, int], now: int) -> None:
-        key, address, port = source
-        records = self._records[key]
-        known = records.known(message.answers)
-        if not message.questions:
-            self._answers.known(key, known, address)
-            return
-        by_group: set[int] = set()
-        direct: set[int] = set()
-        # Processes of one machine share the port, so a unicast answer may reach the wrong one (section 15.1).
-        is_neighbour = address not in self._links[key].addresses
-        for question in message.questions:
-            is_direct = port != PORT or (question.unicast and is_neighbour)
-            (direct if is_direct else by_group).update(records.asked(question))
-        by_group, direct = by_group - known, direct - known
-        if port != PORT:
-            self._reply(message, direct, source, now)
-            return
-        recent = {index for index in direct if self._is_recent(key, index, now)}
-        if recent and self._reply(message, recent, source, now):
-            direct = direct - recent
-        self._queue(message, key, by_group | direct, address, now)
-
-    def _queue(self, message: dns.Message, key: str, wanted: set[int], querier: bytes, now: int) -> None:
-        if not wanted:
-            return
-        if message.authorities:
-            self._answers.defend(key, wanted, now)
-        elif message.flags & dns.TRUNCATED:
-            self._answers.hold(key, wanted, now, querier)
-        else:
-            self._answers.add(key, wanted, now, any(not self._records[key].all[i].flush for i in wanted))
-
-    def _is_recent(self, key: str, index: int, now: int) -> bool:
-        """RFC 6762 section 5.4: within a quarter of its life all caches have it from the group."""
-        age_ms = self._answers.age_ms(key, index, now)
-        return age_ms is not None and age_ms < self._records[key].all[index].ttl * 250
-
     # What goes to the network.
-
-    def _reply(self, message: dns.Message, indexes: set[int], source: tuple[str, bytes, int], now: int) -> bool:
-        """To one querier. False when nothing was sent because the allowance is used up."""
-        gained = (now - self._unicast_at) * UNICAST_PER_S
-        self._unicast_credit = min(UNICAST_BURST * 1000, self._unicast_credit + gained)
-        self._unicast_at = now
-        if not indexes or self._unicast_credit < 1000:
-            return False
-        self._unicast_credit -= 1000
-        records = self._records[source[0]]
-        reply = records.response(indexes) if source[2] == PORT else records.legacy(indexes, message)
-        self.outgoing.append((reply, source))
-        return True
 
     def _multicast(self, key: str, indexes: set[int]) -> None:
         self._send(self._records[key].response(indexes), key)
