@@ -1,0 +1,197 @@
+"""Which slot may hold which shard, in 12 bytes of RAM a slot and 2 to 4 a record; and which slots are free.
+
+Not the truth: that is the slot's header (header.py). The index keeps 40 bits of the shard's name, so a slot it
+names must be confirmed by reading its header. Cores do not see each other's records: the same shard of two cores is
+two records.
+
+Tables are preallocated, one `array` of three words a slot for each slab: [0] 32 bits of the key; [1] 24 bits "next
+slot of the chain" (+1, 0 = end), 8 bits state; [2] 24 bits keep_until in hours (KEEP_ALWAYS = until deleted), 8 bits
+more of the key. Chains hang on `_heads`, which doubles when it has half as many entries as there are records. A slot's
+number is slab position * 256 + place. Bounds: SLOTS_A_SLAB_MAX, SLABS_MAX, CORES_MAX.
+"""
+
+from array import array
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SLOTS_A_SLAB_MAX = 256
+SLABS_MAX = 65_535
+CORES_MAX = 63
+KEEP_ALWAYS = 0xFFFFFF
+HOUR_S = 3600
+
+_QUARANTINED = 0x40  # a state is 0 = free, a core number 1..63, or that plus this
+TAKEN = 0x80  # reserved by an upload or being erased: neither free nor findable
+_HEADS_MIN = 64
+_NEXT = 0xFFFFFF
+
+
+def key_of(shard: bytes) -> int:
+    """40 bits of a shard's name, which is uniformly distributed already."""
+    return int.from_bytes(shard[:5], "big")
+
+
+def hours_of(keep_until: int) -> int:
+    """Rounded up, so that a promise is kept up to an hour too long and never too short."""
+    if keep_until == 0:
+        return KEEP_ALWAYS
+    return min((keep_until + HOUR_S - 1) // HOUR_S, KEEP_ALWAYS - 1)
+
+
+class Index:
+    """`records`: findable ones, quarantined included. `free`: free slots in each slab, by position."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.free: list[int] = []
+        self._tables: list[array[int] | None] = []
+        self._free_heads: list[int] = []
+        self._heads = array("I", bytes(4 * _HEADS_MIN))
+
+    def add_slab(self, slots: int) -> int:
+        """Room for `slots` slots, all TAKEN; the position of the new slab."""
+        for position in range(len(self._tables)):
+            if self._tables[position] is None:
+                break
+        else:
+            position = len(self._tables)
+            self._tables.append(None)
+            self.free.append(0)
+            self._free_heads.append(0)
+        table = array("I", bytes(12 * slots))
+        for place in range(slots):
+            table[3 * place + 1] = TAKEN << 24
+        self._tables[position] = table
+        self.free[position] = 0
+        self._free_heads[position] = 0
+        return position
+
+    def remove_slab(self, position: int) -> None:
+        """Forget a slab, all of whose slots are free."""
+        self._tables[position] = None
+        self.free[position] = 0
+
+    def take(self, position: int) -> int:
+        """A free slot of that slab, now TAKEN; -1 when there is none."""
+        place = self._free_heads[position] - 1
+        if place < 0:
+            return -1
+        table = self._table(position)
+        self._free_heads[position] = table[3 * place + 1] & _NEXT
+        table[3 * place + 1] = TAKEN << 24
+        self.free[position] -= 1
+        return position * SLOTS_A_SLAB_MAX + place
+
+    def give(self, slot: int) -> None:
+        """A TAKEN slot is free again."""
+        position, place = divmod(slot, SLOTS_A_SLAB_MAX)
+        table = self._table(position)
+        assert table[3 * place + 1] >> 24 == TAKEN, "only a taken slot can be given back"
+        table[3 * place + 1] = self._free_heads[position]
+        self._free_heads[position] = place + 1
+        self.free[position] += 1
+
+    def insert(self, slot: int, key: int, core: int, hours: int) -> None:
+        """A TAKEN slot becomes a record of core number `core` (1..CORES_MAX)."""
+        if self.records >= 2 * len(self._heads):
+            self._grow()
+        table, at = self._words(slot)
+        assert table[at + 1] >> 24 == TAKEN, "only a taken slot can become a record"
+        bucket = key & (len(self._heads) - 1)
+        table[at] = key & 0xFFFFFFFF
+        table[at + 1] = core << 24 | self._heads[bucket]
+        table[at + 2] = (key >> 32) << 24 | hours
+        self._heads[bucket] = slot + 1
+        self.records += 1
+
+    def remove(self, slot: int) -> None:
+        """A record becomes TAKEN."""
+        table, at = self._words(slot)
+        following = table[at + 1] & _NEXT
+        bucket = table[at] & (len(self._heads) - 1)
+        if self._heads[bucket] == slot + 1:
+            self._heads[bucket] = following
+        else:
+            before, before_at = self._words(self._heads[bucket] - 1)
+            while before[before_at + 1] & _NEXT != slot + 1:
+                before, before_at = self._words((before[before_at + 1] & _NEXT) - 1)
+            before[before_at + 1] = before[before_at + 1] & ~_NEXT | following
+        table[at + 1] = TAKEN << 24
+        self.records -= 1
+
+    def find(self, key: int, core: int) -> list[int]:
+        """Slots of that core whose 40 bits agree; nearly always none or one."""
+        low, high = key & 0xFFFFFFFF, key >> 32
+        found = []
+        link = self._heads[key & (len(self._heads) - 1)]
+        while link:
+            table, at = self._words(link - 1)
+            word = table[at + 1]
+            if table[at] == low and table[at + 2] >> 24 == high and word >> 24 & CORES_MAX == core:
+                found.append(link - 1)
+            link = word & _NEXT
+        return found
+
+    def is_record(self, slot: int, key: int, core: int) -> bool:
+        """Whether the slot still is what `find` said it was; its slab may be gone meanwhile."""
+        position, place = divmod(slot, SLOTS_A_SLAB_MAX)
+        if place >= self.slots_in(position):
+            return False
+        table, at = self._words(slot)
+        if table[at + 1] >> 24 & CORES_MAX != core:
+            return False
+        return table[at] == key & 0xFFFFFFFF and table[at + 2] >> 24 == key >> 32
+
+    def core_of(self, slot: int) -> int:
+        """Core number of a record; 0 for a slot that is free or taken."""
+        table, at = self._words(slot)
+        return table[at + 1] >> 24 & CORES_MAX
+
+    def is_quarantined(self, slot: int) -> bool:
+        table, at = self._words(slot)
+        return bool(table[at + 1] >> 24 & _QUARANTINED)
+
+    def quarantine(self, slot: int) -> None:
+        """A record is not to be served any more."""
+        table, at = self._words(slot)
+        table[at + 1] |= _QUARANTINED << 24
+
+    def hours(self, slot: int) -> int:
+        table, at = self._words(slot)
+        return table[at + 2] & 0xFFFFFF
+
+    def set_hours(self, slot: int, hours: int) -> None:
+        table, at = self._words(slot)
+        table[at + 2] = table[at + 2] & ~0xFFFFFF | hours
+
+    def slots_in(self, position: int) -> int:
+        """How many slots that slab has; 0 when it was removed."""
+        table = self._tables[position]
+        return 0 if table is None else len(table) // 3
+
+    def records_in(self, position: int) -> "Iterator[int]":
+        """Slots of that slab that hold records, quarantined ones included."""
+        for place in range(self.slots_in(position)):
+            if self._table(position)[3 * place + 1] >> 24 & CORES_MAX:
+                yield position * SLOTS_A_SLAB_MAX + place
+
+    def _table(self, position: int) -> "array[int]":
+        table = self._tables[position]
+        assert table is not None, "a slab that was removed"
+        return table
+
+    def _words(self, slot: int) -> "tuple[array[int], int]":
+        return self._table(slot // SLOTS_A_SLAB_MAX), slot % SLOTS_A_SLAB_MAX * 3
+
+    def _grow(self) -> None:
+        """Twice the buckets; every record is hung up again."""
+        heads = array("I", bytes(8 * len(self._heads)))
+        for position in range(len(self._tables)):
+            for slot in self.records_in(position):
+                table, at = self._words(slot)
+                bucket = table[at] & (len(heads) - 1)
+                table[at + 1] = table[at + 1] & ~_NEXT | heads[bucket]
+                heads[bucket] = slot + 1
+        self._heads = heads

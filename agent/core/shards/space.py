@@ -1,0 +1,156 @@
+"""How much room there is: slab files, their slots, and the quota. Bytes of slab files never exceed it.
+
+A slab file holds slots of one size, is written in full when it is made and never changes its length, so what the
+store occupies is known exactly. Slabs are small (SLAB_BYTES or SLOTS_MIN slots; the last one takes what the quota has
+left), made when needed, and removed only when empty: when another slot size needs the bytes, or the owner lowered the
+quota. A quota lowered below what is promised takes nothing away; it lets nothing new in.
+"""
+
+from agent.core.shards.index import CORES_MAX, SLABS_MAX, SLOTS_A_SLAB_MAX, Index
+from agent.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.core.shards.ticket import Ticket
+
+SLAB_BYTES = 4 << 20
+SLAB_BYTES_MAX = 16 << 20
+SLABS_AIM = 1024  # with larger quotas slabs grow up to SLAB_BYTES_MAX
+SLOTS_MIN = 16
+SLOT_BYTES_MIN = 1024
+
+
+class Slab:
+    """One slab file. `waiting`: tickets whose writes the next flush will make durable; `batch`: those of the flush
+    under way. `is_synced`: a flush has succeeded since this process started, so nothing older is in doubt."""
+
+    def __init__(self, slot_bytes: int, number: int, slots: int) -> None:
+        self.slot_bytes = slot_bytes
+        self.number = number
+        self.slots = slots
+        self.position = -1
+        self.is_synced = False
+        self.waiting: list[Ticket] = []
+        self.batch: list[Ticket] = []
+
+    @property
+    def name(self) -> tuple[int, int]:
+        """What the driver makes the file's name of."""
+        return (self.slot_bytes, self.number)
+
+    @property
+    def bytes(self) -> int:
+        return self.slots * self.slot_bytes
+
+
+class Space:
+    """`allocated_bytes`: slab files, those being made included. `used_bytes`: slots that are not free.
+    `core_bytes`: slot bytes of each core's records, by core number. `quarantined`: records that must not be served."""
+
+    def __init__(self, index: Index, quota_bytes: int, slot_bytes: tuple[int, ...]) -> None:
+        for size in slot_bytes:
+            if size < SLOT_BYTES_MIN or size & (size - 1):
+                raise UsageError("slots", f"a slot has {size} bytes; allowed: powers of two from {SLOT_BYTES_MIN} up")
+        self.quota_bytes = quota_bytes
+        self.allocated_bytes = 0
+        self.used_bytes = 0
+        self.quarantined = 0
+        self.core_bytes = [0] * (CORES_MAX + 1)
+        self.sizes = sorted(slot_bytes)
+        self.slabs: list[Slab | None] = []
+        self._index = index
+        self._next_number = 0
+        self._hint: dict[int, int] = {}  # no slab of that slot size before this position has a free slot
+
+    def size_for(self, payload_bytes: int, header_bytes: int) -> int:
+        """The smallest slot that holds it; 0 when none does."""
+        for size in self.sizes:
+            if payload_bytes + header_bytes <= size:
+                return size
+        return 0
+
+    def slab_of(self, slot: int) -> Slab:
+        slab = self.slabs[slot // SLOTS_A_SLAB_MAX]
+        assert slab is not None, "a slot of a slab that was removed"
+        return slab
+
+    def take(self, slot_bytes: int) -> int:
+        """The first free slot of that size, so that puts that wait together share a slab and its flush; -1 = none."""
+        for position in range(self._hint.get(slot_bytes, 0), len(self.slabs)):
+            slab = self.slabs[position]
+            if slab is not None and slab.slot_bytes == slot_bytes and self._index.free[position]:
+                self._hint[slot_bytes] = position
+                self.used_bytes += slot_bytes
+                return self._index.take(position)
+        self._hint[slot_bytes] = len(self.slabs)
+        return -1
+
+    def give(self, slot: int) -> None:
+        """A TAKEN slot is free again."""
+        slab = self.slab_of(slot)
+        self._index.give(slot)
+        self.used_bytes -= slab.slot_bytes
+        self._hint[slab.slot_bytes] = min(self._hint.get(slab.slot_bytes, 0), slab.position)
+
+    def insert(self, slot: int, key: int, number: int, hours: int) -> None:
+        """A TAKEN slot becomes a record of that core number."""
+        self._index.insert(slot, key, number, hours)
+        self.core_bytes[number] += self.slab_of(slot).slot_bytes
+
+    def withdraw(self, slot: int) -> None:
+        """A record becomes TAKEN: nothing finds it any more, and nothing else may use its slot yet."""
+        self.core_bytes[self._index.core_of(slot)] -= self.slab_of(slot).slot_bytes
+        if self._index.is_quarantined(slot):
+            self.quarantined -= 1
+        self._index.remove(slot)
+
+    def quarantine(self, slot: int) -> None:
+        """A record that must not be served any more."""
+        if not self._index.is_quarantined(slot):
+            self._index.quarantine(slot)
+            self.quarantined += 1
+
+    def plan(self, slot_bytes: int) -> Slab | None:
+        """A slab to make now, its bytes already counted; None when the quota leaves no room."""
+        room = self.quota_bytes - self.allocated_bytes
+        slots = max(0, min(self._slots_whole(slot_bytes), room // slot_bytes))
+        if slots == 0 or len(self.slabs) >= SLABS_MAX:
+            return None
+        self.allocated_bytes += slots * slot_bytes
+        self._next_number += 1
+        return Slab(slot_bytes, self._next_number - 1, slots)
+
+    def attach(self, slab: Slab) -> None:
+        """The file of a slab exists and its bytes are counted; all its slots are TAKEN until given."""
+        slab.position = self._index.add_slab(slab.slots)
+        if slab.position == len(self.slabs):
+            self.slabs.append(None)
+        self.slabs[slab.position] = slab
+        self.used_bytes += slab.bytes
+        self._next_number = max(self._next_number, slab.number + 1)
+
+    def detach(self, slab: Slab) -> None:
+        """Nothing will be put into this empty slab any more; its bytes count until its file is gone (`dropped`)."""
+        self._index.remove_slab(slab.position)
+        self.slabs[slab.position] = None
+
+    def dropped(self, slab: Slab) -> None:
+        """The file of a slab that was planned or detached does not exist."""
+        self.allocated_bytes -= slab.bytes
+
+    def empty_slabs(self, spared: int) -> list[Slab]:
+        """Slabs without any record or upload, of other slot sizes than `spared`."""
+        found = []
+        for slab in self.slabs:
+            if slab is not None and slab.slot_bytes != spared and self._index.free[slab.position] == slab.slots:
+                found.append(slab)
+        return found
+
+    def free_slots(self) -> int:
+        """Free ones now, plus the smallest ones that the quota still allows."""
+        room = self.quota_bytes - self.allocated_bytes
+        return sum(self._index.free) + max(0, room) // self.sizes[0]
+
+    def _slots_whole(self, slot_bytes: int) -> int:
+        wanted = min(max(SLAB_BYTES, self.quota_bytes // SLABS_AIM), SLAB_BYTES_MAX) // slot_bytes
+        return min(max(wanted, SLOTS_MIN), SLOTS_A_SLAB_MAX)

@@ -1,0 +1,309 @@
+"""The data listener's shards: PUT, GET, HEAD and DELETE /shards/<64 hex digits of SHA-256>, each with a capability token.
+
+Not here: what may be done (core/shards/access.py), where it goes (core/shards/store.py), the disk (slabs.py), HTTP itself
+(http.py). Nothing of a body is read before its token was verified; bodies pass in pieces of at most 16 KiB, and a
+GET reads one when the peer has taken the one before. Ranges: one, in bytes (RFC 9110 section 14); others are ignored.
+An error's body is "code: sentence".
+"""
+
+from collections import namedtuple
+
+from agent.core.shards.access import Access
+from agent.core.shards.store import Store
+from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
+from agent.port import clock, net
+from agent.service import slabs
+from agent.service.http import Body, Response
+from agent.wire import token
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from agent.core.shards.ticket import Report, Ticket
+    from agent.service.http import Request
+    from agent.wire.token import Claims
+
+PREFIX = "/shards/"
+TOKENS_MAX = 4096  # used token ids remembered at once where slots are small; times 8 elsewhere
+EVENTS_MAX = 64
+DISCARD_BYTES_MAX = 2 << 20
+OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
+
+# code -> status; others by the kind of the error.
+STATUS = {
+    "device": 403,
+    "operation": 403,
+    "shard": 403,
+    "size": 403,
+    "not_found": 404,
+    "method": 405,
+    "slow": 408,
+    "used": 409,
+    "corrupt": 410,
+    "length": 411,
+    "too_big": 413,
+    "range": 416,
+    "digest": 422,
+    "quota": 507,
+    "cores": 507,
+}
+_KINDS = ((TrustError, 401), (LimitError, 503), (PortError, 507))
+
+Parts = namedtuple(
+    "Parts",
+    (
+        "files",
+        "folder",
+        "quota_bytes",
+        "slot_bytes",  # tuple of slot sizes
+        "secrets",  # core id -> link secret, None for a stranger
+        "identity",  # (device id, boot number)
+        "core_time",  # core id -> unix seconds, None while unknown
+        "journal",
+        "crypto",
+        "codec",
+    ),
+)
+
+
+class ShardService:
+    """`ShardService(files, folder, quota_bytes, slot_bytes, secrets, identity, core_time, journal, crypto, codec)`; see
+    Parts. `events`: Reports of quarantined shards and of a store that became read-only, for `drain_events`;
+    `on_report(Report)` is called with each when it is set."""
+
+    def __init__(self, *parts: "Any", **named: "Any") -> None:
+        self._parts = Parts(*parts, **named)
+        self.slot_bytes: tuple[int, ...] = tuple(self._parts.slot_bytes)
+        self.on_report: Callable[[Report], object] | None = None
+        self.events: list[Report] = []
+        self._device, self._boot = self._parts.identity
+        is_small = max(self.slot_bytes) <= 65536
+        self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 8 * TOKENS_MAX)
+        self._store = Store(self._parts.quota_bytes, self.slot_bytes, self._parts.core_time)
+        self._slabs = slabs.Slabs(self._parts.files, self._parts.folder, self._store, clock.now_ms, net.spawn)
+        self._opened_ms = clock.now_ms()
+
+    async def open(self) -> None:
+        """Find what is kept. PortError when the folder cannot be used."""
+        await self._slabs.open()
+        self.take_reports()
+
+    async def close(self) -> None:
+        """Wait for the flushes under way, close the files."""
+        await self._slabs.close()
+        self.take_reports()
+
+    def usage(self) -> "dict[str, Any]":
+        """quota, used, allocated (bytes of slab files), shards, free_slots, quarantined, read_only, cores."""
+        return self._store.usage()
+
+    async def forget_core(self, core: str) -> int:
+        """Free what that core promised itself here; the bytes that are free again. PortError."""
+        freed: int = self.usage()["cores"].get(core, 0)
+        await self._slabs.wait(self._store.forget(core, clock.now_ms()))
+        return freed
+
+    def drain_events(self) -> "list[Report]":
+        """All Reports since the last call, EVENTS_MAX at most."""
+        events, self.events = self.events, []
+        return events
+
+    async def handle(self, request: "Request") -> Response:
+        """One request; every refusal is a Response."""
+        try:
+            return await self._answer(request)
+        except CoreletError as error:
+            return refusal(error)
+        finally:
+            self.take_reports()
+
+    def take_reports(self) -> None:
+        """Tell the journal, the events and `on_report` what the store found out."""
+        reports, self._store.reports = self._store.reports, []
+        for report in reports:
+            what = report.shard.hex() if report.shard else "the store"
+            self._parts.journal.error("shards", f"{what}: {report.reason}")
+            if len(self.events) < EVENTS_MAX:
+                self.events.append(report)
+            if self.on_report is not None:
+                self.on_report(report)
+
+    async def _answer(self, request: "Request") -> Response:
+        shard = _shard_of(request.path)
+        operation = OPERATIONS.get(request.method, "")
+        if shard is None:
+            raise PeerError("not_found", "Expected /shards/ and the 64 lower-case hex digits of a shard's SHA-256.")
+        if not operation:
+            raise PeerError("method", "Expected PUT, GET, HEAD or DELETE.")
+        claims = self._claims(request)
+        self._access.check(claims, operation, shard, None)
+        if operation == "put":
+            if "content-length" not in request.headers:
+                raise PeerError("length", "A PUT needs Content-Length.")
+            self._access.check(claims, operation, shard, request.length)
+        core_now = self._parts.core_time(claims.core)
+        self._access.check_time(claims, core_now, self._up_s())
+        if operation in ("get", "head"):
+            return await self._get(request, claims)
+        try:
+            self._access.spend(claims, core_now, self._up_s())
+            return await (self._put(request, claims) if operation == "put" else self._delete(claims))
+        except CoreletError:
+            await _discard(request)
+            raise
+
+    def _claims(self, request: "Request") -> "Claims":
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise TrustError("token", "Expected a header Authorization: Bearer with a token of a full core.")
+        return token.decode_token(self._parts.codec, self._parts.crypto, self._parts.secrets, text.strip())
+
+    def _up_s(self) -> int:
+        seconds: int = (clock.now_ms() - self._opened_ms) // 1000
+        return seconds
+
+    async def _put(self, request: "Request", claims: "Claims") -> Response:
+        try:
+            ticket = self._store.put(claims.core, claims.shard, claims.size, claims.keep_until, clock.now_ms())
+        except CoreletError:
+            self._access.forget(claims)
+            raise
+        try:
+            result = await self._slabs.wait(ticket)
+            if result == "ready":
+                result = await self._slabs.take_body(ticket, request.read)
+        finally:
+            self._store.abort(ticket)
+        await _discard(request)
+        return self._receipt(201 if result == "stored" else 200, claims, claims.size, result)
+
+    async def _delete(self, claims: "Claims") -> Response:
+        try:
+            ticket = self._store.delete(claims.core, claims.shard, clock.now_ms())
+        except CoreletError:
+            self._access.forget(claims)
+            raise
+        result = await self._slabs.wait(ticket)
+        if result == "absent":
+            raise _absent()
+        return self._receipt(200, claims, claims.size, result)
+
+    async def _get(self, request: "Request", claims: "Claims") -> Response:
+        ticket = self._store.get(claims.core, claims.shard, request.method == "HEAD")
+        result = await self._slabs.wait(ticket)
+        if result == "absent":
+            raise _absent()
+        if result == "corrupt":
+            raise PeerError("corrupt", "What is stored under this name does not match it; it is not served.")
+        headers = [
+            ("Content-Type", "application/octet-stream"),
+            ("Accept-Ranges", "bytes"),
+            ("ETag", '"' + claims.shard.hex() + '"'),
+        ]
+        first, length = 0, ticket.length
+        if request.method == "GET" and "range" in request.headers and "if-range" not in request.headers:
+            first, length = select_range(request.headers["range"], ticket.length)
+        status = 200
+        if length != ticket.length:
+            status = 206
+            headers.append(("Content-Range", f"bytes {first}-{first + length - 1}/{ticket.length}"))
+        return Response(status, headers, ShardBody(self, self._slabs, ticket, first, length))
+
+    def _receipt(self, status: int, claims: "Claims", size: int, result: str) -> Response:
+        secret = self._parts.secrets(claims.core)
+        if secret is None:
+            raise TrustError("core", "This device has left the core meanwhile.")
+        receipt = token.Receipt(self._device, self._boot, claims.token_id, claims.operation, claims.shard, size, result)
+        data = token.encode_receipt(self._parts.codec, self._parts.crypto, secret, receipt)
+        return Response(status, [("Content-Type", "application/cose")], data)
+
+
+class ShardBody(Body):
+    """`length` bytes from `first` of a shard that was found; one piece of the slot in memory."""
+
+    def __init__(self, service: ShardService, source: slabs.Slabs, ticket: "Ticket", first: int, length: int) -> None:
+        self.length = length
+        self._service = service
+        self._slabs = source
+        self._ticket = ticket
+        self._at = first
+        self._piece = b""
+        self._number = -1
+
+    async def read(self, bytes_max: int) -> bytes:
+        """PortError when the shard is gone or its bytes changed since they were verified: nothing wrong is sent."""
+        number, start = divmod(self._at, self._ticket.piece_bytes)
+        if number != self._number:
+            try:
+                self._piece = self._slabs.read_piece(self._ticket, number)
+            finally:
+                self._service.take_reports()
+            self._number = number
+        data = self._piece[start : start + bytes_max]
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        self._piece = b""
+
+
+def refusal(error: CoreletError) -> Response:
+    """What was raised, as a status and "code: sentence"."""
+    status = STATUS.get(error.code, 0)
+    for kind, number in _KINDS:
+        if not status and isinstance(error, kind):
+            status = number
+    headers = [("Content-Type", "text/plain; charset=utf-8")]
+    if status == 401:
+        headers.append(("WWW-Authenticate", "Bearer"))
+    if isinstance(error, LimitError) and error.retry_s:
+        headers.append(("Retry-After", str(error.retry_s)))
+    if status == 405:
+        headers.append(("Allow", "PUT, GET, HEAD, DELETE"))
+    return Response(status or 400, headers, f"{error.code}: {error.text}\n".encode())
+
+
+def select_range(text: str, length: int) -> tuple[int, int]:
+    """(first byte, count) that a Range header asks for; all of it when it is not one range of bytes. PeerError("range")
+    when there is no such byte."""
+    unit, _, spec = text.replace(" ", "").partition("=")
+    first, dash, last = spec.partition("-")
+    is_number = (not first or first.isdigit()) and (not last or last.isdigit()) and len(spec) <= 40
+    if unit != "bytes" or dash != "-" or not is_number or not (first or last):
+        return (0, length)
+    if not first:
+        count = min(int(last), length)
+        start = length - count
+    else:
+        start = int(first)
+        if last and int(last) < start:
+            return (0, length)
+        count = min(int(last) + 1 if last else length, length) - start
+    if count <= 0:
+        raise PeerError("range", f"The shard has {length} bytes; the range asks for none of them.")
+    return (start, count)
+
+
+def _absent() -> PeerError:
+    return PeerError("not_found", "This device does not keep that shard for this core.")
+
+
+def _shard_of(path: str) -> bytes | None:
+    digits = path[len(PREFIX) :]
+    if (
+        not path.startswith(PREFIX)
+        or len(digits) != 64
+        or [digit for digit in digits if digit not in "0123456789abcdef"]
+    ):
+        return None
+    return bytes.fromhex(digits)
+
+
+async def _discard(request: "Request") -> None:
+    """Read what an authorised peer still sends, so that the answer reaches it. One that waits for 100 sends nothing."""
+    if request.expects_continue or request.left > DISCARD_BYTES_MAX:
+        return
+    while await request.read(slabs.PIECE_BYTES_MIN):
+        continue
