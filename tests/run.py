@@ -20,12 +20,13 @@ def show(error: BaseException) -> None:
 
 
 def call(test) -> None:  # type: ignore[no-untyped-def]
-    import asyncio
     import gc
 
     gc.collect()
     result = test()
     if hasattr(result, "send"):
+        import asyncio  # only where needed: it costs 4 KiB of the heap that is tested
+
         asyncio.new_event_loop()
         asyncio.run(result)
 
