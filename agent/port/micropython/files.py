@@ -1,8 +1,7 @@
 """Files of MicroPython's Unix port (contract.Files).
 
 `flush()` of a file IS fsync there, also of a folder opened for reading (tests/e2e proves it with strace).
-There is neither umask nor chmod, so a new inode is made by a shell with umask 077; when the launcher has
-set that umask already, no shell is needed.
+New files and folders are made by way of privacy.py, because there is neither umask nor chmod.
 """
 
 import os
@@ -11,6 +10,7 @@ import struct
 
 from agent.errors import PortError, UsageError
 from agent.port import faults
+from agent.port.micropython import privacy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,44 +20,12 @@ if TYPE_CHECKING:
 FOLDER, FILE = 0x4000, 0x8000
 ZEROS_BYTES = 4096
 _held: "List[Lock]" = []  # a lock whose owner drops it must not be collected
-_umask: "List[int]" = []
-
-
-def _status(key: str) -> str:
-    """One field of /proc/self/status; "" when absent."""
-    try:
-        with open("/proc/self/status") as file:
-            for line in file:
-                if line.startswith(key + ":"):
-                    return line[len(key) + 1 :].strip()
-    except OSError:
-        return ""
-    return ""
-
-
-def _is_private() -> bool:
-    """Whether our umask already hides new files from others (it cannot change while we run)."""
-    if not _umask:
-        _umask.append(int(_status("Umask") or "0", 8))
-    return _umask[0] & 0o77 == 0o77
-
-
-def quote(path: str) -> str:
-    """For a shell: nothing is special between single quotes but the quote itself."""
-    if "\0" in path:
-        raise UsageError("path", "A path cannot contain a NUL character.")
-    return "'" + path.replace("'", "'\\''") + "'"
-
-
-def private_shell(command: str) -> None:
-    """Run under umask 077. Errors show when the caller uses what should now be there."""
-    os.system("umask 077; { " + command + "; } 2>/dev/null")  # noqa: S605
 
 
 def _make_file(path: str) -> None:
     """An empty file with mode 0600, unless it exists."""
-    if not _is_private() and not exists(path):
-        private_shell(": >> " + quote(path))
+    if not privacy.is_private() and not exists(path):
+        privacy.shell(": >> " + privacy.quote(path))
 
 
 def folder_of(path: str) -> str:
@@ -152,8 +120,8 @@ def list(path: str) -> "List[str]":  # noqa: A001 (the contract's word)
 def make_folder(path: str) -> None:
     if _kind(path) == FOLDER:
         return
-    if not _is_private():
-        private_shell("mkdir -p -- " + quote(path))
+    if not privacy.is_private():
+        privacy.shell("mkdir -p -- " + privacy.quote(path))
     try:
         _make_folders(path.rstrip("/"))
     except OSError as error:
@@ -297,7 +265,7 @@ def lock(folder: str) -> Lock:
 
 
 def state_folder(app: str) -> str:
-    if _status("Uid").split()[:1] in (["0"], []):
+    if privacy.process_status("Uid").split()[:1] in (["0"], []):
         return "/var/lib/" + app
     root = os.getenv("XDG_STATE_HOME") or ""
     if root.startswith("/"):

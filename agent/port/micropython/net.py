@@ -16,7 +16,7 @@ from asyncio import core  # type: ignore[attr-defined]
 
 from agent.errors import PortError
 from agent.port import faults
-from agent.port.micropython import files
+from agent.port.micropython import files, privacy
 from agent.port.micropython.interfaces import interfaces
 from agent.port.micropython.streams import LOCAL_SOURCE, WRITE, Conn, Listener, Waiter, address_text, source_of
 
@@ -101,7 +101,7 @@ def listen_local(path: str) -> Listener:
             os.remove(path)
         address, folder = _unix_address(path)
         sock = _listen(AF_UNIX, address, False, 16)
-        files.private_shell("chmod 600 " + files.quote(path))
+        privacy.shell("chmod 600 " + privacy.quote(path))
         return Listener(sock, 0)
     except OSError as error:
         raise faults.file_fault(error, path)
