@@ -19,7 +19,12 @@ def run(micropython: str, path: str) -> tuple[int, int, str]:
     command = [micropython, "-X", f"heapsize={HEAP}", "tests/run.py", path]
     try:
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=LIMIT_S
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=LIMIT_S,
         )
     except subprocess.TimeoutExpired as error:
         return 0, 1, (error.stdout or b"").decode("utf-8", "replace") + f"\nstopped after {LIMIT_S} s"

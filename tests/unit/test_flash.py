@@ -29,7 +29,7 @@ def test_unflushed_bytes_are_visible_then_any_subset_of_sectors_survives() -> No
         assert slab.read(0, 3 * SECTOR_BYTES) == b"x" * 3 * SECTOR_BYTES
         after = cut_and_reopen(flash, "a").read(0, 3 * SECTOR_BYTES)
         sectors = [after[start : start + SECTOR_BYTES] for start in range(0, len(after), SECTOR_BYTES)]
-        assert all([sector in (b"x" * SECTOR_BYTES, bytes(SECTOR_BYTES)) for sector in sectors])
+        assert all(sector in (b"x" * SECTOR_BYTES, bytes(SECTOR_BYTES)) for sector in sectors)
         outcomes.add("".join(["x" if sector[0] else "." for sector in sectors]))
     assert len(outcomes) == 8, outcomes
 

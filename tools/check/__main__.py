@@ -112,7 +112,9 @@ def main(arguments: list[str] | None = None) -> int:
     run_ours(ROOT, report)
     for program in () if chosen.ours else programs.PROGRAMS:
         is_clean, output = programs.run(program, ROOT)
-        report(program.name, [] if is_clean else [*output.splitlines(), f"repair: {program.repair}"])
+        report(program.name, [] if is_clean else output.splitlines() or ["it failed without a word"])
+        if not is_clean:
+            print(f"{'':26}to repair: {program.repair}")
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
     return 0 if all(results) else 1
 

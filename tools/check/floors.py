@@ -33,7 +33,7 @@ _MACHINES = (*_VALUES, "heapq", "array")
 _DRIVERS = (*_MACHINES, "asyncio", "json", "gc")
 _MICROPYTHON = (*_DRIVERS, "errno", "io", "os", "random", "select", "socket", "sys", "time")
 _MICROPYTHON_ONLY = ("cryptolib", "deflate", "micropython", "tls", "uctypes", "vfs")
-_DEVICE_LIBRARIES = ("paho", "zeroconf", "ifaddr", "cbor2", "Crypto", "psutil")
+_DEVICE_LIBRARIES = ("paho", "zeroconf", "ifaddr", "cbor2", "Crypto", "psutil", "segno")
 
 FLOORS = (
     Floor("agent/__init__", ("agent.__init__", "agent.core.__init__", "agent.wire.__init__"), (), ()),
@@ -42,7 +42,7 @@ FLOORS = (
     Floor("1 wire", ("agent.wire", "ota.manifest", "ota.slots"), _FLOOR_1, _VALUES),
     Floor("2 core", ("agent.core", "ota.install"), _FLOOR_2, _MACHINES),
     Floor("3 service", ("agent.service",), _FLOOR_3, _DRIVERS),
-    Floor("4 app", ("agent",), ("agent", "boards", "ota"), (*_DRIVERS, "sys"), ("segno",)),
+    Floor("4 app", ("agent",), ("agent", "boards", "ota"), (*_DRIVERS, "sys")),
     Floor("port switch", ("agent.port",), ("agent.port", "agent.errors"), (*_VALUES, "errno", "sys")),
     Floor("port contract", ("agent.port.contract",), (), ("typing",)),
     Floor(
@@ -69,7 +69,7 @@ FLOORS = (
 # Families within a floor that do not know each other.
 APART = ("agent.core.pairing", "agent.core.relay", "agent.core.shards")
 
-# Never imported at run time.
+# Never imported at run time on a device.
 TYPE_ONLY = ("agent.port.contract",)
 
 OURS = ("agent", "boards", "ota", "tools", "tests")
@@ -114,7 +114,7 @@ def check(source: Source) -> list[Finding]:
 
 
 def _check_ours(source: Source, floor: Floor, node: ast.AST, name: str) -> Iterator[Finding]:
-    if any(is_inside(name, only) for only in TYPE_ONLY):
+    if source.is_on_device and any(is_inside(name, only) for only in TYPE_ONLY):
         yield source.finding(node, "type-only", f"{name} imported at run time")
     elif not _is_allowed(name, floor.ours):
         yield source.finding(node, "floor", f"{name} imported on floor {floor.name!r}")

@@ -13,9 +13,15 @@ class Program(NamedTuple):
 
 
 PROGRAMS = (
-    Program("ruff check", ("ruff", "check", "."), "python -m ruff check --fix"),
-    Program("ruff format", ("ruff", "format", "--check", "."), "python -m ruff format"),
-    Program("mypy", ("mypy",), "the types that the message names"),
+    Program(
+        "ruff check", ("ruff", "check", "--quiet", "--output-format", "concise", "."), "python -m ruff check --fix"
+    ),
+    Program(
+        "ruff format",
+        ("ruff", "format", "--check", "--quiet", "--output-format", "concise", "."),
+        "python -m ruff format",
+    ),
+    Program("mypy", ("mypy", "--no-error-summary"), "the types that the message names"),
 )
 
 
