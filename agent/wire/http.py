@@ -161,7 +161,7 @@ def _encode(first: str, headers: "list[tuple[str, str]]") -> bytes:
     lines = [first]
     for name, value in headers:
         line = f"{name}: {value}"
-        if not name or not _only(name.encode(), TOKEN) or not all(32 <= ord(char) <= 126 for char in value):
+        if not name or not _only(name.encode(), TOKEN) or not _only(value.encode(), PRINTABLE):
             raise UsageError("http", f"The header field {name} has a value that cannot be sent.")
         lines.append(line)
     data = ("\r\n".join(lines) + "\r\n\r\n").encode()
