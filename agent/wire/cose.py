@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.port import contract
 
-COSE_BYTES_MAX = 16384
+COSE_BYTES_MAX = 4096
 PAYLOAD_BYTES_MAX = COSE_BYTES_MAX - 256  # the rest is below 256 bytes
 KID_BYTES_MAX = 64
 MAC_KEY_BYTES_MIN = 32

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agent.errors import PeerError, UsageError
+from tests.unit.agent.port.test_codec_hostile import HOSTILE
 from tests.vectors.bodies import CODECS, each_codec, library_codec, outcome, own_codec
 
 FULL = 40
@@ -117,6 +118,87 @@ def mutated(seed: random.Random, data: bytes) -> bytes:
     return bytes(changed)
 
 
+def loose_head(seed: random.Random, fault: float, major: int, argument: int) -> bytes:
+    """A head, with probability `fault` in a longer form, indefinite, reserved or promising a little more or less."""
+    if seed.random() < fault:
+        kind = seed.randrange(4)
+        if kind == 0:
+            return bytes((major << 5 | seed.choice((28, 29, 30, 31)),))
+        if kind == 1:
+            argument = min(max(0, argument + seed.choice((-1, 1, 200))), (1 << 64) - 1)
+        else:
+            code = seed.randrange(4)
+            argument &= (1 << (8 << code)) - 1
+            return bytes((major << 5 | 24 + code,)) + argument.to_bytes(1 << code, "big")
+    if argument < 24:
+        return bytes((major << 5 | argument,))
+    code = next(code for code in range(4) if argument < 1 << (8 << code))
+    return bytes((major << 5 | 24 + code,)) + argument.to_bytes(1 << code, "big")
+
+
+def loose_text(seed: random.Random, fault: float) -> bytes:
+    text = "".join(seed.choices(LETTERS, k=seed.choice((0, 1, 2, 9, 24)))).encode()
+    if seed.random() < fault:
+        place = seed.randrange(len(text) + 1)
+        wrong = (
+            b"\x80",
+            b"\xc3",
+            b"\xc0\x80",
+            b"\xe0\x80\x80",
+            b"\xed\xa0\x80",
+            b"\xf4\x90\x80\x80",
+            b"\xf0\x80\x80\x80",
+            b"\xff",
+        )
+        text = text[:place] + seed.choice(wrong) + text[place + seed.randrange(2) :]
+    return loose_head(seed, fault, 3, len(text)) + text
+
+
+def loose_item(seed: random.Random, fault: float, depth: int) -> bytes:
+    """One encoded item made without an encoder, so that it can be wrong in ways that mutations seldom hit."""
+    kind = seed.randrange(9 if depth else 6)
+    if seed.random() < fault:
+        return seed.choice(
+            (b"\xf7", b"\xe0", b"\xf8\x20", b"\xf9\x3c\x00", b"\xfa" + bytes(4), b"\xfb" + bytes(8), b"\xff", b"")
+        )
+    if kind < 2:
+        return loose_head(seed, fault, kind, seed.choice((*range(30), 255, 256, 65536, 1 << 32, (1 << 64) - 1)))
+    if kind == 2:
+        data = seed.randbytes(seed.choice((0, 1, 23, 24)))
+        return loose_head(seed, fault, 2, len(data)) + data
+    if kind == 3:
+        return loose_text(seed, fault)
+    if kind < 6:
+        return seed.choice((b"\xf4", b"\xf5", b"\xf6"))
+    if kind == 6:
+        items = [loose_item(seed, fault, depth - 1) for _ in range(seed.choice((0, 1, 2, 5, 24)))]
+        return loose_head(seed, fault, 4, len(items)) + b"".join(items)
+    if kind == 7:
+        return loose_head(
+            seed, fault, 6, seed.choice(TAGS if seed.random() > fault else (0, 1, 2, 28, 29, 35, 258))
+        ) + loose_item(seed, fault, depth - 1)
+    return loose_map(seed, fault, depth)
+
+
+def loose_map(seed: random.Random, fault: float, depth: int) -> bytes:
+    """Sorted and unique keys, unless a fault swaps, repeats or brings one of another kind."""
+    keys = {loose_head(seed, 0, seed.randrange(2), seed.choice((*range(30), 300))) for _ in range(seed.randrange(5))}
+    keys |= {loose_text(seed, 0) for _ in range(seed.randrange(3))}
+    ordered = sorted(keys)
+    if seed.random() < 3 * fault and ordered:
+        kind = seed.randrange(3)
+        if kind == 0:
+            seed.shuffle(ordered)
+        elif kind == 1:
+            ordered.insert(seed.randrange(len(ordered)), seed.choice(ordered))
+        else:
+            ordered.append(
+                seed.choice((b"\xf4", b"\xf5", b"\xf6", b"\x40", b"\x80", b"\xa0", b"\xd2\x00", b"\xf9\x3c\x00"))
+            )
+    pairs = [key + loose_item(seed, fault, depth - 1) for key in ordered]
+    return loose_head(seed, fault, 5, len(pairs)) + b"".join(pairs)
+
+
 def check(data: bytes, tags: tuple[int, ...] = TAGS, depth: int = 16) -> bool:
     """The invariant for one input. True if it was taken."""
     results = []
@@ -163,6 +245,24 @@ def test_random_bytes() -> None:
         length = seed.choice((1, 2, 3, 4, 6, 9, 16, 40))
         taken += check(seed.randbytes(length) if seed.random() < 0.5 else bytes(seed.choices(heads, k=length)))
     assert taken > 500
+
+
+def test_items_made_without_an_encoder() -> None:
+    seed = random.Random(5)
+    taken = refused = 0
+    for _ in range(6000 * ROUNDS):
+        data = loose_item(seed, seed.choice((0, 0.01, 0.05, 0.2)), seed.randrange(5))
+        if check(data):
+            taken += 1
+        else:
+            refused += 1
+        check(data + seed.choice((b"\x00", b"\xff", data[:9])))
+    assert taken > 2000 and refused > 500
+
+
+def test_the_hostile_list() -> None:
+    for text in HOSTILE:
+        assert not check(bytes.fromhex(text), (18,)), text
 
 
 def test_all_short_inputs() -> None:

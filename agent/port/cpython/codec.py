@@ -82,14 +82,11 @@ def _scan(data: bytes, tags: tuple[int, ...], depth_max: int) -> bool:
         elif major in (4, 5, 6):
             if len(left) > depth_max:
                 raise _bad(f"more than {depth_max} levels", start)
-            count = (argument, 2 * argument, 1)[major - 4]
-            if count > len(data) - offset:
-                raise _bad("more values than the input can hold", start)
             if major == 6:
                 if argument not in tags:
                     raise _bad(f"tag {argument}, which is not used here,", start)
                 has_tags = True
-            left.append(count)
+            left.append((argument, 2 * argument, 1)[major - 4])
             is_map.append(major == 5)
     if offset != len(data):
         raise _bad(f"{len(data) - offset} bytes after the end", offset)

@@ -77,7 +77,7 @@ def test_edges_of_every_head():
                     assert codec.decode(codec.encode(number)) == number
                 else:
                     assert raises(UsageError, codec.encode, number).code == "cbor"
-    for length in (0, 1, 23, 24, 255, 256, 300):
+    for length in (0, 1, 23, 24, 255, 256):
         assert len(codec.encode(b"x" * length)) == length + (1 if length < 24 else 2 if length < 256 else 3)
         assert codec.decode(codec.encode("x" * length)) == "x" * length
         assert codec.decode(codec.encode([None] * length)) == [None] * length

@@ -63,7 +63,7 @@ def test_depth():
     codec = port.codec()
     for opening in (b"\x81", b"\xa1\x00", b"\xd2"):
         assert codec.encode(codec.decode(opening * 16 + b"\x00", (18,))) == opening * 16 + b"\x00"
-        for levels in (17, 33, 100, 400, 4000):
+        for levels in (17, 33, 100, 1000):
             error = raises(PeerError, codec.decode, opening * levels + b"\x00", (18,))
             assert error.code == "cbor"
     assert codec.decode(b"\x00", (), 0) == 0
