@@ -4,7 +4,7 @@
 import json
 import sys
 
-from agent import screen
+from agent import port, screen
 from agent.errors import CoreletError, UsageError
 
 USAGE = """Corelet: this machine as a device core. It relays traffic and keeps shards within limits you set.
@@ -73,8 +73,6 @@ def run(words: list[str], options: dict[str, str]) -> int:
 
 def _sure(folder: str, options: dict[str, str]) -> bool:
     """Asks a person at a terminal; a script has no terminal and means it."""
-    from agent import port
-
     if "--yes" in options or not port.terminal.is_terminal():
         return True
     print(f"This forgets the identity, the cores and the shards in {folder}.")
@@ -91,6 +89,7 @@ def _print(answer: dict[str, object], options: dict[str, str], show: object) -> 
 
 def main() -> int:
     """0 done; 1 it could not; 2 wrong words."""
+    port.begin()
     try:
         return run(*parse(sys.argv[1:]))
     except UsageError as error:

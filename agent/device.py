@@ -113,7 +113,9 @@ class Device:
         return found
 
     def _serve(self, listeners: "list[Any]", handle: "Callable[..., Any]", name: str) -> None:
-        share = http.LIMITS._replace(connections_max=self.ceilings["connections"]) if name == "data" else http.LIMITS
+        usual = http.LIMITS
+        places = self.ceilings["connections"] if name == "data" else usual.connections_max
+        share = http.Limits(places, usual.head_ms, usual.stall_ms, usual.piece_bytes)
         for listener in listeners:
             server = http.HttpServer(listener, handle, share)
             self.supervisor.spawn("http " + name, server.serve)

@@ -1,18 +1,17 @@
-"""The data listener's shards: PUT, GET, HEAD and DELETE /shards/<64 hex digits of SHA-256>, each with a capability token.
+"""The shards of the data listener: PUT, GET, HEAD and DELETE /shards/<SHA-256 in hex>, each with a capability token.
 
-Not here: what may be done (core/shards/access.py), where it goes (core/shards/store.py), the disk (slabs.py), HTTP itself
-(http.py). Nothing of a body is read before its token was verified; bodies pass in pieces of at most 16 KiB, and a
-GET reads one when the peer has taken the one before. Ranges: one, in bytes (RFC 9110 section 14); others are ignored.
-An error's body is "code: sentence".
+Not here: what may be done (core/shards/access.py), where it goes (core/shards/store.py), the disk (slabs.py), how an
+answer looks (shard_answers.py), HTTP itself (http.py). Nothing of a body is read before its token was verified; bodies
+pass in pieces of at most 16 KiB, and a GET reads one when the peer has taken the one before.
 """
 
 from collections import namedtuple
 
 from agent.core.shards.access import Access
 from agent.core.shards.store import Store
-from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
+from agent.errors import CoreletError, PeerError, TrustError
 from agent.port import clock, net
-from agent.service import slabs
+from agent.service import shard_answers, slabs
 from agent.service.http import Body, Response
 from agent.wire import token
 
@@ -25,31 +24,10 @@ if TYPE_CHECKING:
     from agent.service.http import Request
     from agent.wire.token import Claims
 
-PREFIX = "/shards/"
 TOKENS_MAX = 4096  # used token ids remembered at once where slots are small; times 8 elsewhere
 EVENTS_MAX = 64
 DISCARD_BYTES_MAX = 2 << 20
 OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
-
-# code -> status; others by the kind of the error.
-STATUS = {
-    "device": 403,
-    "operation": 403,
-    "shard": 403,
-    "size": 403,
-    "not_found": 404,
-    "method": 405,
-    "slow": 408,
-    "used": 409,
-    "corrupt": 410,
-    "length": 411,
-    "too_big": 413,
-    "range": 416,
-    "digest": 422,
-    "quota": 507,
-    "cores": 507,
-}
-_KINDS = ((TrustError, 401), (LimitError, 503), (PortError, 507))
 
 Parts = namedtuple(
     "Parts",
@@ -115,7 +93,7 @@ class ShardService:
         try:
             return await self._answer(request)
         except CoreletError as error:
-            return refusal(error)
+            return shard_answers.refusal(error)
         finally:
             self.take_reports()
 
@@ -131,7 +109,7 @@ class ShardService:
                 self.on_report(report)
 
     async def _answer(self, request: "Request") -> Response:
-        shard = _shard_of(request.path)
+        shard = shard_answers.shard_of(request.path)
         operation = OPERATIONS.get(request.method, "")
         if shard is None:
             raise PeerError("not_found", "Expected /shards/ and the 64 lower-case hex digits of a shard's SHA-256.")
@@ -204,7 +182,7 @@ class ShardService:
         ]
         first, length = 0, ticket.length
         if request.method == "GET" and "range" in request.headers and "if-range" not in request.headers:
-            first, length = select_range(request.headers["range"], ticket.length)
+            first, length = shard_answers.select_range(request.headers["range"], ticket.length)
         status = 200
         if length != ticket.length:
             status = 206
@@ -249,56 +227,8 @@ class ShardBody(Body):
         self._piece = b""
 
 
-def refusal(error: CoreletError) -> Response:
-    """What was raised, as a status and "code: sentence"."""
-    status = STATUS.get(error.code, 0)
-    for kind, number in _KINDS:
-        if not status and isinstance(error, kind):
-            status = number
-    headers = [("Content-Type", "text/plain; charset=utf-8")]
-    if status == 401:
-        headers.append(("WWW-Authenticate", "Bearer"))
-    if isinstance(error, LimitError) and error.retry_s:
-        headers.append(("Retry-After", str(error.retry_s)))
-    if status == 405:
-        headers.append(("Allow", "PUT, GET, HEAD, DELETE"))
-    return Response(status or 400, headers, f"{error.code}: {error.text}\n".encode())
-
-
-def select_range(text: str, length: int) -> tuple[int, int]:
-    """(first byte, count) that a Range header asks for; all of it when it is not one range of bytes. PeerError("range")
-    when there is no such byte."""
-    unit, _, spec = text.replace(" ", "").partition("=")
-    first, dash, last = spec.partition("-")
-    is_number = (not first or first.isdigit()) and (not last or last.isdigit()) and len(spec) <= 40
-    if unit != "bytes" or dash != "-" or not is_number or not (first or last):
-        return (0, length)
-    if not first:
-        count = min(int(last), length)
-        start = length - count
-    else:
-        start = int(first)
-        if last and int(last) < start:
-            return (0, length)
-        count = min(int(last) + 1 if last else length, length) - start
-    if count <= 0:
-        raise PeerError("range", f"The shard has {length} bytes; the range asks for none of them.")
-    return (start, count)
-
-
 def _absent() -> PeerError:
     return PeerError("not_found", "This device does not keep that shard for this core.")
-
-
-def _shard_of(path: str) -> bytes | None:
-    digits = path[len(PREFIX) :]
-    if (
-        not path.startswith(PREFIX)
-        or len(digits) != 64
-        or [digit for digit in digits if digit not in "0123456789abcdef"]
-    ):
-        return None
-    return bytes.fromhex(digits)
 
 
 async def _discard(request: "Request") -> None:

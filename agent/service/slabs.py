@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 OPEN_MAX = 32
 DIRTY_MAX = 128
+NAME_CHARS_MAX = 30
 PIECE_BYTES_MAX = 16384
 PIECE_BYTES_MIN = 4096
 SPARE_BYTES = 1 << 20  # of the disk, left for what is worth more than shards: identities and counters
@@ -258,7 +259,9 @@ class Slabs:
 def _parse_name(name: str) -> tuple[int, int] | None:
     """(slot bytes, number) of "slab.64.3"; None for other files."""
     parts = name.split(".")
-    if len(parts) != 3 or parts[0] != "slab" or not parts[1].isdigit() or not parts[2].isdigit():
+    if len(parts) != 3 or parts[0] != "slab" or [sign for sign in parts[1] + parts[2] if sign not in "0123456789"]:
+        return None
+    if not parts[1] or not parts[2] or len(name) > NAME_CHARS_MAX:
         return None
     kib = int(parts[1])
     return (kib * 1024, int(parts[2])) if kib and kib & (kib - 1) == 0 else None

@@ -220,9 +220,12 @@ class Link:
             fault = tls.fault(client.tls_error, self._what)
         if self._connack is not None and not self._connack.done():
             self._connack.set_exception(fault)
-        # paho is in the middle of its own cleaning up.
         if self._loop is not None:
-            self._loop.call_soon(self._shut, fault)
+            self._loop.call_soon(self._ended, client, fault)  # paho is in the middle of its own cleaning up
+
+    def _ended(self, client: _Client, fault: PortError) -> None:
+        if self._client is client:  # not the one before, that was refused for its version
+            self._shut(fault)
 
     def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
         self._queue.append((message.topic, bytes(message.payload)))

@@ -50,7 +50,9 @@ def _put(out: bytearray, value: "Any", depth: int) -> None:
         _put_head(out, 0x40, len(value))
         out.extend(value)
     elif kind is str:
-        data = _utf8(value)
+        data = value.encode("utf-8", "surrogatepass")  # MicroPython always lets them pass
+        if not _is_utf8(value, len(data)):
+            raise UsageError("cbor", "expected text without lone surrogates")
         _put_head(out, 0x60, len(data))
         out.extend(data)
     elif kind not in (list, dict, Tag):
@@ -58,17 +60,22 @@ def _put(out: bytearray, value: "Any", depth: int) -> None:
     elif depth == 0:
         raise UsageError("cbor", f"expected at most {DEPTH_MAX} levels of lists, maps and tags")
     elif kind is dict:
+        for key in value:
+            if type(key) not in (int, str):
+                raise UsageError("cbor", f"expected keys that are int or str, got {type(key).__name__}")
         _put_head(out, 0xA0, len(value))
-        for encoded, key in sorted([(_key(key), key) for key in value]):
+        for encoded, key in sorted([(encode(key), key) for key in value]):
             out.extend(encoded)
             _put(out, value[key], depth - 1)
-    else:
-        is_list = kind is list
-        if not is_list and (type(value.tag) is not int or value.tag < 0):
-            raise UsageError("cbor", "expected a tag number of 0 to 2^64 - 1")
-        _put_head(out, 0x80 if is_list else 0xC0, len(value) if is_list else value.tag)
-        for item in value if is_list else (value.value,):
+    elif kind is list:
+        _put_head(out, 0x80, len(value))
+        for item in value:
             _put(out, item, depth - 1)
+    elif type(value.tag) is int and value.tag >= 0:
+        _put_head(out, 0xC0, value.tag)
+        _put(out, value.value, depth - 1)
+    else:
+        raise UsageError("cbor", "expected a tag number of 0 to 2^64 - 1")
 
 
 def _put_head(out: bytearray, major: int, argument: int) -> None:
@@ -77,30 +84,9 @@ def _put_head(out: bytearray, major: int, argument: int) -> None:
     if argument < 24:
         out.append(major | argument)
         return
-    code = 0
-    while argument >> (8 << code):
-        code += 1
+    code = (argument > 0xFF) + (argument > 0xFFFF) + (argument > 0xFFFFFFFF)
     out.append(major | 24 + code)
     out.extend(argument.to_bytes(1 << code, "big"))
-
-
-def _key(key: "int | str") -> bytes:
-    if type(key) not in (int, str):
-        raise UsageError("cbor", f"expected keys that are int or str, got {type(key).__name__}")
-    out = bytearray()
-    _put(out, key, 0)
-    return bytes(out)
-
-
-def _utf8(text: str) -> bytes:
-    data = b""
-    try:
-        data = text.encode()
-    except ValueError:  # CPython refuses surrogates by itself; the next line refuses them on both
-        pass
-    if not _is_utf8(text, len(data)):
-        raise UsageError("cbor", "expected text without lone surrogates")
-    return data
 
 
 def _is_utf8(text: str, length: int) -> bool:
@@ -135,8 +121,7 @@ class _Reader:
 
     def head(self) -> tuple[int, int]:
         first = self.take(1)[0]
-        major = first >> 5
-        low = first & 31
+        major, low = first >> 5, first & 31
         if major == 7 and low not in (20, 21, 22):
             raise self.bad("a float, break or other simple value")
         if low < 24:
