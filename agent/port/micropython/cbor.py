@@ -172,12 +172,10 @@ class _Reader:
         last = b""
         for _ in range(count):
             start = self.offset
-            if start < len(self.data) and self.data[start] >> 5 not in (0, 1, 3):
-                raise self.bad("a map key that is neither integer nor text")
             key = self.value(0)
             encoded = self.data[start : self.offset]
-            if encoded <= last:
-                raise self.bad("a repeated or unsorted map key")
+            if type(key) not in (int, str) or encoded <= last:
+                raise self.bad("a map key that is repeated, unsorted or neither integer nor text")
             last = encoded
             values[key] = self.value(depth)
         return values
