@@ -48,6 +48,14 @@ def test_lengths_around_blocks_and_slices():
             assert len(sealed) == length + 16 and crypto.ccm_open(KEY, b"n" * 13, aad, sealed) == text
 
 
+def test_values_of_the_library():
+    """Several slices of plaintext and of AAD, and no AAD at all; computed once with pycryptodome."""
+    crypto = port.crypto()
+    sealed = crypto.ccm_seal(KEY, b"n" * 13, b"a" * 600, bytes(range(256)) * 5)
+    assert crypto.sha256(sealed).hex() == "00de32a4f7b68cc88e471b29dad4bc47873790f728e793a3350a01e2a329b5a2"
+    assert crypto.ccm_seal(KEY, b"n" * 13, b"", b"no aad").hex() == "900781ba2a1b31cc43facbdf18380a004643eff9fa77"
+
+
 def test_nothing_changed_opens():
     crypto = port.crypto()
     nonce = b"n" * 13

@@ -81,6 +81,9 @@ def test_hmac():
         assert crypto.hmac_sha256(key, data).hex()[: len(mac)] == mac
     for length in (0, 1, 63, 64, 65, 200):  # around the block, where a key is padded or hashed
         assert crypto.hmac_sha256(b"k" * length, b"") != crypto.hmac_sha256(b"l" + b"k" * length, b"")
+    # A key of exactly one block is used as it is (value of the standard library).
+    block = "4ad458bc38a391d72ea559af4da228247f7de81972fd936182b5a85f81e45ac2"
+    assert crypto.hmac_sha256(b"k" * 64, b"d").hex() == block
     assert crypto.hmac_sha256(b"k" * 65, b"d") == crypto.hmac_sha256(crypto.sha256(b"k" * 65), b"d")
 
 
