@@ -29,6 +29,7 @@ from tools.gateway.objects import Listed
 from tools.gateway.tables import Object
 
 JSON_BYTES_MAX = 65536
+CLOSE_S = 4
 STATUSES = ((UsageError, 400), (LimitError, 503), (TrustError, 403), (PeerError, 502), (PortError, 500))
 
 LOG = logging.getLogger("corelet.api")
@@ -225,10 +226,10 @@ async def serve(core: Core, is_ready: Callable[[], None]) -> None:
             await asyncio.sleep(0.01)
         if not task.done():
             is_ready()
-        await task
+        await asyncio.wait({task})  # not `await task`: our cancellation must leave it time to finish its answers
+        task.result()
     finally:
         server.should_exit = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(task), 4)
+        await asyncio.wait({task}, timeout=CLOSE_S)
         task.cancel()
         core.state.socket_path.unlink(missing_ok=True)

@@ -76,7 +76,7 @@ class Core:
         found = []
         if time.time() < YEAR_2024:
             text = "this machine's clock says {}: pairing and files work all the same, but set it when you can"
-            found.append(text.format(time.strftime("%Y-%m-%d", time.gmtime())))
+            found.append(text.format(time.strftime("%Y-%m-%d", time.gmtime(time.time()))))
         if self.broker is not None and self.broker.banner:
             found.append(self.broker.banner)
         if self.browser is None:

@@ -134,6 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has left. Nothing more can be said; keep the interpreter's last flush quiet too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        print(f"corelet-core: this could not be written or read: {error.strerror or error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

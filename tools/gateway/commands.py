@@ -119,7 +119,8 @@ def pair(client: Client, options: argparse.Namespace) -> int:
             else:
                 result = value
     except CoreletError as error:
-        steps.failed(error.text)
+        if not isinstance(error, UsageError):  # what was typed wrong never reached the first step
+            steps.failed()
         raise
     if options.json:
         screen.say_json(result | {"seconds": round(steps.seconds, 2), "steps": steps.times})
@@ -149,7 +150,7 @@ class _Steps:
         self._say(f"{screen.mark(True)} {step.ljust(16)} {now - self._last:5.1f} s  {screen.printable(detail)}")
         self._last = now
 
-    def failed(self, _why: str) -> None:
+    def failed(self) -> None:
         missing = [step for step in STEPS if step not in self.times]
         if missing:
             self._say(f"{screen.mark(False)} {missing[0].ljust(16)} {time.monotonic() - self._last:5.1f} s  failed")
@@ -257,10 +258,18 @@ def _save(frames: Iterator[tuple[str, bytes]], target: Path, may_replace: bool, 
         raise UsageError("usage", f"{target} is a folder: name a file with -o FILE")
     if target.exists() and not may_replace:
         raise PortError("exists", f"{target} exists here already: choose another name with -o FILE")
-    if target.exists() and not target.is_file():  # a device or a pipe: nothing to rename onto
-        with target.open("wb") as sink:
-            _receive(frames, sink, tell)
-        return
+    try:
+        if target.exists() and not target.is_file():  # a device or a pipe: nothing to rename onto
+            with target.open("wb") as sink:
+                _receive(frames, sink, tell)
+        else:
+            _replace(frames, target, tell)
+    except OSError as error:
+        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise PortError("file", f"{target} cannot be written: {why}") from error
+
+
+def _replace(frames: Iterator[tuple[str, bytes]], target: Path, tell: screen.Progress) -> None:
     part = target.with_name(f".{target.name}.part{os.getpid()}")
     try:
         with part.open("xb") as sink:
@@ -268,9 +277,6 @@ def _save(frames: Iterator[tuple[str, bytes]], target: Path, may_replace: bool, 
             sink.flush()
             os.fsync(sink.fileno())
         part.replace(target)
-    except OSError as error:
-        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise PortError("file", f"{target} cannot be written: {why}") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -11,14 +11,26 @@ from tools.gateway.registry import Registry
 from tools.gateway.shards import Target
 from tools.gateway.tables import Device
 
+KEPT_S = 5.0
+TARGETS_S = 0.1
+
 
 class Presence(Protocol):
     """What tools/gateway/links.py keeps of one device."""
 
-    is_up: bool
-    birth: dict[str, Any] | None
-    telemetry: dict[str, Any] | None
-    seen_s: float | None  # since the last message
+    @property
+    def is_up(self) -> bool: ...
+    @property
+    def birth(self) -> Mapping[str, Any]:
+        """Empty before the first one."""
+
+    @property
+    def telemetry(self) -> Mapping[str, Any]:
+        """Empty before the first one."""
+
+    @property
+    def seen_s(self) -> float | None:
+        """Since its last message."""
 
 
 class Fleet:
@@ -28,20 +40,31 @@ class Fleet:
         self._registry = registry
         self._presence = presence
         self._devices: dict[str, Device] = {}
+        self._kept: dict[str, int] = {}
+        self._kept_at = -KEPT_S
+        self._targets: dict[str, Target] = {}
+        self._targets_at = 0.0
         self._sessions: dict[str, tuple[Any, ...]] = {}
         self.reload()
 
     def reload(self) -> None:
         """The registry's devices have changed."""
         self._devices = {device.id: device for device in self._registry.devices()}
+        self._targets_at = 0.0
 
     def is_known(self, device_id: str) -> bool:
         """Whether this device may speak with the core."""
         return device_id in self._devices
 
     def targets(self) -> dict[str, Target]:
-        """Every paired device as the shard client needs it."""
-        return {device.id: self._target(device) for device in self._devices.values() if device.state == "paired"}
+        """Every paired device as the shard client needs it; the same answer for TARGETS_S: it is asked often."""
+        now = time.monotonic()
+        if now - self._kept_at >= KEPT_S:
+            self._kept, self._kept_at = self._registry.kept_bytes(), now
+        if now - self._targets_at >= TARGETS_S:
+            paired = [device for device in self._devices.values() if device.state == "paired"]
+            self._targets, self._targets_at = {device.id: self._target(device) for device in paired}, now
+        return self._targets
 
     def _target(self, device: Device) -> Target:
         presence = self._presence(device.id)
@@ -54,15 +77,16 @@ class Fleet:
             port=_number(birth.get("data")),
             boot=_number(birth.get("boot")),
             slots=tuple(slot for slot in birth.get("slots", []) if isinstance(slot, int)),
-            free_bytes=max(0, _number(birth.get("quota")) - self._used(presence)),
+            free_bytes=max(0, _number(birth.get("quota")) - self._used(device.id, presence)),
             link_secret=device.link_secret,
             is_up=bool(presence and presence.is_up and birth.get("data")),
         )
 
-    @staticmethod
-    def _used(presence: Presence | None) -> int:
-        telemetry = presence.telemetry if presence else None
-        return _number((telemetry or {}).get("used", _birth(presence).get("used")))
+    def _used(self, device_id: str, presence: Presence | None) -> int:
+        """The device's own word, or what we know to be there when that is more: telemetry comes once a minute."""
+        telemetry = presence.telemetry if presence else {}
+        reported = _number(telemetry.get("used", _birth(presence).get("used")))
+        return max(reported, self._kept.get(device_id, 0))
 
     def up(self) -> list[str]:
         """Ids of devices whose link is up."""
@@ -85,6 +109,7 @@ class Fleet:
 
     def listed(self) -> list[dict[str, Any]]:
         """For `corelet-core devices`."""
+        self._kept, self._kept_at = self._registry.kept_bytes(), time.monotonic()
         waiting = self._registry.job_counts()
         shards = self._registry.shard_counts()
         return [
@@ -112,14 +137,14 @@ class Fleet:
             "seen_s": None if seen_s is None else round(seen_s, 1),
             "addresses": list(target.addresses),
             "quota": _number(birth.get("quota")),
-            "used": self._used(presence),
+            "used": self._used(device.id, presence),
             "paired_s": max(0, int(time.time()) - device.added),
-            "telemetry": (presence.telemetry if presence else None) or {},
+            "telemetry": dict(presence.telemetry) if presence else {},
         }
 
 
 def _birth(presence: Presence | None) -> Mapping[str, Any]:
-    return (presence.birth if presence else None) or {}
+    return presence.birth if presence else {}
 
 
 def _number(value: Any) -> int:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from agent.errors import PortError, UsageError
+from tools.gateway.stripes import SLOT_HEADER_BYTES, SLOTS
 from tools.gateway.tables import DEVICES, METADATA, OBJECTS, QUEUE, SHARDS, Device, Job, Object, Placed
 
 REFERENCE_CHARS_MIN = 4  # an id may be shortened to this many characters
@@ -213,6 +214,13 @@ class Registry:
         """Device -> shards that it has given a receipt for."""
         query = sa.select(SHARDS.c.device, sa.func.count()).where(SHARDS.c.state == "kept").group_by(SHARDS.c.device)
         return {row[0]: row[1] for row in self._rows(query)}
+
+    def kept_bytes(self) -> dict[str, int]:
+        """Device -> bytes of its slots that our shards fill, as far as receipts tell."""
+        whole = SHARDS.c.size + SLOT_HEADER_BYTES
+        slot = sa.case(*[(whole <= slot, slot) for slot in SLOTS], else_=whole)
+        query = sa.select(SHARDS.c.device, sa.func.sum(slot)).where(SHARDS.c.state == "kept").group_by(SHARDS.c.device)
+        return {row[0]: int(row[1]) for row in self._rows(query)}
 
     # Work for later
 
