@@ -48,25 +48,25 @@ def read(path: str, bytes_max: int) -> bytes:
     return bytes(data)
 
 
-def _unlink(path: str) -> None:
+def _open_new(path: str) -> int:
     try:
+        return os.open(path, FLAGS_NEW, 0o600)
+    except FileExistsError:  # left by a power cut
         os.unlink(path)
-    except FileNotFoundError:
-        return
+        return os.open(path, FLAGS_NEW, 0o600)
 
 
 def _write_new(path: str, pieces: "List[bytes]") -> None:
     """`path`.new, flushed, renamed to `path`, folder flushed; nothing is left behind when it fails."""
     aside = path + ".new"
     try:
-        _unlink(aside)
-        fd = os.open(aside, FLAGS_NEW, 0o600)
+        fd = _open_new(aside)
         try:
             for piece in pieces:
                 _write_all(fd, piece)
             os.fsync(fd)
         except OSError:
-            _unlink(aside)
+            os.unlink(aside)
             raise
         finally:
             os.close(fd)
