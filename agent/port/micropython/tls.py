@@ -15,7 +15,7 @@ import gc
 import tls  # type: ignore[import-not-found]
 
 from agent.errors import PortError
-from agent.port.micropython import net
+from agent.port.micropython import net, streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ CONNECT_MS_MAX = 10_000
 class TlsConn:
     """Like contract.Conn. `is_open`: the handshake is over, the broker's name and certificate were checked."""
 
-    def __init__(self, conn: "net.Conn", sock: "Any", what: str) -> None:
+    def __init__(self, conn: "streams.Conn", sock: "Any", what: str) -> None:
         self.is_open = False
         self._conn = conn
         self._sock = sock
         self._what = what
-        self._waiter = net.Waiter(conn._sock)  # type: ignore[arg-type]
+        self._waiter = streams.Waiter(conn._sock)  # type: ignore[arg-type]
 
     async def read(self, bytes_max: int) -> bytes:
         """1 to bytes_max bytes; b"" at the end. PortError("closed") or PortError("tls")."""
@@ -43,7 +43,7 @@ class TlsConn:
                 raise self._fault(error)
             if data is not None:
                 return data
-            await self._waiter.wait(net.READ)  # type: ignore[misc]
+            await self._waiter.wait(streams.READ)  # type: ignore[misc]
         raise PortError("closed", self._what + " closed the connection.")
 
     async def write(self, data: bytes) -> None:
@@ -60,7 +60,7 @@ class TlsConn:
                 self.is_open = True
                 view = view[count:]
             else:
-                await self._waiter.wait(net.WRITE if self.is_open else net.READ)  # type: ignore[misc]
+                await self._waiter.wait(streams.WRITE if self.is_open else streams.READ)  # type: ignore[misc]
 
     def close(self) -> None:
         if self._sock is not None:
