@@ -25,7 +25,7 @@ def changed(**values):
     return token.Claims(**fields)
 
 
-def forged(payload, kid=CORE.encode()):
+def forged(payload, kid=b"00112233445566aa"):
     """A token with a right MAC and this payload."""
     codec, crypto = port.codec(), port.crypto()
     key = crypto.hkdf_sha256(SECRET, b"", b"corelet token v1", 32)

@@ -1,6 +1,6 @@
 """What frees room: expired promises, a core that leaves, a lowered quota; and what does not."""
 
-from agent.errors import LimitError, TrustError
+from agent.errors import TrustError
 from tests.expect import raises
 from tests.unit.agent.core.shards.rig import CORE, OTHER, SLOT, Rig, name_of, payload
 
@@ -74,15 +74,3 @@ def test_forgetting_a_core_frees_what_it_has():
     assert rig.get(name_of(payload(2))) == "absent" and rig.get(name_of(payload(1)), OTHER) == payload(1)
     assert rig.store.usage()["used"] == 34 * LARGE and fill(rig, 5000) == 36
     assert rig.store.forget("9999999999999999", 0).result == "forgotten"
-
-
-def test_more_cores_than_there_are_numbers():
-    rig = Rig()
-    for number in range(63):
-        core = "%016x" % number
-        rig.times[core] = 1_000_000
-        assert rig.put(payload(1), core) == "stored"
-    assert raises(LimitError, rig.begin, payload(1), CORE).code == "cores"
-    rig.store.forget("%016x" % 7, 0)
-    rig.pump()
-    assert rig.put(payload(1), CORE) == "stored"

@@ -2,7 +2,6 @@
 
 from tests.unit.agent.core.shards.rig import SLOT, Rig, name_of, payload
 
-
 LARGE = 65536
 
 
