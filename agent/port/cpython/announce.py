@@ -185,6 +185,12 @@ class Announcer:
         if self.zeroconf is None:
             await self.start()
             return
+        # First the registry: a new interface must not hear old addresses, which a cache would keep for a second
+        # beside the right ones, or for good (RFC 6762 section 10.2).
+        if self._info is not None:
+            self._info = self._describe(self._service.kind + ".local.", self.instance)
+            self.zeroconf.zeroconf.registry.async_update(self._info)
+            self._point(self._service.subtypes)
         try:
             await self.zeroconf.async_update_interfaces(list(addresses), _version(addresses))
         except (OSError, RuntimeError) as error:
