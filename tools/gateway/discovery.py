@@ -11,10 +11,9 @@ import ipaddress
 import logging
 import re
 import time
-import unicodedata
 from typing import NamedTuple
 
-from zeroconf import ServiceStateChange, Zeroconf
+from zeroconf import BadTypeInNameException, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
 
 from agent.errors import PortError
@@ -53,8 +52,8 @@ class Found(NamedTuple):
 def clean(text: str) -> str:
     """Harmless on a terminal and on a page, and at most TEXT_CHARS_MAX characters."""
     text = _TAGS.sub("", _ESCAPES.sub("", text))
-    # Category C: control, format (which includes the bidirectional overrides), private use, unassigned.
-    kept = [letter for letter in text if unicodedata.category(letter)[0] != "C" and letter not in '<>&"`\\']
+    # Not printable: control, format (which includes the bidirectional overrides), separators of lines.
+    kept = [letter for letter in text if letter.isprintable() and letter not in '<>&"`\\']
     return "".join(kept).replace("'", "\u2019").strip()[:TEXT_CHARS_MAX]
 
 
@@ -91,7 +90,7 @@ class Browser:
         self._resolving: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(RESOLVING_MAX)
         self._follower: asyncio.Task[None] | None = None
-        self.refused = 0  # names that came while FOUND_MAX others were being looked up
+        self.refused = 0  # names that are none, or came while FOUND_MAX others were being looked up
 
     async def start(self) -> None:
         """PortError when no network can be used; the core works without (add devices by address)."""
@@ -141,15 +140,17 @@ class Browser:
                     LOG.warning("%s", error.text)
 
     # zeroconf passes these by keyword.
-    def _changed(
-        self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
-    ) -> None:
+    def _changed(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
         if state_change is ServiceStateChange.Removed:
             self._found.pop(name, None)
             if name in self._resolving:
                 self._resolving.pop(name).cancel()
             return
-        info = AsyncServiceInfo(service_type, name)
+        try:
+            info = AsyncServiceInfo(service_type, name)
+        except BadTypeInNameException:  # control characters in it, or too long: nothing can be asked about it
+            self.refused += 1
+            return
         if info.load_from_cache(zeroconf):
             self._keep(name, info)
         elif len(self._resolving) >= FOUND_MAX:
