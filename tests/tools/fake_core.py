@@ -47,7 +47,9 @@ class FakeCore(Core):
         async def nothing(*_):
             return {}
 
-        self.links = SimpleNamespace(presence=self._made_up, close=nothing, command=nothing, wait_up=nothing)
+        self.links = SimpleNamespace(
+            trouble="", presence=self._made_up, close=nothing, command=nothing, wait_up=nothing
+        )
 
     async def _open_browser(self):
         self.browser = None

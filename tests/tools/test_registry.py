@@ -151,6 +151,13 @@ def test_unwritable_folder_is_one_sentence(tmp_path):
     assert "cannot be written" in caught.value.text
 
 
+def test_damaged_file_is_one_sentence(tmp_path):
+    (tmp_path / "registry.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(PortError) as caught:
+        Registry(tmp_path)
+    assert "restore the backup" in caught.value.text
+
+
 def test_full_disk_is_one_sentence(registry, tmp_path):
     import sqlalchemy as sa
 

@@ -29,6 +29,7 @@ from tools.gateway.shards import ShardClient
 from tools.gateway.state import State
 from tools.gateway.tables import Device
 
+LINKS_S = 2.5
 WATCH_S = 1.0
 DISCOVER_AGAIN_S = 30.0  # a network may come up after the core
 RECODE_AFTER_S = 600  # a fleet must have been this large for so long before objects are coded anew
@@ -79,6 +80,8 @@ class Core:
             found.append(text.format(time.strftime("%Y-%m-%d", time.gmtime(time.time()))))
         if self.broker is not None and self.broker.banner:
             found.append(self.broker.banner)
+        if self.links is not None and self.links.trouble:
+            found.append(self.links.trouble)
         if self.browser is None:
             found.append("devices cannot be discovered on this network: pair with --address HOST:PORT")
         return found
@@ -110,7 +113,9 @@ class Core:
         from tools.gateway.links import Links
 
         self.links = Links(self.broker, self.ca, self.fleet.is_known)
-        await self.links.start()
+        with contextlib.suppress(TimeoutError):  # it goes on trying by itself; status says so
+            async with asyncio.timeout(LINKS_S):
+                await self.links.start()
 
     async def _open_browser(self) -> None:
         """Discovery is a convenience: a network without multicast is a warning."""

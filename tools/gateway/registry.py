@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from agent.errors import PortError, UsageError
 from tools.gateway.stripes import SLOT_HEADER_BYTES, SLOTS
@@ -28,7 +28,9 @@ def _said(path: Path) -> Iterator[None]:
     """SQLite's complaints as one sentence each."""
     try:
         yield
-    except OperationalError as error:
+    except IntegrityError:
+        raise  # a rule of ours, not the disk's: the caller knows what it means
+    except DatabaseError as error:
         reason = str(error.orig)
         if "full" in reason:
             text = f"the disk that holds {path} is full: free some space there and try again"
@@ -37,6 +39,8 @@ def _said(path: Path) -> Iterator[None]:
             raise PortError(
                 "read_only", f"{path} cannot be written: make its folder writable or use --state"
             ) from error
+        if "not a database" in reason or "malformed" in reason:
+            raise PortError("registry", f"{path} is damaged: restore the backup of this core") from error
         raise PortError("registry", f"the registry {path} failed: {reason}") from error
 
 
@@ -142,7 +146,7 @@ class Registry:
                 connection.execute(
                     sa.update(OBJECTS).where(OBJECTS.c.id == object_id).values(size=size, sha256=sha256, state="stored")
                 )
-            except sa.exc.IntegrityError as error:
+            except IntegrityError as error:
                 text = "another object took this name meanwhile: choose one with --name"
                 raise UsageError("name_taken", text) from error
 

@@ -1,0 +1,139 @@
+"""`corelet-core up` with the brokers it will really have: it starts in time, or says in one sentence why not."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agent.errors import CoreletError
+from tests.e2e.needs import program
+from tests.tools.test_cli import ROOT, Operator, Running
+from tools.gateway.app import Core, Options
+
+START_S_MAX = 5.0
+PIPED = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 30, "check": False}
+
+
+@pytest.fixture
+def up(tmp_path):
+    started = []
+
+    def start(*arguments):
+        command = ["tools.gateway.cli", "up", "--state", str(tmp_path / "s"), "--listen", "127.0.0.1", *arguments]
+        core = Running(tmp_path, f"core{len(started)}", *command)
+        started.append(core)
+        return core
+
+    yield start
+    for core in started:
+        core.stop()
+
+
+@pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
+def test_starts_in_time_and_says_which_broker(up, tmp_path, broker):
+    if broker == "mosquitto":
+        program("mosquitto")
+    started = time.monotonic()
+    core = up("--port", "0", "--broker", broker, "--name", "home")
+    core.says("waiting for devices")
+    assert time.monotonic() - started < START_S_MAX
+    status = Operator(tmp_path / "s").ask("status")
+    assert status["broker"] == broker and status["name"] == "home"
+    host, port = status["endpoints"][0]
+    socket.create_connection((host, port), 3).close()
+    assert core.stop() == 0
+    with pytest.raises(OSError):
+        socket.create_connection((host, port), 3)
+
+
+def test_identity_outlives_a_restart(up, tmp_path):
+    ids = set()
+    for _ in range(2):
+        core = up("--port", "0", "--broker", "embedded")
+        core.says("waiting for devices")
+        ids.add(Operator(tmp_path / "s").ask("status")["core"])
+        core.stop()
+    assert len(ids) == 1
+
+
+def test_json_start_is_one_line(up, tmp_path):
+    core = up("--port", "0", "--broker", "embedded", "--json")
+    core.says("endpoints")
+    assert core.text().count("\n") == 1
+
+
+def fails(up, *arguments):
+    core = up(*arguments)
+    assert core.process.wait(15) == 1
+    lines = core.text().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("corelet-core: "), lines
+    return lines[0]
+
+
+@pytest.mark.parametrize("broker", ["auto", "embedded"])
+def test_busy_port(up, broker):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        text = fails(up, "--port", str(other.getsockname()[1]), "--broker", broker)
+        assert "used by another program" in text and "--port" in text
+
+
+def test_unknown_broker(up):
+    assert "expected --broker" in fails(up, "--broker", "nonsense")
+
+
+def test_broker_that_is_away_is_a_note(up, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    started = time.monotonic()
+    up("--broker", f"mqtts://127.0.0.1:{port}").says("waiting for devices")
+    assert time.monotonic() - started < START_S_MAX
+    assert any("connection to its broker failed" in note for note in Operator(tmp_path / "s").ask("status")["warnings"])
+
+
+def test_missing_mosquitto(tmp_path, monkeypatch):
+    from tools.gateway import mosquitto
+
+    monkeypatch.setattr(mosquitto, "find", lambda: None)
+
+    async def main():
+        core = Core(Options(tmp_path / "s", "x", "127.0.0.1", "mosquitto", 0))
+        try:
+            await core.start()
+        finally:
+            await core.stop()
+
+    with pytest.raises(CoreletError) as caught:
+        asyncio.run(main())
+    assert "mosquitto" in caught.value.text and "install" in caught.value.text
+
+
+def inside(tmp_path, mount, command):
+    """Run in a mount namespace of its own, where `disk` is a small file system."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small disk in a namespace of its own")
+    program("unshare")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    up = f"{sys.executable} -m tools.gateway.cli up --listen 127.0.0.1 --port 0 --broker embedded --state {disk}/s"
+    script = f"mount -t tmpfs -o {mount} tmpfs {disk} && {command.format(disk=disk, up=up)}"
+    return subprocess.run(["unshare", "-m", "sh", "-c", script], **PIPED)
+
+
+def test_full_disk(tmp_path):
+    done = inside(tmp_path, "size=600k", "{up}")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "is full: free some space" in done.stderr
+
+
+def test_read_only_disk(tmp_path):
+    done = inside(tmp_path, "size=4m", "mkdir {disk}/s && mount -o remount,ro {disk} && {up}")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "read-only disk" in done.stderr
+
+
+def test_state_below_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    text = Operator(tmp_path / "file" / "s").fails("up", "--broker", "embedded")
+    assert "cannot be used" in text and "--state" in text
