@@ -15,7 +15,7 @@ from tests.tools.test_cli import ROOT, Operator, Running
 from tools.gateway.app import Core, Options
 
 START_S_MAX = 5.0
-PIPED = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 30, "check": False}
+PIPED = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 30}
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def inside(tmp_path, mount, command):
     disk.mkdir()
     up = f"{sys.executable} -m tools.gateway.cli up --listen 127.0.0.1 --port 0 --broker embedded --state {disk}/s"
     script = f"mount -t tmpfs -o {mount} tmpfs {disk} && {command.format(disk=disk, up=up)}"
-    return subprocess.run(["unshare", "-m", "sh", "-c", script], **PIPED)
+    return subprocess.run(["unshare", "-m", "sh", "-c", script], check=False, **PIPED)
 
 
 def test_full_disk(tmp_path):
