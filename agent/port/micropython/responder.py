@@ -31,6 +31,7 @@ ANNOUNCE_GAP_MS = 1000
 CONFLICTS_MAX = 15  # within CONFLICTS_MS: from there on slowly (RFC 6762 section 8.1)
 CONFLICTS_MS = 10000
 CONFLICT_WAIT_MS = 5000
+CALM_MS = 60000  # without a conflict, and slowness ends
 NUMBER_MAX = 999
 SENT_MAX = 16  # own packets come back by loop-back: the latest are recognised
 
@@ -60,6 +61,7 @@ class Responder:
         self._step = 0  # probes or announcements sent
         self._step_at: int | None = None
         self._conflicts_at: list[int] = []
+        self._slow_until = 0
         self._sent: list[tuple[int, int]] = []
         self._was_announced = False
         Records(service, self.names, [])  # UsageError now rather than in the middle of something
@@ -169,6 +171,8 @@ class Responder:
         self._plan()
 
     def _hear(self, message: dns.Message, key: str, now: int) -> None:
+        if self.state == PROBING and self._step == 0:
+            return  # what is wrong with the name will be said again when we ask
         records = self._records[key]
         for record in message.answers + message.additionals:
             index = records.same(record)
@@ -201,12 +205,14 @@ class Responder:
         if len(self._conflicts_at) > CONFLICTS_MAX:
             self._conflicts_at.pop(0)
         is_storm = len(self._conflicts_at) == CONFLICTS_MAX and now - self._conflicts_at[0] < CONFLICTS_MS
+        if is_storm or now < self._slow_until:
+            self._slow_until = now + CALM_MS
         if self.state == PROBING:
             self._numbers[which] = self._numbers[which] % NUMBER_MAX + 1
             instance = numbered(self._service.instance, self._numbers[0])
             self.names = Names(instance, numbered(self._service.host, self._numbers[1]))
             self._rebuild()
-        self._probe_from(now + (CONFLICT_WAIT_MS if is_storm else self._chance(PROBE_GAP_MS)))
+        self._probe_from(now + (CONFLICT_WAIT_MS if now < self._slow_until else self._chance(PROBE_GAP_MS)))
 
     def _break_tie(self, message: dns.Message, source: tuple[str, bytes, int], now: int) -> None:
         """RFC 6762 section 8.2: two probe for one name at a time; the lower claim waits and looks again."""

@@ -1,8 +1,11 @@
 """The mDNS responder as a machine: probing, announcing, answering, goodbye."""
 
+# First, because compiling it takes the most room.
+from agent.port.micropython.responder import ANNOUNCED, PROBING, Responder
+
+# isort: split
 from agent.port.micropython import dns
 from agent.port.micropython.neighbours import Link
-from agent.port.micropython.responder import ANNOUNCED, PROBING, Responder
 from agent.port.options import Service
 
 GROUP = ("eth0/4", None, 5353)

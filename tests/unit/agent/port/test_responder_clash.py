@@ -1,8 +1,11 @@
 """The mDNS responder among others: names that clash, ties of probes, forgers."""
 
+# First, because compiling it takes the most room.
+from agent.port.micropython.responder import ANNOUNCED, PROBING, Responder
+
+# isort: split
 from agent.port.micropython import dns
 from agent.port.micropython.neighbours import Link
-from agent.port.micropython.responder import ANNOUNCED, PROBING, Responder
 from agent.port.options import Service
 
 HOME = b"\xc0\xa8\x01\x07"
@@ -78,6 +81,19 @@ def test_a_goodbye_or_our_own_words_are_no_clash():
     assert machine.drain_events() == [("Attic", "box")]
 
 
+def test_what_we_said_before_is_no_clash():
+    machine = responder()
+    machine.wake(0)
+    run(machine, 500)
+    machine.wake(750)
+    said = machine.drain_outgoing()
+    txt = [("txtvers", "1"), ("ps", "1")]
+    machine.update(Service("_corelet._tcp", "Attic", "box", 7411, [], txt, []), 760)
+    for data, _ in said:
+        machine.receive(data, ("eth0/4", HOME, 5353), 770)
+    assert machine.state == ANNOUNCED
+
+
 def test_of_two_probes_the_lower_one_waits():
     machine = responder()
     machine.wake(0)
@@ -129,7 +145,7 @@ def test_a_forger_of_clashes_is_slowed_down():
         renames += machine.names.instance != before
         now += 10
         run(machine, now)
-    assert renames <= 15 + 60000 // 10, "never more than one for each lie"
+    assert 15 <= renames <= 15 + 60000 // 5000 + 1
     assert len(machine.names.instance) <= len("Attic-999")
 
 

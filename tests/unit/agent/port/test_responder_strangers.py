@@ -1,9 +1,12 @@
 """The mDNS responder among others: strangers, legacy resolvers, floods, garbage."""
 
+# First, because compiling it takes the most room.
+from agent.port.micropython.responder import ANNOUNCED, Responder
+
+# isort: split
 from agent.errors import PeerError
 from agent.port.micropython import dns
 from agent.port.micropython.neighbours import Link
-from agent.port.micropython.responder import ANNOUNCED, Responder
 from agent.port.options import Service
 from tests.expect import raises
 
