@@ -1,4 +1,4 @@
-"""HTTP/1.1 server and a small client on top of agent/wire/http.py.
+"""HTTP/1.1 server on top of agent/wire/http.py; the one module that handlers and clients import.
 
 Not here: TLS, chunked bodies, routing by anything but a prefix, files. Bounds per connection: one head of 4 KiB and
 pieces of `piece_bytes`; deadlines as in exchange.py. When all places are taken, the connection that has been idle
@@ -8,9 +8,10 @@ longest (between two requests) makes room; otherwise the new one gets 503.
 import asyncio
 from collections import namedtuple
 
-from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError, UsageError
+from agent.errors import CoreletError, PeerError, PortError, UsageError
 from agent.port import clock, net
-from agent.service.exchange import READ_BYTES, Pace, Wire
+from agent.service.exchange import PIECE_BYTES_MAX, READ_BYTES, Pace, Wire, fetch
+from agent.service.messages import Body, Request, Response, Router, error_response, text_response
 from agent.wire import http
 
 TYPE_CHECKING = False
@@ -20,88 +21,23 @@ if TYPE_CHECKING:
 
     from agent.port import contract
 
+__all__ = [
+    "LIMITS",
+    "Body",
+    "HttpServer",
+    "Limits",
+    "Request",
+    "Response",
+    "Router",
+    "error_response",
+    "fetch",
+    "text_response",
+]
 DRAIN_BYTES_MAX = 65536
-FETCH_BYTES_MAX = 262144
-FETCH_MS = 30000
-PIECE_BYTES_MAX = 4096
 ACCEPT_PAUSE_S = 1
 
 Limits = namedtuple("Limits", ("connections_max", "head_ms", "stall_ms", "piece_bytes"))
 LIMITS = Limits(16, 10000, 30000, PIECE_BYTES_MAX)
-
-# `headers`: list of (name, value); `body`: bytes, or a Body. Content-Length is added.
-Response = namedtuple("Response", ("status", "headers", "body"))
-
-
-class Body:
-    """A body that is read in pieces. `length` is exact; `close` is called once, also when the peer has gone."""
-
-    length = 0
-
-    async def read(self, bytes_max: int) -> bytes:
-        """1..bytes_max bytes."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Free what the body holds."""
-
-
-class Request:
-    """One request. `path` and `query` are raw (not percent-decoded); `length` is 0 when Content-Length is absent."""
-
-    def __init__(self, head: "http.Head", wire: Wire) -> None:
-        self.method: str = head.method
-        self.path, _, self.query = head.target.partition("?")
-        self.headers: dict[str, str] = head.headers
-        self.source = wire.conn.source
-        self.length = http.content_length(head)
-        self.left = self.length  # bytes of the body not read yet
-        self.expects_continue = self.headers.get("expect", "").lower() == "100-continue" and self.length > 0
-        self._wire = wire
-        self._pace: Pace | None = None
-
-    async def read(self, bytes_max: int) -> bytes:
-        """Up to bytes_max bytes of the body, b"" at its end. PortError("closed" or "timeout") when it does not come."""
-        if not self.left:
-            return b""
-        if self._pace is None:
-            self._pace = Pace(self._wire.stall_ms)
-        if self.expects_continue:
-            self.expects_continue = False
-            await self._wire.write(http.encode_response(100, [], 0), self._pace)
-        piece = await self._wire.read(min(bytes_max, self.left), self._pace)
-        self.left -= len(piece)
-        return piece
-
-    async def body(self, bytes_max: int) -> bytes:
-        """The whole body; PeerError("too_big")."""
-        if self.length > bytes_max:
-            raise PeerError(
-                "too_big", f"A body of at most {bytes_max} bytes was expected; {self.length} were announced."
-            )
-        pieces = []
-        while self.left:
-            pieces.append(await self.read(min(self.left, PIECE_BYTES_MAX)))
-        return b"".join(pieces)
-
-
-def text_response(status: int, text: str) -> Response:
-    return Response(status, [("Content-Type", "text/plain; charset=utf-8")], (text + "\n").encode())
-
-
-def error_response(error: CoreletError) -> Response:
-    """What a handler raised, as a status and `code: sentence`."""
-    status, headers = 500, []
-    if isinstance(error, PeerError):
-        status = 413 if error.code == "too_big" else 400
-    elif isinstance(error, UsageError):
-        status = 400
-    elif isinstance(error, TrustError):
-        status, headers = 401, [("WWW-Authenticate", "Bearer")]
-    elif isinstance(error, LimitError):
-        status, headers = 503, [("Retry-After", str(error.retry_s or 1))]
-    plain = text_response(status, f"{error.code}: {error.text}")
-    return Response(status, headers + plain.headers, plain.body)
 
 
 class HttpServer:
@@ -257,40 +193,3 @@ def _close_body(response: Response) -> None:
         close = getattr(response.body, "close", None)
         if close is not None:
             close()
-
-
-class Router:
-    """`routes`: list of (prefix, handle). The longest prefix of the path wins; none is 404."""
-
-    def __init__(self, routes: "list[tuple[str, Callable[[Request], Awaitable[Response]]]]") -> None:
-        self._routes = sorted(routes, key=lambda route: (-len(route[0]), route[0]))
-
-    async def handle(self, request: Request) -> Response:
-        for prefix, handle in self._routes:
-            if request.path.startswith(prefix):
-                return await handle(request)
-        return text_response(404, "not_found: There is nothing here.")
-
-
-async def fetch(
-    conn: "contract.Conn", method: str, path: str, headers: list[tuple[str, str]], body: bytes
-) -> tuple[int, dict[str, str], bytes]:
-    """One request on `conn`, which can be used again afterwards: (status, headers, body of at most 256 KiB)."""
-    wire = Wire(conn, FETCH_MS)
-    names = [name.lower() for name, _ in headers]
-    fields = headers if "host" in names else [("Host", "localhost")] + headers
-    await wire.write(http.encode_request(method, path, fields, len(body)) + body, Pace(FETCH_MS))
-    status = await wire.read_head(http.parse_status, FETCH_MS)
-    while status is not None and status.status < 200:
-        status = await wire.read_head(http.parse_status, FETCH_MS)
-    if status is None:
-        raise PortError("closed", "The server closed the connection without an answer.")
-    left = http.content_length(status) if http.has_body(status.status) and method != "HEAD" else 0
-    if left > FETCH_BYTES_MAX:
-        raise PeerError("too_big", f"An answer of at most {FETCH_BYTES_MAX} bytes was expected; {left} were announced.")
-    pieces, pace = [], Pace(FETCH_MS)
-    while left:
-        piece = await wire.read(min(left, PIECE_BYTES_MAX), pace)
-        pieces.append(piece)
-        left -= len(piece)
-    return status.status, status.headers, b"".join(pieces)

@@ -2,7 +2,7 @@
 
 The only place that may catch everything: an unforeseen error in one service must not end the others. The text of such
 an error may hold anything, also a secret, so only its type and place are logged. (MicroPython's garbage collection
-policy is set by `net.run`.)
+policy is in agent/port.)
 """
 
 import asyncio

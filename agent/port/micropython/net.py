@@ -6,7 +6,6 @@ getsockname, so for port 0 a random one is tried. SIGTERM cannot be caught: it i
 
 import asyncio
 import errno
-import gc
 import io
 import os
 import socket
@@ -29,7 +28,6 @@ __all__ = ["interfaces"]
 AF_UNIX, AF_INET, AF_INET6 = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6
 PORT_LOW, PORT_HIGH, PORT_TRIES = 20000, 60000, 32
 UNIX_PATH_BYTES_MAX = 107
-HEAP_PART = 8
 _on_lost: "list[Callable[[BaseException], None]]" = []
 
 
@@ -190,8 +188,6 @@ def spawn(coroutine: "Coroutine[Any, Any, Any]") -> "Any":
 
 
 def run(coroutine: "Coroutine[Any, Any, Any]") -> None:
-    # Collect early: a heap that is full before the first collection is a heap in pieces.
-    gc.threshold((gc.mem_free() + gc.mem_alloc()) // HEAP_PART)  # type: ignore[attr-defined]
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(_lost)
     task = asyncio.create_task(coroutine)

@@ -129,7 +129,7 @@ def test_segments_take_turns():
         ring.log("info", "s", f"line {count}", count * 100)
         disk.carry(ring)
     assert disk.bytes_max <= 4096 and min(disk.sizes) > 0
-    assert ring.generation > 2
+    assert 2 < ring.generation < 9  # a new segment only when the last is full
     newest = ring.generation % 2
     assert disk.first[newest].startswith(f"# corelet log, segment {ring.generation}\n".encode())
     assert disk.first[1 - newest].startswith(f"# corelet log, segment {ring.generation - 1}\n".encode())

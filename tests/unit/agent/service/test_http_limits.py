@@ -2,9 +2,12 @@
 
 import asyncio
 
+from agent import port
 from agent.errors import PeerError, PortError
 from agent.port import net
-from agent.service import http
+
+port.begin()  # as every program does before it loads more: a head of 4 KiB wants a block of 4 KiB
+from agent.service import http  # noqa: E402
 
 QUICK = http.Limits(3, 150, 200, 512)
 
@@ -51,9 +54,10 @@ async def _until_end(conn):
     return data
 
 
-async def _raw(connect, data):
+async def _raw(connect, data, times=1):
     conn = await connect()
-    await conn.write(data)
+    for _ in range(times):
+        await conn.write(data)
     return await _until_end(conn)
 
 
@@ -78,14 +82,14 @@ def test_expect_continue():
 def test_garbage_is_answered_and_dropped():
     async def body(connect):
         for data in (
-            b"\xff" * 5000,
+            b"\xff" * 500,
             b"GET / HTTP/1.0\r\n\r\n",
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0",
         ):
-            answer = await _raw(connect, data)
+            answer = await _raw(connect, data, 9 if data[0] == 255 else 1)
             assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n") and b"\r\n\r\nhttp: " in answer, answer
         head = b"PUT /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n"
-        answer = await _raw(connect, head + bytes(2000))
+        answer = await _raw(connect, head + bytes(500))
         assert b"200 OK" in answer and b"Connection: close" in answer
 
     _with_server(body)

@@ -1,0 +1,101 @@
+"""What an HTTP handler takes and gives: Request, Response, Body, and an error as a response; Router chooses a handler.
+
+Not here: connections (agent/service/http.py). Paths and queries are raw, not percent-decoded.
+"""
+
+from collections import namedtuple
+
+from agent.errors import CoreletError, LimitError, PeerError, TrustError, UsageError
+from agent.service.exchange import PIECE_BYTES_MAX, Pace, Wire
+from agent.wire import http
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+# `headers`: list of (name, value); `body`: bytes, or a Body. Content-Length is added.
+Response = namedtuple("Response", ("status", "headers", "body"))
+
+
+class Body:
+    """A body that is read in pieces. `length` is exact; `close` is called once, also when the peer has gone."""
+
+    length = 0
+
+    async def read(self, bytes_max: int) -> bytes:
+        """1..bytes_max bytes."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Free what the body holds."""
+
+
+class Request:
+    """One request. `path` and `query` are raw (not percent-decoded); `length` is 0 when Content-Length is absent."""
+
+    def __init__(self, head: "http.Head", wire: Wire) -> None:
+        self.method: str = head.method
+        self.path, _, self.query = head.target.partition("?")
+        self.headers: dict[str, str] = head.headers
+        self.source = wire.conn.source
+        self.length = http.content_length(head)
+        self.left = self.length  # bytes of the body not read yet
+        self.expects_continue = self.headers.get("expect", "").lower() == "100-continue" and self.length > 0
+        self._wire = wire
+        self._pace: Pace | None = None
+
+    async def read(self, bytes_max: int) -> bytes:
+        """Up to bytes_max bytes of the body, b"" at its end. PortError("closed" or "timeout") when it does not come."""
+        if not self.left:
+            return b""
+        if self._pace is None:
+            self._pace = Pace(self._wire.stall_ms)
+        if self.expects_continue:
+            self.expects_continue = False
+            await self._wire.write(http.encode_response(100, [], 0), self._pace)
+        piece = await self._wire.read(min(bytes_max, self.left), self._pace)
+        self.left -= len(piece)
+        return piece
+
+    async def body(self, bytes_max: int) -> bytes:
+        """The whole body; PeerError("too_big")."""
+        if self.length > bytes_max:
+            raise PeerError(
+                "too_big", f"A body of at most {bytes_max} bytes was expected; {self.length} were announced."
+            )
+        pieces = []
+        while self.left:
+            pieces.append(await self.read(min(self.left, PIECE_BYTES_MAX)))
+        return b"".join(pieces)
+
+
+def text_response(status: int, text: str) -> Response:
+    return Response(status, [("Content-Type", "text/plain; charset=utf-8")], (text + "\n").encode())
+
+
+def error_response(error: CoreletError) -> Response:
+    """What a handler raised, as a status and `code: sentence`."""
+    status, headers = 500, []
+    if isinstance(error, PeerError):
+        status = 413 if error.code == "too_big" else 400
+    elif isinstance(error, UsageError):
+        status = 400
+    elif isinstance(error, TrustError):
+        status, headers = 401, [("WWW-Authenticate", "Bearer")]
+    elif isinstance(error, LimitError):
+        status, headers = 503, [("Retry-After", str(error.retry_s or 1))]
+    plain = text_response(status, f"{error.code}: {error.text}")
+    return Response(status, headers + plain.headers, plain.body)
+
+
+class Router:
+    """`routes`: list of (prefix, handle). The longest prefix of the path wins; none is 404."""
+
+    def __init__(self, routes: "list[tuple[str, Callable[[Request], Awaitable[Response]]]]") -> None:
+        self._routes = sorted(routes, key=lambda route: (-len(route[0]), route[0]))
+
+    async def handle(self, request: Request) -> Response:
+        for prefix, handle in self._routes:
+            if request.path.startswith(prefix):
+                return await handle(request)
+        return text_response(404, "not_found: There is nothing here.")
