@@ -19,6 +19,8 @@ AF_INET, AF_INET6 = socket.AF_INET, socket.AF_INET6
 LOCAL_SOURCE = ("local", 0)
 V4_MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
 READ, WRITE = 0, 1
+# A read is a fresh block of the heap, and in a full heap only small blocks are to be had.
+READ_BYTES_MAX = 2048
 
 
 def address_text(host: str, port: int) -> str:
@@ -82,7 +84,7 @@ class Conn:
     async def read(self, bytes_max: int) -> bytes:
         while self._sock is not None:
             try:
-                return self._sock.recv(bytes_max)
+                return self._sock.recv(min(bytes_max, READ_BYTES_MAX))
             except OSError as error:
                 if error.errno != errno.EAGAIN:
                     break
