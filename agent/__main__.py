@@ -89,7 +89,7 @@ def _print(answer: dict[str, object], options: dict[str, str], show: object) -> 
 
 def main() -> int:
     """0 done; 1 it could not; 2 wrong words."""
-    port.begin()
+    port.terminal.begin()
     try:
         return run(*parse(sys.argv[1:]))
     except UsageError as error:

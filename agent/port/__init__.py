@@ -21,15 +21,6 @@ else:
 __all__ = ["MICROPYTHON", "clock", "files", "net", "terminal"]
 
 
-def begin() -> None:
-    """First thing in a program. MicroPython collects only when the heap is full; by then what compiling left
-    behind lies between what stays, and no large block is to be had. So it collects early."""
-    if MICROPYTHON:
-        import gc
-
-        gc.threshold(8192)  # type: ignore[attr-defined]
-
-
 def crypto() -> "contract.Crypto":
     """SHA-256 family, AES-128-CCM, P-256."""
     if MICROPYTHON:

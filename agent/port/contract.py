@@ -201,6 +201,9 @@ class AnnounceModule(Protocol):
 class Terminal(Protocol):
     """Where a person types and reads, and which interpreter they started."""
 
+    def begin(self) -> None:
+        """First thing in a program, before the large imports."""
+
     def runtime(self) -> tuple[str, str]:
         """("cpython" or "micropython", version)."""
 

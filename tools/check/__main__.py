@@ -90,7 +90,7 @@ def run_ours(root: Path, report: Callable[[str, list[str]], None]) -> None:
     unused = [Finding(row.path, 1, "waiver-unused", f"waiver for {row.rule}") for row in WAIVERS if row not in used]
     report("waivers", [show(finding) for finding in unused])
     for board, lines in sizes.device_lines(sources).items():
-        print(f"{'':26}{lines} of {sizes.DEVICE_LINES_MAX} lines ship to a {board} board")
+        print(f"{'':26}{lines} of {sizes.DEVICE_LINES_MAX} lines of code ship to a {board} board")
 
 
 def main(arguments: list[str] | None = None) -> int:

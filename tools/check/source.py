@@ -5,6 +5,8 @@ concerns a file is decided by the tables, from the path and the dotted module na
 """
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -50,6 +52,23 @@ class Source:
     @property
     def line_count(self) -> int:
         return self.text.count("\n") + (not self.text.endswith("\n") and self.text != "")
+
+    @property
+    def code_line_count(self) -> int:
+        """Lines that an interpreter compiles: neither blank, comment nor docstring (those cost a board nothing)."""
+        if self.tree is None:
+            return self.line_count
+        silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+        lines: set[int] = set()
+        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+            if token.type not in silent:
+                lines.update(range(token.start[0], token.end[0] + 1))
+        for node in self.nodes():
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[0] if node.body else None
+                if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and ast.get_docstring(node):
+                    lines -= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+        return len(lines)
 
     @property
     def is_on_device(self) -> bool:

@@ -4,6 +4,10 @@ import platform
 import sys
 
 
+def begin() -> None:
+    """Nothing to prepare here."""
+
+
 def runtime() -> tuple[str, str]:
     return "cpython", platform.python_version()
 

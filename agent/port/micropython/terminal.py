@@ -1,6 +1,15 @@
 """The terminal of MicroPython (contract.Terminal). It has no isatty: who types is taken to mean it."""
 
+import gc
 import sys
+
+COLLECT_AFTER_BYTES = 8192
+
+
+def begin() -> None:
+    """MicroPython collects only when the heap is full; by then what compiling left behind lies between what stays,
+    and no large block is to be had. So it collects early."""
+    gc.threshold(COLLECT_AFTER_BYTES)  # type: ignore[attr-defined]
 
 
 def runtime() -> tuple[str, str]:
