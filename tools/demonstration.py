@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ class Demonstration:
         self.rows: list[tuple[str, str, str]] = []
         environment = dict(os.environ, MICROPYPATH=f"{self.root}:.frozen", PYTHONUNBUFFERED="1")
         core = [str(self.bin / "corelet-core"), "up", "--state", str(self.core_state), "--name", "demo"]
-        self.core = Process("core", [*core, "--listen", HOST, "--port", "0"], self.folder, environment)
+        core += ["--listen", HOST, "--port", "0", "--broker", options.broker]
+        self.core = Process("core", core, self.folder, environment)
         for name, runtime in DEVICES:
             command = [str(self.bin / "corelet")] if runtime == "cpython" else self._micropython()
             command += ["up", "--state", str(self.folder / name), "--name", name, "--listen", HOST]
@@ -154,7 +156,7 @@ class Demonstration:
         for process in self.devices.values():
             process.start(self.root)
         for name, process in self.devices.items():
-            self.wait(f"the setup code of {name}", 20, lambda p=process: CODE.search(p.output()))
+            self.wait(f"the setup code of {name}", 20, partial(_code, process))
         kinds = [runtime if self.options.micropython else "cpython" for _, runtime in DEVICES]
         return f"{kinds.count('cpython')} on CPython, {kinds.count('micropython')} on MicroPython"
 
@@ -167,10 +169,7 @@ class Demonstration:
         return "all three seen by multicast DNS"
 
     def pair(self, name: str) -> str:
-        match = CODE.search(self.devices[name].output())
-        if match is None:
-            raise Failed(f"{name} printed no setup code")
-        answer = self.say_core("pair", match.group(1))
+        answer = self.say_core("pair", _code(self.devices[name]))
         self.ids[name] = answer["device"]
         return f"device {answer['device']}, connected"
 
@@ -211,7 +210,7 @@ class Demonstration:
         self.step("Start three devices", self.start_devices)
         self.step("Discover them", self.discover)
         for name in self.devices:
-            self.step(f"Pair {name}", lambda name=name: self.pair(name))
+            self.step(f"Pair {name}", partial(self.pair, name))
         self.step(f"Store {file.name} ({size(file)})", lambda: self.store(file))
         self.step(f"Kill {VICTIM}", self.kill)
         self.step("Read the file back", lambda: self.read_back(file, digest))
@@ -265,6 +264,12 @@ class _Plain:
         return None
 
 
+def _code(process: Process) -> str:
+    """The setup code that a device printed, "" before it did."""
+    match = CODE.search(process.output())
+    return match.group(1) if match else ""
+
+
 def sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -288,6 +293,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/demo")
     parser.add_argument("file", nargs="?")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--broker", default="auto")
     parser.add_argument("--root", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--micropython", default="", help=argparse.SUPPRESS)
     parser.add_argument("--micropython-why", default="", help=argparse.SUPPRESS)

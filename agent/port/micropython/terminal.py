@@ -13,7 +13,7 @@ def begin() -> None:
 
 
 def runtime() -> tuple[str, str]:
-    return "micropython", ".".join([str(number) for number in sys.implementation[1][:3]])
+    return "micropython", ".".join([str(number) for number in sys.implementation.version[:3]])
 
 
 def is_terminal() -> bool:
