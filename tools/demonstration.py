@@ -89,7 +89,7 @@ class Demonstration:
         self.console = console
         self.root = Path(options.root)
         self.bin = Path(sys.executable).parent
-        self.folder = self.root / ".work" / "demo" / time.strftime("%Y%m%d-%H%M%S")
+        self.folder = self.root / ".work" / "demo" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         self.folder.mkdir(parents=True, mode=0o700)
         self.core_state = self.folder / "core"
         self.devices: dict[str, Process] = {}
