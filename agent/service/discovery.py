@@ -63,6 +63,7 @@ class Discovery:
         self._addresses: list[str] = []
         self._announcer: contract.Announcer | None = None
         self._is_started = False
+        self._is_closed = False
         self._said = ""
         self.poll_ms = POLL_MS
         self.damp_ms = DAMP_MS
@@ -77,8 +78,8 @@ class Discovery:
         return list(self._addresses)
 
     async def run(self) -> None:
-        """Until cancelled. The supervisor may call it again."""
-        while True:
+        """Until cancelled or closed. The supervisor may call it again."""
+        while not self._is_closed:
             await self._follow()
             await asyncio.sleep(self.poll_ms / 1000)
 
@@ -109,7 +110,7 @@ class Discovery:
                 await self._announcer.set_addresses(addresses)
                 self._journal.info("discovery", "The addresses are now " + (", ".join(addresses) or "none") + ".")
         elif addresses:
-            await self.close()
+            await self._drop()
             txt, subtypes = self._describe()
             service = self._service
             kind = type(service)
@@ -136,7 +137,11 @@ class Discovery:
             await self._announcer.update(txt, subtypes)
 
     async def close(self) -> None:
-        """Goodbye."""
+        """Goodbye, for good."""
+        self._is_closed = True
+        await self._drop()
+
+    async def _drop(self) -> None:
         if self._announcer is not None:
             announcer, self._announcer, self._is_started = self._announcer, None, False
             await announcer.close()

@@ -43,14 +43,15 @@ class Lan:
         for name in self.names.values():
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
-        self._wire("a", self.link, A, "b", self._b_link, B)
-        self._wire("b", f"vr{mark}", B_FAR, "c", f"vc{mark}", C)
+        self._wire(("a", self.link, A), ("b", self._b_link, B))
+        self._wire(("b", f"vr{mark}", B_FAR), ("c", f"vc{mark}", C))
         run("ip", "-n", self.names["a"], "route", "add", "default", "via", B)
         run("ip", "-n", self.names["c"], "route", "add", "default", "via", B_FAR)
         run(*self.inside("b"), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
 
-    def _wire(self, one: str, link: str, address: str, other: str, peer: str, peer_address: str) -> None:
-        ends = ((one, link, address), (other, peer, peer_address))
+    def _wire(self, *ends: tuple[str, str, str]) -> None:
+        """Two ends: namespace, interface, address."""
+        (one, link, _), (other, peer, _) = ends
         run("ip", "link", "add", link, "netns", self.names[one], "type", "veth", "peer", "name", peer)
         run("ip", "link", "set", peer, "netns", self.names[other])
         for where, name, own in ends:

@@ -102,9 +102,9 @@ def test_announces_what_is_described():
         assert module.said == ["start"] and not journal.lines
         await discovery.refresh()
         assert module.said[1:] == [([("txtvers", "1")], ["_pair"])]
-        task.cancel()
         await discovery.close()
-        assert module.said[-1] == "close"
+        await task
+        assert module.said[-1] == "close" and len(module.opened) == 1
 
     asyncio.run(main())
 
