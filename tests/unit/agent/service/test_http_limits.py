@@ -6,7 +6,7 @@ from agent import port
 from agent.errors import PeerError, PortError
 from agent.port import net
 
-port.begin()  # as every program does before it loads more: a head of 4 KiB wants a block of 4 KiB
+port.terminal.begin()  # as every program does before it loads more: a head of 4 KiB wants a block of 4 KiB
 from agent.service import http  # noqa: E402
 
 QUICK = http.Limits(3, 150, 200, 512)
