@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 POLL_MS = 10000
 DAMP_MS = 3000
 DAMP_TURNS_MAX = 10
+RETRY_TURNS = 6  # polls with the same trouble, until its interfaces are opened again
 ADDRESSES_MAX = 16
 LABEL_BYTES_MAX = 63
 
@@ -64,6 +65,7 @@ class Discovery:
         self._announcer: contract.Announcer | None = None
         self._is_started = False
         self._is_closed = False
+        self._troubled_turns = 0
         self._said = ""
         self.poll_ms = POLL_MS
         self.damp_ms = DAMP_MS
@@ -86,7 +88,7 @@ class Discovery:
     async def _follow(self) -> None:
         now = choose(self._net.interfaces(), self._only)
         if self._is_started and now == self._addresses:
-            self._say(self._announcer.trouble if self._announcer else "")
+            await self._retry()
             return
         if self._is_started:
             now = await self._settle(now)
@@ -94,6 +96,19 @@ class Discovery:
             await self._apply(now)
         except PortError as error:
             self._say(error.text)
+
+    async def _retry(self) -> None:
+        """What does not work may work later: a program that held the port ends, a cable is plugged in."""
+        if self._announcer is None:
+            return
+        self._say(self._announcer.trouble)
+        self._troubled_turns = self._troubled_turns + 1 if self._announcer.trouble else 0
+        if self._troubled_turns >= RETRY_TURNS:
+            self._troubled_turns = 0
+            try:
+                await self._announcer.set_addresses(self._addresses)
+            except PortError as error:
+                self._say(error.text)
 
     async def _settle(self, seen: list[str]) -> list[str]:
         for _ in range(DAMP_TURNS_MAX):

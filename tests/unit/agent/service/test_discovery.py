@@ -153,6 +153,20 @@ def test_a_network_that_refuses_is_one_line_and_tried_again():
     asyncio.run(main())
 
 
+def test_a_link_in_trouble_is_opened_again_now_and_then():
+    async def main() -> None:
+        discovery, module, _, journal = make([HOME])
+        task = await watch(discovery, 0.03)
+        discovery._announcer.trouble = "Nothing can be sent."
+        await asyncio.sleep(0.3)
+        assert journal.lines == ["Nothing can be sent."]
+        retries = module.said[1:]
+        assert 2 <= len(retries) <= 6 and retries[0] == ["192.168.1.7"]
+        task.cancel()
+
+    asyncio.run(main())
+
+
 def test_a_taken_name_is_told():
     async def main() -> None:
         discovery, module, _, journal = make([HOME])
