@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.service.http import Request
     from agent.wire.token import Claims
 
-TOKENS_MAX = 4096  # used token ids remembered at once where slots are small; times 8 elsewhere
+TOKENS_MAX = 2048  # used token ids remembered at once where slots are small (24 KiB of heap); times 16 elsewhere
 EVENTS_MAX = 64
 DISCARD_BYTES_MAX = 2 << 20
 OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
@@ -58,7 +58,7 @@ class ShardService:
         self.events: list[Report] = []
         self._device, self._boot = self._parts.identity
         is_small = max(self.slot_bytes) <= 65536
-        self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 8 * TOKENS_MAX)
+        self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 16 * TOKENS_MAX)
         self._store = Store(self._parts.quota_bytes, self.slot_bytes, self._parts.core_time)
         self._slabs = slabs.Slabs(self._parts.files, self._parts.folder, self._store, clock.now_ms, net.spawn)
         self._opened_ms = clock.now_ms()

@@ -29,14 +29,14 @@ OPEN_MAX = 32
 DIRTY_MAX = 128
 NAME_CHARS_MAX = 30
 PIECE_BYTES_MAX = 16384
-PIECE_BYTES_MIN = 4096
+PIECE_BYTES_MIN = 2048
 SPARE_BYTES = 1 << 20  # of the disk, left for what is worth more than shards: identities and counters
 LOADS_A_TURN = 64  # headers read before other tasks have their turn
 
 
 def piece_bytes(slot_bytes: int) -> int:
     """Small slots mean a small board, and one piece is one buffer."""
-    return min(max(slot_bytes // 16, PIECE_BYTES_MIN), PIECE_BYTES_MAX)
+    return min(max(slot_bytes // 32, PIECE_BYTES_MIN), PIECE_BYTES_MAX)
 
 
 class Slabs:
