@@ -92,6 +92,7 @@ class Link:
             if text not in _NO_SUCH_VERSION:
                 break
             self._shut(None)
+            self._fault = None  # that the refused one ended is no fault of the next
         if code:
             self._shut(None)
             if code in _NOT_AUTHORISED:
