@@ -14,7 +14,7 @@ from agent.core.shards.index import SLOTS_A_SLAB_MAX, Index, hours_of, key_of
 from agent.core.shards.room import Room
 from agent.core.shards.space import Slab, Space
 from agent.core.shards.ticket import FLUSH, HASH, READ, WRITE, Effect, Report, Ticket
-from agent.errors import LimitError, PeerError, PortError
+from agent.errors import LimitError, PeerError, PortError, TrustError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -197,10 +197,12 @@ class Steps:
             self._flush(slab)
 
     def _durable(self, ticket: Ticket) -> None:
-        if ticket.step == "commit":
-            self._rest(ticket, "stored")
-        elif ticket.step == "keep":
-            self._rest(ticket, "present")
+        if ticket.step in ("commit", "keep"):
+            if self._is_mine(ticket):
+                self._rest(ticket, "stored" if ticket.step == "commit" else "present")
+            else:
+                ticket.error = self._left_error()
+                self._rest(ticket, "")
         elif ticket.step == "forget":
             for slot in ticket.slots:
                 if self.index.core_of(slot) == ticket.number:
@@ -263,6 +265,9 @@ class Steps:
         if self.fault:
             raise self._fault_error()
 
+    def _left_error(self) -> TrustError:
+        return TrustError("core", "This device has left the core meanwhile.")
+
     def _fault_error(self) -> PortError:
         text = "The store's disk failed; it serves what it has and takes nothing new until the device restarts."
         return PortError(self.fault, text)
@@ -277,7 +282,7 @@ class Steps:
     def _is_mine(self, ticket: Ticket) -> bool:
         """Whether the ticket's slot is still a record of its core with its 40 bits."""
         is_record = self.index.is_record(ticket.slot, key_of(ticket.shard), ticket.number)
-        return is_record and self.cores.find(ticket.core) == ticket.number
+        return is_record and self.cores.find(ticket.core) == ticket.number and not ticket.has_left
 
     def _report(self, core: str, shard: bytes, reason: str) -> None:
         if len(self.reports) < REPORTS_MAX:

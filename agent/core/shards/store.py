@@ -118,6 +118,8 @@ class Store(Steps):
         ticket = Ticket("forget", core, self.cores.find(core), b"")
         if ticket.number:
             self.cores.retire(ticket.number)
+            for other in self._busy.values():
+                other.has_left = other.has_left or other.number == ticket.number
             self._forget_next(ticket)
         else:
             self._rest(ticket, "forgotten")
@@ -145,8 +147,8 @@ class Store(Steps):
                 raise PeerError("short", f"The body ended after {ticket.received} of {ticket.length} bytes.")
             if digest != ticket.shard:
                 raise PeerError("digest", f"The body's SHA-256 is {digest.hex()}, not the shard's name.")
-            if self.cores.find(ticket.core) != ticket.number:
-                raise TrustError("core", "This device has left the core meanwhile.")
+            if ticket.has_left:
+                raise self._left_error()
         except (PeerError, TrustError, PortError):
             self.abort(ticket)
             raise

@@ -40,6 +40,7 @@ class Ticket:
         self.piece_bytes = 0  # the driver's: how long those pieces are
         self.notice: Any = None  # the driver's: how it is told that the ticket came to rest
         self.is_abandoned = False
+        self.has_left = False  # its core was forgotten meanwhile; it may have come back since
         self.result = ""
         self.error: CoreletError | None = None
 

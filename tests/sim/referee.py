@@ -1,0 +1,142 @@
+"""The crash referee: whatever the power cut leaves, the store keeps what it acknowledged and serves nothing wrong.
+
+    referee = Referee(trace, quota, slots)      # a trace of shard_files.py with the scenario's entries in it
+    referee.judge(upto, random)                 # cut after `upto` entries; one random image; raises AssertionError
+
+Entries of the scenario: ("begin", operation, core, shard, data, keep_until), ("ack", operation, core, shard,
+result), ("clock", core time). An image is the flash after the first `upto` entries with every 512-byte sector of every
+unflushed write kept or lost by chance (flash.py). It is opened by the product's own Slabs and Store, as a restart does.
+
+A shard MUST be there once its put was acknowledged, until its delete or forget begins or its promise has ended; it
+must be GONE once its delete or forget was acknowledged; else it MAY be there. What is served is always whole and right.
+"""
+
+import asyncio
+import gc
+import hashlib
+
+from agent.core.shards.store import Store
+from agent.service.slabs import Slabs
+from tests.sim.flash import Flash
+from tests.sim.shard_files import FOLDER, FlashFiles, replay
+from tests.sim.world import Xorshift32
+
+GONE, MAY, MUST = "gone", "may", "must"
+
+
+class Referee:
+    """`images`: how many were judged. `lost_unacked`: puts without an answer that an image had lost: the cuts bite."""
+
+    def __init__(self, trace: "list[tuple]", quota: int, slots: "tuple[int, ...]") -> None:
+        self.trace = trace
+        self.quota = quota
+        self.slots = slots
+        self.images = 0
+        self.lost_unacked = 0
+        self._left = 0
+
+    def judge(self, upto: int, random: Xorshift32) -> None:
+        """One image of a power cut after `upto` entries."""
+        if self.images % 4 == 0:
+            gc.collect()  # a small heap that is collected only when it is full falls to pieces
+        flash = Flash(random)
+        replay(self.trace, upto, flash)
+        flash.power_cycle()
+        self.images += 1
+        asyncio.run(self._restart(flash, upto))
+
+    async def _restart(self, flash: Flash, upto: int) -> None:
+        assert sum([flash.size(path) for path in flash.list()]) <= self.quota, "more than the quota is on the disk"
+        expected, clock = self._expected(upto)
+        store = Store(self.quota, self.slots, lambda core: clock)
+        slabs = Slabs(FlashFiles(flash), FOLDER, store, lambda: 0, asyncio.create_task)
+        await slabs.open()
+        for core, shard in sorted(expected):
+            state, data = expected[(core, shard)]
+            found = await self.read(store, slabs, core, shard)
+            assert found is None or found == data, "a wrong byte was served"
+            assert state != MUST or found == data, "an acknowledged shard is lost"
+            assert state != GONE or found is None, "a deleted shard is back"
+            self.lost_unacked += state == MAY and found is None
+        data = b"after the power cut"
+        result = await self.write(store, slabs, "00" * 8, data)
+        assert result == "quota" or await self.read(store, slabs, "00" * 8, sha256(data)) == data
+        await slabs.close()
+        assert sum([flash.size(path) for path in flash.list()]) <= self.quota
+
+    async def read(self, store: Store, slabs: Slabs, core: str, shard: bytes) -> "bytes | None":
+        """What the device would send; None for a refusal."""
+        ticket = store.get(core, shard, False)
+        if await slabs.wait(ticket) != "found":
+            return None
+        pieces = []
+        for number in range((ticket.length + ticket.piece_bytes - 1) // ticket.piece_bytes):
+            pieces.append(slabs.read_piece(ticket, number))
+        return b"".join(pieces)
+
+    async def write(self, store: Store, slabs: Slabs, core: str, data: bytes) -> str:
+        """Put `data`: the result, or the code of the refusal."""
+        ticket = store.put(core, sha256(data), len(data), 0, 0)
+        slabs.pump()
+        while not ticket.is_at_rest:
+            await asyncio.sleep(0)
+        if ticket.error is not None:
+            return ticket.error.code
+        if ticket.result == "ready":
+            left = [data]
+
+            async def body(bytes_max: int) -> bytes:
+                piece, left[0] = left[0][:bytes_max], left[0][bytes_max:]
+                return piece
+
+            await slabs.take_body(ticket, body)
+        return ticket.result
+
+    def _expected(self, upto: int) -> "tuple[dict, int]":
+        """(core, shard) -> (state, data), and the core's time at the cut."""
+        found: dict = {}
+        clock = 0
+        for number in range(upto):
+            entry = self.trace[number]
+            if entry[0] == "clock":
+                clock = entry[1]
+            elif entry[0] == "begin":
+                self._begin(found, entry, number)
+            elif entry[0] == "ack":
+                self._ack(found, entry)
+        made = {}
+        for key in found:
+            state, data, keep_until, _ = found[key]
+            if state == MUST and 0 < keep_until <= clock:
+                state = MAY
+            made[key] = (state, data)
+        return made, clock
+
+    def _begin(self, found: dict, entry: tuple, number: int) -> None:
+        _, operation, core, shard, data, keep_until = entry
+        if operation == "put":
+            state, _, kept, _ = found.get((core, shard), (MAY, data, keep_until, 0))
+            longest = 0 if 0 in (kept, keep_until) else max(kept, keep_until)
+            until = keep_until if state != MUST else longest
+            found[(core, shard)] = (MAY if state == GONE else state, data, until, number)
+            return
+        self._left = number if operation == "forget" else self._left
+        for key in list(found):
+            if key[0] == core and (key[1] == shard or operation == "forget"):
+                found[key] = (MAY if found[key][0] == MUST else found[key][0],) + found[key][1:]
+
+    def _ack(self, found: dict, entry: tuple) -> None:
+        _, operation, core, shard, result = entry
+        for key in list(found):
+            if key[0] != core or (key[1] != shard and operation != "forget"):
+                continue
+            if operation == "forget" and found[key][3] > self._left:
+                continue  # put again by a core that came back meanwhile
+            if result in ("stored", "present"):
+                found[key] = (MUST,) + found[key][1:]
+            elif result in ("deleted", "forgotten"):
+                found[key] = (GONE,) + found[key][1:]
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

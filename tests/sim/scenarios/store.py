@@ -1,0 +1,187 @@
+"""The shard store under power cuts: clients of two cores put, extend and delete at once; every cut is survived.
+
+Invariant (referee.py): no acknowledged shard is lost, no wrong byte is served, nothing deleted comes back, the
+quota holds. The machine runs with a driver of the world's clock here, in which flushes take time and overlap; the
+images are opened by the product's driver. CORELET_FULL=1 judges every prefix of the trace, else PREFIXES of them.
+"""
+
+import gc
+import hashlib
+import os
+
+from agent.core.shards.store import Store
+from agent.core.shards.ticket import CREATE, FLUSH, HASH, READ, REMOVE, Effect, Ticket
+from agent.errors import CoreletError, PortError
+from tests.sim.flash import Flash
+from tests.sim.referee import Referee, sha256
+from tests.sim.shard_files import FOLDER, FlashFiles
+from tests.sim.world import World, Xorshift32
+
+CORES = ("00112233445566aa", "ffffffffffffffff")
+# (slot sizes, quota): one crowded slab; two slabs; two kinds of them.
+GEOMETRIES = (
+    ((1024, 2048), 22 * 1024),
+    ((262144,), 20 * 262144),
+    ((1024, 262144), 3 * 262144 + 9 * 1024),
+)
+REQUESTS = 50
+PREFIXES = 48
+START = 1_000_000
+
+
+class Driver:
+    """Carries out effects: a flush takes 1-20 ms, a hash 0-3 ms, the rest happens at once."""
+
+    def __init__(self, world: World, slots: "tuple[int, ...]", quota: int) -> None:
+        self.world = world
+        self.trace: list = []
+        self.files = FlashFiles(Flash(world.random), self.trace)
+        self.store = Store(quota, slots, lambda core: START + world.now // 1000)
+
+    def pump(self) -> None:
+        store = self.store
+        while store.effects or store.ended:
+            while store.effects:
+                self._carry_out(store.effects.pop(0))
+            while store.ended:
+                ticket = store.ended.pop(0)
+                if ticket.notice is not None:
+                    notice, ticket.notice = ticket.notice, None
+                    notice(ticket)
+
+    def write_body(self, effect: Effect, data: bytes) -> None:
+        self._file(effect).write(effect.offset, data)
+        self.store.done(effect, None, self.world.now)
+
+    def _carry_out(self, effect: Effect) -> None:
+        result: object = None
+        if effect.kind == FLUSH:
+            file = self._file(effect)
+            self.world.after(self.world.random.between(1, 20), self._flushed, effect, file, file.begin_flush())
+            return
+        if effect.kind == HASH:
+            self.world.after(self.world.random.below(4), self._hashed, effect)
+            return
+        if effect.kind == CREATE:
+            self.files.create_slab(self._path(effect), effect.length)
+        elif effect.kind == REMOVE:
+            self.files.remove(self._path(effect))
+        elif effect.kind == READ:
+            result = self._file(effect).read(effect.offset, effect.length)
+        else:
+            self._file(effect).write(effect.offset, effect.data)
+        self.store.done(effect, result, self.world.now)
+
+    def _flushed(self, effect: Effect, file: object, began: int) -> None:
+        file.end_flush(began)
+        self.store.done(effect, None, self.world.now)
+        self.pump()
+
+    def _hashed(self, effect: Effect) -> None:
+        try:
+            data = self._file(effect).read(effect.offset, effect.length)
+            self.store.done(effect, hashlib.sha256(data).digest(), self.world.now)
+        except PortError as error:
+            self.store.done(effect, error, self.world.now)
+        self.pump()
+
+    def _path(self, effect: Effect) -> str:
+        return FOLDER + "/slab." + str(effect.slab.slot_bytes // 1024) + "." + str(effect.slab.number)
+
+    def _file(self, effect: Effect) -> object:
+        return self.files.open_slab(self._path(effect))
+
+
+class Clients:
+    """REQUESTS of them, each at a random time, many at once; in some worlds a core leaves in between."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.world = driver.world
+        self.shards = [self._data(number) for number in range(24)]
+        for _ in range(REQUESTS):
+            self.world.at(self.world.random.below(400), self.request)
+        if self.world.random.chance(500):
+            self.world.at(self.world.random.below(400), self._forget)
+
+    def _data(self, number: int) -> bytes:
+        length = self.world.random.between(0, 600 if number % 4 else 1300)
+        return self.world.random.bytes(min(length, 40)) * (length // 40 + 1)
+
+    def _forget(self) -> None:
+        self._note("begin", "forget", CORES[0], b"", b"", 0)
+        ticket = self.driver.store.forget(CORES[0], self.world.now)
+        ticket.notice = lambda ticket: self._settled(ticket, b"")
+        self.driver.pump()
+
+    def request(self) -> None:
+        gc.collect()
+        random = self.world.random
+        core = CORES[random.below(2)]
+        data = self.shards[random.below(len(self.shards))]
+        keep_until = [0, START + 3600, START + 7200 * 4][random.below(3)]
+        operation = "delete" if random.chance(250) else "put"
+        self._note("clock", START + self.world.now // 1000)
+        try:
+            if operation == "put":
+                ticket = self.driver.store.put(core, sha256(data), len(data), keep_until, self.world.now)
+            else:
+                ticket = self.driver.store.delete(core, sha256(data), self.world.now)
+        except CoreletError as error:
+            self.world.trace("refused", operation, error.code)
+            return
+        self._note("begin", operation, core, sha256(data), data, keep_until)
+        ticket.notice = lambda ticket: self._settled(ticket, data)
+        self.driver.pump()
+
+    def _settled(self, ticket: Ticket, data: bytes) -> None:
+        self.world.trace(ticket.operation, ticket.result, ticket.error.code if ticket.error else "")
+        if ticket.result == "ready":
+            self.world.after(self.world.random.below(30), self._send, ticket, data)
+        elif ticket.error is None:
+            self._note("ack", ticket.operation, ticket.core, ticket.shard, ticket.result)
+
+    def _send(self, ticket: Ticket, data: bytes) -> None:
+        """One piece of the body, the end of it, or a client that has gone."""
+        if self.world.random.chance(30):
+            self.driver.store.abort(ticket)
+            self.world.trace("gone")
+            return
+        if ticket.received < ticket.length:
+            piece = data[ticket.received : ticket.received + self.world.random.between(1, 700)]
+            self.driver.write_body(self.driver.store.receive(ticket, len(piece), self.world.now), piece)
+            self.world.after(self.world.random.below(10), self._send, ticket, data)
+            return
+        ticket.notice = lambda ticket: self._settled(ticket, data)
+        try:
+            self.driver.store.commit(ticket, sha256(data), self.world.now)
+        except CoreletError as error:
+            self.world.trace("refused", "commit", error.code)
+        self.driver.pump()
+
+    def _note(self, *entry: object) -> None:
+        self.driver.trace.append(entry)
+
+
+def run(seed: int) -> bytes:
+    world = World(seed)
+    slots, quota = GEOMETRIES[seed % len(GEOMETRIES)]
+    driver = Driver(world, slots, quota)
+    clients = Clients(driver)
+    world.run(2_000)
+    world.at(7_200_000, clients.request)  # the short promises have ended
+    world.run(7_300_000)
+    trace = driver.trace
+    del driver, clients  # a second disk has to fit the heap
+    for entry in trace:
+        world.trace(*entry)
+    referee = Referee(trace, quota, slots)
+    random = Xorshift32(seed + 77)
+    if os.getenv("CORELET_FULL") == "1":
+        prefixes = list(range(len(trace) + 1))
+    else:
+        prefixes = [random.below(len(trace) + 1) for _ in range(PREFIXES)] + [len(trace)]
+    for upto in prefixes:
+        referee.judge(upto, random)
+    assert referee.lost_unacked, "the cuts did not bite"
+    return world.trace_hash()
