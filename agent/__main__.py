@@ -54,8 +54,11 @@ def run(words: list[str], options: dict[str, str]) -> int:
         print(USAGE)
         return 0 if words or options else 2
     command = words[0]
-    if command not in COMMANDS or len(words) != (2 if command == "leave" else 1):
-        raise UsageError("usage", f"'{' '.join(words)}' is no command of corelet; see: corelet --help")
+    if command not in COMMANDS:
+        raise UsageError("usage", f"there is no command '{command}'; there are: {', '.join(COMMANDS)}")
+    if len(words) != (2 if command == "leave" else 1):
+        needs = "one core's id (see: corelet status)" if command == "leave" else "no further words"
+        raise UsageError("usage", f"{command} takes {needs}, not '{' '.join(words[1:])}'; see: corelet --help")
     from agent import app
 
     if command == "boards":
@@ -98,7 +101,12 @@ def main() -> int:
     except CoreletError as error:
         print("corelet: " + error.text, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except MemoryError:
+        print("corelet: out of memory; this needs a heap of 512 KiB (micropython -X heapsize=512k)", file=sys.stderr)
+        return 1
+    except OSError as error:  # what we print cannot be written: a full disk, or the reader of a pipe has left
+        return port.terminal.give_up("corelet: this could not be written: " + str(error))
+    except (KeyboardInterrupt, EOFError):
         return 130
 
 

@@ -3,11 +3,11 @@
 `up` is a device's life on the screen; `ask` is how the other commands reach a running one, or its state.
 """
 
-from agent import limits, port, screen
+from agent import limits, port, screen, settings
 from agent.device import Device
-from agent.errors import PortError
+from agent.errors import PortError, UsageError
 from agent.service import control
-from agent.state import State
+from agent.state import CORE_ID_CHARS, State
 from boards import loader, schema
 
 TYPE_CHECKING = False
@@ -21,7 +21,9 @@ ACTIONS = {
     "leave": ("POST", "/leave?core="),
     "reset": ("POST", "/reset"),
 }
-FROM_OPTIONS = (("--name", "name"), ("--board", "board"))
+HEX = "0123456789abcdef"
+# Options of `up` -> keys of the settings.
+FROM_OPTIONS = (("--name", "name"), ("--board", "board"), ("--listen", "listen"))
 PORTS_FROM_OPTIONS = (("--port", "control_port"), ("--data-port", "data_port"))
 
 
@@ -30,15 +32,21 @@ def folder(options: dict[str, str]) -> str:
 
 
 def overrides(options: dict[str, str]) -> "dict[str, Any]":
-    """Settings that the command line names; agent/settings.py checks them."""
-    found: "dict[str, Any]" = {key: options[option] for option, key in FROM_OPTIONS if option in options}
-    for option, key in PORTS_FROM_OPTIONS:
-        if option in options:
-            text = options[option]
-            is_number = len(text) <= 5 and text and not [each for each in text if each not in "0123456789"]
-            found[key] = int(text) if is_number else text
-    if "--listen" in options:
-        found["listen"] = [each.strip() for each in options["--listen"].split(",")]
+    """Settings that the command line names. Raises UsageError("usage") with the option's name."""
+    found: dict[str, Any] = {}
+    for option, key in FROM_OPTIONS + PORTS_FROM_OPTIONS:
+        if option not in options:
+            continue
+        value: Any = options[option]
+        if key == "listen":
+            value = [each.strip() for each in value.split(",")]
+        elif (option, key) in PORTS_FROM_OPTIONS:
+            is_number = 0 < len(value) <= 5 and not [each for each in value if each not in "0123456789"]
+            value = int(value) if is_number else value
+        try:
+            found[key] = settings.checked(key, value)
+        except UsageError as error:
+            raise UsageError("usage", error.text.replace("settings: " + key, option, 1) + "; see: corelet --help")
     return found
 
 
@@ -69,32 +77,50 @@ async def _live(device: Device, outcome: list[bool]) -> None:
 
 def ask(state_folder: str, command: str, target: str) -> "dict[str, Any]":
     """The running device's answer; for leave and reset also without one, straight on its state."""
-    answers: list[dict[str, Any]] = []
+    if command == "leave" and (len(target) != CORE_ID_CHARS or [each for each in target if each not in HEX]):
+        text = f"'{target}' is no core's id, which has 16 hex digits; see them with: corelet status"
+        raise UsageError("usage", text)
     method, path = ACTIONS[command]
-
-    async def question() -> None:
-        answers.append(await control.ask(port.net, state_folder, method, path + target))
-
     try:
-        port.net.run(question())
+        return _result(control.ask(port.net, state_folder, method, path + target))
     except PortError as error:
         if error.code != "not_running" or command not in ("leave", "reset"):
             raise
-        return _without_device(state_folder, command, target)
+    if not port.files.exists(state_folder):
+        raise PortError("not_found", f"no device has its state in {state_folder}; name its folder with --state")
+    return _leave(state_folder, target) if command == "leave" else _reset(state_folder)
+
+
+def _result(coroutine: "Any") -> "dict[str, Any]":
+    answers: list[dict[str, Any]] = []
+
+    async def work() -> None:
+        answers.append(await coroutine)
+
+    port.net.run(work())
+    if not answers:
+        raise PortError("stopped", "stopped before it was done; nothing is half done, so say it again")
     return answers[0]
 
 
-def _without_device(state_folder: str, command: str, target: str) -> "dict[str, Any]":
+def _leave(state_folder: str, core_id: str) -> "dict[str, Any]":
+    device = Device(state_folder, {})
+    device.prepare()
+    try:
+        return _result(device.leave_alone(core_id))
+    finally:
+        device.state.close()
+
+
+def _reset(state_folder: str) -> "dict[str, Any]":
+    """Works on a damaged state too: it is what a person is told to do then."""
     state = State(port.files, port.codec(), state_folder)
     state.open()
     try:
-        if command == "reset":
-            state.reset()
-            return {"restarted": False}
-        state.remove_core(target)
-        return {"core": target, "freed": 0}
+        state.reset()
     finally:
         state.close()
+    return {"restarted": False}
 
 
 def boards() -> "dict[str, Any]":

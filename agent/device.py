@@ -6,7 +6,7 @@ cancelled (or until a reset asks for a new life). Errors: CoreletError, each wit
 
 import asyncio
 
-from agent import __version__, limits, port, settings
+from agent import __version__, limits, port
 from agent.core.pairing import verifier
 from agent.errors import UsageError
 from agent.membership import Membership
@@ -26,7 +26,7 @@ MICRO_SLOTS = (65536,)  # a small heap and small slots belong together (design s
 
 
 class Device:
-    """`overrides`: settings named on the command line; they last for this run only, the name is kept."""
+    """`overrides`: checked settings named on the command line; they last for this run only, the name is kept."""
 
     def __init__(self, folder: str, overrides: "dict[str, Any]") -> None:
         self.folder = folder
@@ -44,8 +44,7 @@ class Device:
         self.state.open()
         kept = self.state.read_settings()
         overrides, self.settings = self.settings, kept
-        for key in sorted(overrides):
-            self.settings[key] = settings.checked(key, overrides[key])
+        self.settings.update(overrides)
         self.missing = port.health().missing_features()
         self.profile = self._find_board()
         owner = self.settings["ceilings"]
@@ -87,7 +86,7 @@ class Device:
         """Open the listeners and start every service. Raises PortError("port_busy") and the like."""
         self.supervisor = supervisor.Supervisor(self.journal)
         self.membership = Membership(self)
-        self._make_shards()
+        self.shards = self._make_shards(self.membership.secret, self.membership.core_time)
         self._make_pairing()
         self._control = self._listen("control_port")
         self._data = self._listen("data_port")
@@ -120,16 +119,16 @@ class Device:
             server = http.HttpServer(listener, handle, share)
             self.supervisor.spawn("http " + name, server.serve)
 
-    def _make_shards(self) -> None:
+    def _make_shards(self, secrets: "Callable[[str], Any]", core_time: "Callable[[str], Any]") -> "shards.ShardService":
         slots = MICRO_SLOTS if port.terminal.runtime()[0] == "micropython" else self.profile.slot_bytes
-        self.shards = shards.ShardService(
+        return shards.ShardService(
             port.files,
             self.state.path("shards"),
             self.ceilings["shard_bytes"],
             slots,
-            self.membership.secret,
+            secrets,
             (self.identity.device_id, self.boot),
-            self.membership.core_time,
+            core_time,
             self.journal,
             self.crypto,
             self.codec,
@@ -138,12 +137,18 @@ class Device:
     def _make_pairing(self) -> None:
         digest = self.crypto.sha256(repr(self.ceilings).encode())
         info = pairing_frames.Info(self.identity.public, digest, self.profile.id, __version__, self.settings["name"])
-        machine = verifier.Verifier(self.crypto, self.codec, self.shown_id(), info, self.state.read_counters())
-        self.pairing = pairing.PairingService(machine, self.state, self.journal, self._noticed)
+        counters = self.state.read_counters()
+        self._verifier = verifier.Verifier(self.crypto, self.codec, self.shown_id(), info, counters)
+        self.pairing = pairing.PairingService(self._verifier, self.state, self.journal, self._noticed)
 
     def _noticed(self, event: object) -> None:
         """The pairing changed: discovery says so, and a core that sent its certificate is tried."""
         self.membership.noticed(event)
+        self.owners_changed()
+
+    def owners_changed(self) -> None:
+        """Discovery and the next pairing show the id that is right now."""
+        self._verifier.announced_id = self.shown_id()
         port.net.spawn(self.discovery.refresh())
 
     def _make_discovery(self) -> None:
@@ -156,7 +161,7 @@ class Device:
         """Random until paired, then opaque: nothing that can be followed from one life to the next."""
         if self.state.core_ids():
             return self.identity.device_id[:8]
-        return self.crypto.sha256(self.identity.device_id.encode() + bytes([self.boot & 255]))[:4].hex()
+        return self.crypto.sha256(self.identity.device_id.encode() + self.boot.to_bytes(8, "big"))[:4].hex()
 
     def describe(self) -> tuple[list[tuple[str, str]], list[str]]:
         """(TXT pairs, subtypes) of this moment (design section 4)."""
@@ -235,8 +240,23 @@ class Device:
     async def leave(self, core_id: str) -> "dict[str, Any]":
         return await self.membership.leave(core_id)
 
+    async def leave_alone(self, core_id: str) -> "dict[str, Any]":
+        """`leave` for a device that does not run: prepared, not started."""
+        if core_id not in self.state.core_ids():
+            self.state.remove_core(core_id)  # raises, and says which cores there are
+        store = self._make_shards(_nobody, _nobody)
+        await store.open()
+        try:
+            freed = await store.forget_core(core_id)
+        finally:
+            await store.close()
+        self.state.remove_core(core_id)
+        self.journal.info("device", "left core " + core_id)
+        return {"core": core_id, "freed": freed}
+
     async def reset(self) -> "dict[str, Any]":
         """Forget identity, cores and shards, then begin a new life in the same process."""
+        self.state.plan_reset()  # what was promised here happens, whatever comes in between
         self._is_new_life = True
         self._stop.set()
         return {"restarted": True}
@@ -248,15 +268,19 @@ class Device:
             await asyncio.sleep(0.2)  # the answer to the reset leaves first
         finally:
             await self.stop()
-        if self._is_new_life:
-            self.state.reset()
         return self._is_new_life
 
     async def stop(self) -> None:
-        """Goodbyes first (discovery, links), then everything else; harmless to repeat."""
+        """Goodbyes first (discovery, links), then everything else."""
         await self.discovery.close()
         await self.supervisor.stop()
         await self.shards.close()
         self.journal.info("device", "stopped")
         self.journal.close()
+        if self._is_new_life:
+            self.state.reset()
         self.state.close()
+
+
+def _nobody(_core_id: str) -> None:
+    """No core is served by a device that does not run."""

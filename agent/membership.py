@@ -6,7 +6,7 @@ makes it durable (pairing's fail-safe takes it back otherwise). Bound: settings.
 
 from agent import port
 from agent.core.pairing import verifier
-from agent.errors import UsageError
+from agent.errors import CoreletError, UsageError
 from agent.service import link
 
 TYPE_CHECKING = False
@@ -15,25 +15,27 @@ if TYPE_CHECKING:
 
     from agent.device import Device
 
-GOODBYE_MS = 3000
-
 
 class Membership:
     def __init__(self, device: "Device") -> None:
+        """Reads the cores that pairing left behind. UsageError("state") for a damaged record."""
         self._device = device
         self._records: dict[str, dict[str, Any]] = {}
         self._links: dict[str, link.LinkService] = {}
+        self._session = 0  # the highest session number of a link that ended in this boot
+        for core_id in device.state.core_ids():
+            record = device.state.core(core_id)
+            if record is not None:
+                self._records[core_id] = record
 
     def start(self) -> None:
-        """Link to every core that pairing left behind."""
-        for core_id in self._device.state.core_ids():
-            record = self._device.state.core(core_id)
-            if record is not None:
-                self._connect(record)
+        """Link to every core."""
+        for core_id in sorted(self._records):
+            self._connect(self._records[core_id])
 
     def secret(self, core_id: str) -> bytes | None:
-        record = self._records.get(core_id)
-        return None if record is None else record["link_secret"]
+        """None for a core that this device does not belong to, or is about to leave."""
+        return self._records[core_id]["link_secret"] if core_id in self._links else None
 
     def core_time(self, core_id: str) -> int | None:
         service = self._links.get(core_id)
@@ -72,14 +74,20 @@ class Membership:
         device = self._device
         if core_id not in device.state.core_ids():
             device.state.remove_core(core_id)  # raises, and says which cores there are
-        service = self._links.pop(core_id, None)
-        freed = await device.shards.forget_core(core_id)
-        device.state.remove_core(core_id)
+        service = self._links.pop(core_id, None)  # from here on its tokens are worth nothing
+        try:
+            freed = await device.shards.forget_core(core_id)
+            device.state.remove_core(core_id)
+        except CoreletError:
+            if service is not None:
+                self._links[core_id] = service
+            raise
         self._records.pop(core_id, None)
         if service is not None:
+            self._session = max(self._session, service.session)
             await service.stop()
         device.journal.info("device", "left core " + core_id)
-        port.net.spawn(device.discovery.refresh())
+        device.owners_changed()
         return {"core": core_id, "freed": freed}
 
     def _connect(self, record: "dict[str, Any]") -> None:
@@ -88,6 +96,7 @@ class Membership:
         device = self._device
         identity = link.Identity(device.identity.device_id, device.key_der(), device.boot)
         service = link.LinkService(record, identity, _Hooks(device, self, core_id), device.journal)
+        service.begin_after(self._session)  # the core must not take a second life for an echo of the first
         self._records[core_id] = record
         self._links[core_id] = service
         device.supervisor.spawn("link " + core_id, service.run)
@@ -95,6 +104,7 @@ class Membership:
     def _disconnect(self, core_id: str) -> None:
         service = self._links.pop(core_id, None)
         if service is not None:
+            self._session = max(self._session, service.session)
             port.net.spawn(service.stop())
         self._records.pop(core_id, None)
 
@@ -109,15 +119,19 @@ class _Hooks:
 
     def birth(self) -> "dict[str, Any]":
         body = self._device.birth()
-        body["pending"] = self._core_id not in self._device.state.core_ids()
+        body["pending"] = self._is_pending()
         return body
+
+    def _is_pending(self) -> bool:
+        record = self._device.state.pending()
+        return record is not None and record["core"] == self._core_id
 
     def telemetry(self) -> "dict[str, Any]":
         return self._device.telemetry()
 
     def bound(self) -> None:
         """Durable when this returns. Harmless for a core that is bound already."""
-        if self._core_id in self._device.state.core_ids() and self._device.state.pending() is None:
+        if self._core_id in self._device.state.core_ids() and not self._is_pending():
             return
         if not self._device.pairing.commit(self._core_id):
             raise UsageError("pairing", "no pairing waits for this core; pair the device again")

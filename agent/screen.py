@@ -61,7 +61,7 @@ def logs(answer: "dict[str, Any]") -> list[str]:
 
 
 def left(answer: "dict[str, Any]") -> list[str]:
-    return [f"Left core {answer['core']}; {answer['freed']} shards were freed."]
+    return [f"Left core {answer['core']}; {answer['freed'] // 1024} KiB that it kept here are free again."]
 
 
 def reset(answer: "dict[str, Any]") -> list[str]:

@@ -1,11 +1,15 @@
 """The state folder: identity/, cores/<id>/, owner/, shards/, ota/, logs/; folders 0700, files 0600.
 
-Every write is old or new, never neither (Files.write_atomic). What is not here: shard bytes
-(agent/service/slabs.py) and logs (agent/service/journal.py). Bounds: CORES_MAX cores, RECORD_BYTES_MAX a record.
+Every change is old or new, never neither: a record by Files.write_atomic, a reset by a mark that `open` follows up.
+A record is CBOR and its CRC-32, so that a damaged one is refused, with its name, and never half believed.
+What is not here: shard bytes (agent/service/slabs.py) and logs (agent/service/journal.py).
+Bounds: CORES_MAX cores, RECORD_BYTES_MAX a record.
 """
 
+from binascii import crc32
+
 from agent import settings
-from agent.errors import LimitError, PortError, UsageError
+from agent.errors import LimitError, PeerError, PortError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +19,9 @@ if TYPE_CHECKING:
 
 FOLDERS = ("identity", "cores", "owner", "shards", "ota", "logs")
 RECORD_BYTES_MAX = 8192
+CORE_ID_CHARS = 16
+BOOT, KEY, COUNTERS = "identity/boot.cbor", "identity/device.cbor", "identity/pairing.cbor"
+RESET_MARK = "identity/reset"  # while it exists, the state is to be forgotten
 
 
 class Identity:
@@ -45,6 +52,8 @@ class State:
         self._lock = self._files.lock(self.folder)
         for name in FOLDERS:
             self._files.make_folder(self.path(name))
+        if self._files.exists(self.path(RESET_MARK)):
+            self._forget()
 
     def close(self) -> None:
         """Let the folder go; the end of the process does it too."""
@@ -53,25 +62,33 @@ class State:
             lock.close()  # type: ignore[attr-defined]
 
     def _read_record(self, name: str) -> "dict[str, Any] | None":
+        """None when there is none. UsageError("state") with the file's name for a damaged one."""
         try:
             data = self._files.read(self.path(name), RECORD_BYTES_MAX)
+            body = data[:-4]
+            record = self._codec.decode(body) if crc32(body).to_bytes(4, "big") == data[-4:] else None
         except PortError as error:
             if error.code == "not_found":
                 return None
-            raise
-        record = self._codec.decode(data)
-        if not isinstance(record, dict):
-            raise UsageError("state", f"{self.path(name)} holds no record; restore it or run: corelet reset")
-        return record
+            if error.code != "too_big":
+                raise
+            record = None
+        except PeerError:
+            record = None
+        if isinstance(record, dict):
+            return record
+        cure = "leave " + name.split("/")[1] if name.startswith("cores/") else "reset"
+        raise UsageError("state", f"{self.path(name)} is damaged; restore it from a backup or run: corelet {cure}")
 
     def _write_record(self, name: str, record: "dict[str, Any]") -> None:
-        self._files.write_atomic(self.path(name), self._codec.encode(record))
+        body = self._codec.encode(record)
+        self._files.write_atomic(self.path(name), body + crc32(body).to_bytes(4, "big"))
 
     def next_boot(self) -> int:
         """The number of this start, one more than the last; durable before it is used."""
-        record = self._read_record("identity/boot.cbor") or {"boot": 0}
+        record = self._read_record(BOOT) or {"boot": 0}
         boot: int = record["boot"] + 1
-        self._write_record("identity/boot.cbor", {"boot": boot})
+        self._write_record(BOOT, {"boot": boot})
         return boot
 
     def read_settings(self) -> "dict[str, Any]":
@@ -87,21 +104,23 @@ class State:
 
     def identity(self, load_crypto: object) -> Identity:
         """The key, made at the first call. `load_crypto` is called only when it must be made or hashed."""
-        record = self._read_record("identity/device.cbor")
+        record = self._read_record(KEY)
         if record is None:
             record = new_identity(load_crypto())  # type: ignore[operator]
-            self._write_record("identity/device.cbor", record)
+            self._write_record(KEY, record)
         return Identity(int.from_bytes(record["scalar"], "big"), record["public"], record["id"])
 
     def read_counters(self) -> "dict[str, Any]":
         """Pairing attempts (agent/core/pairing/verifier.py); {} at first."""
-        return self._read_record("identity/pairing.cbor") or {}
+        return self._read_record(COUNTERS) or {}
 
     def write_counters(self, counters: "dict[str, Any]") -> None:
-        self._write_record("identity/pairing.cbor", counters)
+        self._write_record(COUNTERS, counters)
 
     def core_ids(self) -> list[str]:
-        return sorted([name for name in self._files.list(self.path("cores")) if len(name) == 16])
+        """Those that are ours; a folder without its record is what a power cut left of a pairing or a leave."""
+        names = [name for name in self._files.list(self.path("cores")) if len(name) == CORE_ID_CHARS]
+        return sorted([name for name in names if self._files.exists(self.path("cores/" + name + "/core.cbor"))])
 
     def core(self, core_id: str) -> "dict[str, Any] | None":
         """What pairing left: core, name, ca, cert, brokers, signing_key, link_secret, ceilings."""
@@ -138,14 +157,26 @@ class State:
             raise UsageError("core", f"this device does not belong to core '{core_id}'; it belongs to: {known}")
         self._files.remove_tree(self.path("cores/" + core_id))
 
+    def plan_reset(self) -> None:
+        """Durable when it returns: `reset`, or the next `open`, forgets everything that is to be forgotten."""
+        self._files.write_atomic(self.path(RESET_MARK), b"")
+
     def reset(self) -> None:
-        """Identity, cores and shards go; the owner's settings, logs and boot count stay."""
+        """Identity, cores and shards go; the owner's settings, the logs and the boot count stay."""
+        self.plan_reset()
+        self._forget()
+
+    def _forget(self) -> None:
         self._pending = None
-        for core_id in self.core_ids():
-            self._files.remove_tree(self.path("cores/" + core_id))
+        for name in self._files.list(self.path("cores")):
+            self._files.remove_tree(self.path("cores/" + name))
         for name in self._files.list(self.path("shards")):
             self._files.remove(self.path("shards/" + name))
-        for name in ("identity/device.cbor", "identity/pairing.cbor"):
+        try:
+            self._read_record(BOOT)
+        except UsageError:  # a new identity may count from one again
+            self._files.remove(self.path(BOOT))
+        for name in (KEY, COUNTERS, RESET_MARK):
             self._files.remove(self.path(name))
 
 

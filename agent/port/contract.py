@@ -215,6 +215,9 @@ class Terminal(Protocol):
 
     def say(self, line: str) -> None: ...
 
+    def give_up(self, text: str) -> int:
+        """Exit status 1, for an error of the output itself."""
+
 
 class Health(Protocol):
     def sample(self, folder: str) -> dict[str, int]:

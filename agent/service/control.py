@@ -7,7 +7,7 @@ POST /reset. Answers are JSON.
 
 import json
 
-from agent.errors import CoreletError, PortError, UsageError
+from agent.errors import PeerError, PortError, UsageError
 from agent.service import http
 
 TYPE_CHECKING = False
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 SOCKET = "control.sock"
-ANSWER_BYTES_MAX = 262144
 TIMEOUT_MS = 15000
 
 
@@ -66,9 +65,13 @@ async def ask(net: object, folder: str, method: str, path: str) -> "dict[str, An
         status, _, body = await http.fetch(conn, method, path, [], b"")
     finally:
         conn.close()
-    if status != 200:
-        raise UsageError("device", body.decode().strip())
-    answer = json.loads(body)
+    try:
+        text = body.decode()
+        answer = json.loads(text) if status == 200 else {}
+    except ValueError:  # no UTF-8, or no JSON
+        answer = None
     if not isinstance(answer, dict):
-        raise CoreletError("control", "the device's answer is no JSON object; is another program on its socket?")
+        raise PeerError("control", f"no device answers on {folder}/{SOCKET}; is another program on its socket?")
+    if status != 200:
+        raise UsageError("device", text.strip())
     return answer

@@ -65,6 +65,15 @@ class LinkService:
     def is_up(self) -> bool:
         return self._machine.state == machines.UP
 
+    @property
+    def session(self) -> int:
+        """Number of the current or last connection."""
+        return self._machine.session
+
+    def begin_after(self, session: int) -> None:
+        """Count on from another link's sessions of this boot; before `run`."""
+        self._machine.session = session
+
     def core_time(self, now_ms: int) -> int | None:
         """Unix seconds by the core's clock; None before it has told us."""
         return self._machine.core_time(now_ms)

@@ -1,11 +1,16 @@
 """The terminal of CPython (contract.Terminal)."""
 
+import io
+import os
 import platform
 import sys
 
 
 def begin() -> None:
-    """Nothing to prepare here."""
+    """A name that this terminal cannot show must not end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def runtime() -> tuple[str, str]:
@@ -19,8 +24,9 @@ def is_terminal() -> bool:
 def qr_lines(text: str) -> list[str]:
     """Half-block characters, light on dark, where the optional `segno` is installed; else nothing."""
     try:
+        "█▀▄".encode(sys.stdout.encoding or "ascii")
         import segno
-    except ImportError:
+    except (ImportError, UnicodeEncodeError):
         return []
     rows = [[False, *row, False] for row in segno.make(text, error="m").matrix_iter(border=1)]
     if len(rows) % 2:
@@ -33,3 +39,10 @@ def qr_lines(text: str) -> list[str]:
 def say(line: str) -> None:
     """A line a person waits for: at once, also through a pipe."""
     print(line, flush=True)
+
+
+def give_up(text: str) -> int:
+    """Exit status 1 after an error of the output itself; keeps the interpreter's last flush quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(text, file=sys.stderr)
+    return 1

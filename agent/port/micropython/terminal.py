@@ -28,3 +28,9 @@ def qr_lines(text: str) -> list[str]:
 def say(line: str) -> None:
     """Every print is a write(2) here."""
     print(line)
+
+
+def give_up(text: str) -> int:
+    """Exit status 1 after an error of the output itself."""
+    print(text, file=sys.stderr)  # type: ignore[call-overload, unused-ignore]
+    return 1

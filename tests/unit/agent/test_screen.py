@@ -1,0 +1,81 @@
+"""What a person reads."""
+
+from agent import screen
+
+CEILINGS = {"memory_kib": 65536, "shard_bytes": 4 << 30, "connections": 8}
+WINDOW = {"open": True, "seconds_left": 899, "code": "K7QX-3M9D-4TPH"}
+STATUS = {
+    "version": "0.1.0",
+    "runtime": "micropython 1.29.0",
+    "name": "attic",
+    "board": "generic-linux",
+    "board_summary": "Any Linux machine",
+    "folder": "/var/lib/corelet",
+    "addresses": ["192.0.2.7", "2001:db8::7"],
+    "control_port": 7411,
+    "ceilings": CEILINGS,
+    "missing": [["tls", "install the package micropython-mbedtls"]],
+    "window": WINDOW,
+    "cores": [],
+    "shards": {"shards": 3, "used": 196608, "quota": 4 << 30},
+    "health": {"process_kib": 30720},
+}
+
+
+def changed(**named):
+    return dict(STATUS, **named)
+
+
+def test_the_head_says_who_what_where_and_how_much():
+    text = "\n".join(screen.device_lines(STATUS))
+    for part in (
+        "Corelet 0.1.0 on micropython 1.29.0",
+        "name      attic",
+        "generic-linux (Any Linux machine)",
+        "64 MiB of memory, 4096 MiB of shards, 8 connections",
+        "192.0.2.7:7411, [2001:db8::7]:7411",
+        "/var/lib/corelet",
+        "off       tls: install the package micropython-mbedtls",
+    ):
+        assert part in text, (part, text)
+
+
+def test_an_open_window_says_what_to_type():
+    lines = screen.window_lines(WINDOW)
+    assert "  setup code  K7QX-3M9D-4TPH" in lines
+    assert lines[-1] == "waiting for a full core (14:59 left); there: corelet-core pair K7QX-3M9D-4TPH"
+    drawn = screen.window_lines(dict(WINDOW, picture=["##", "# "], seconds_left=5))
+    assert "##" in drawn and "(0:05 left)" in drawn[-1]
+
+
+def test_a_closed_window_says_how_to_open_it():
+    assert screen.window_lines({"open": False, "seconds_left": 0, "code": ""}) == [
+        "The pairing window is closed; open it with: corelet pair-window"
+    ]
+
+
+def test_status_without_cores_shows_the_window():
+    text = "\n".join(screen.status(STATUS))
+    assert "3 kept, 192 KiB of 4194304 KiB used" in text and "30 MiB used by this device" in text
+    assert "cores     none yet" in text and "waiting for a full core" in text
+
+
+def test_status_says_why_a_core_is_away():
+    closed = {"open": False, "seconds_left": 0, "code": ""}
+    cores = [
+        {"core": "a" * 16, "name": "home", "connected": True, "why": ""},
+        {"core": "b" * 16, "name": "club", "connected": False, "why": "192.0.2.9 port 8883 refused the connection."},
+    ]
+    text = "\n".join(screen.status(changed(cores=cores, window=closed, health={})))
+    assert "a" * 16 + " home, connected" in text
+    assert "b" * 16 + " club, not connected: 192.0.2.9 port 8883 refused the connection." in text
+    assert "window" not in text and "memory    " not in text
+
+
+def test_short_answers():
+    assert screen.left({"core": "c", "freed": 131072}) == ["Left core c; 128 KiB that it kept here are free again."]
+    assert len(screen.reset({"restarted": False})) == 1 and len(screen.reset({"restarted": True})) == 2
+    assert screen.logs({"lines": ["a", "b"]}) == ["a", "b"]
+    board = {"id": "x", "summary": "A board", "ceilings": CEILINGS}
+    assert screen.boards({"boards": [board]})[0] == "x: A board"
+    assert sorted(screen.BY_COMMAND) == ["leave", "logs", "pair-window", "reset", "status"]
