@@ -186,7 +186,7 @@ class House:
         return made
 
     def client(self, program: str, device: Device, *words: str) -> list[str]:
-        """mosquitto_pub or mosquitto_sub with a device's certificate; the name check is off, it knows only addresses."""
+        """mosquitto_pub or mosquitto_sub with a device's certificate (without its check of the name)."""
         path = needs.program(program, "mosquitto-clients")
         folder = device.folder
         files = ["--cafile", f"{folder}/ca.pem", "--cert", f"{folder}/cert.pem", "--key", f"{folder}/key.pem"]

@@ -125,6 +125,8 @@ class IncomingGuard(StreamReaderAdapter):  # type: ignore[misc, unused-ignore]
 
     def _next(self) -> bytes:
         """The next packet when all of it is here."""
+        if not self._is_connected and self._raw and self._raw[0] != CONNECT << 4:
+            raise PeerError("mqtt", "a session must begin with CONNECT")
         if len(self._raw) < 2:
             return b""
         length, used = length_at(self._raw, 1)
@@ -144,8 +146,6 @@ class IncomingGuard(StreamReaderAdapter):  # type: ignore[misc, unused-ignore]
     async def _check(self, packet: bytes) -> bytes:
         kind, flags = packet[0] >> 4, packet[0] & 15
         if not self._is_connected:
-            if kind != CONNECT:
-                raise PeerError("mqtt", "a session must begin with CONNECT")
             return await self._connect(packet)
         if kind not in _LATER or (kind == PUBLISH and flags >> 1 & 3 > 1):
             raise PeerError("mqtt", f"a packet of type {kind} came, which is not used here")

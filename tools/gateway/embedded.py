@@ -125,6 +125,8 @@ class Embedded:
             await self._amqtt.external_connected(incoming, outgoing, LISTENER)
         except (CoreletError, OSError) as error:
             LOG.info("a connection was refused: %s", error)
+        except asyncio.CancelledError:
+            LOG.debug("a connection was ended by stop()")  # asyncio's streams would call it an error
         finally:
             self._connections.discard(task)
             if self._live.get(identity) is outgoing:
