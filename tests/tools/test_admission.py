@@ -25,7 +25,7 @@ class World:
         browser = SimpleNamespace(by_discriminator=lambda number: list(found))
         ca = SimpleNamespace(revoke=lambda serial: self.calls.append(("revoke", serial)))
         broker = SimpleNamespace(allow=self.told("allow"), forbid=self.told("forbid"), endpoints=list)
-        links = SimpleNamespace(wait_up=self.wait_up, command=self.told("command"))
+        links = SimpleNamespace(sessions=dict, wait_up=self.wait_up, command=self.told("command"))
         self.admission = Admission(Parts(ca, broker, links, lambda: browser, self.registry, self.fleet, "home"))
         self.steps = []
 
@@ -35,7 +35,7 @@ class World:
 
         return call
 
-    async def wait_up(self, device, timeout_s):
+    async def wait_up(self, device, timeout_s, old=None):
         if not self.is_connecting:
             raise PortError("timeout", "it did not connect")
 

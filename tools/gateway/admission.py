@@ -132,8 +132,8 @@ class Admission:
             elif kind == "waiting":
                 progress(kind, detail)
 
-        address = (host, candidate.port)
-        paired = await pairing.pair(address, code, parts.ca, parts.broker.endpoints(), parts.core_name, step)
+        sessions = parts.links.sessions()  # one that is paired again may still be connected by its old certificate
+        paired = await self._prove((host, candidate.port), code, step)
         before = {device.id: device for device in parts.registry.devices()}.get(paired.device_id)
         device = Device(
             paired.device_id, name or paired.name, paired.board, paired.fw, paired.public, paired.serial,
@@ -142,8 +142,8 @@ class Admission:
         parts.registry.add_device(device)
         parts.fleet.reload()
         try:
-            await parts.broker.allow(device.id)
-            await pairing.settle(paired, parts.ca, parts.links.wait_up(device.id, LINK_S))
+            link = parts.links.wait_up(device.id, LINK_S, sessions.get(device.id))
+            await pairing.settle(paired, parts.ca, link)
             await parts.links.command(device.id, "bound", {}, COMMAND_S)
         except BaseException:
             await self._undo(device, before)
@@ -154,6 +154,25 @@ class Admission:
             parts.ca.revoke(before.serial)
         progress("connected", f"{device.name} is ready for work")
         return device._replace(state="paired")
+
+    async def _prove(self, address: tuple[str, int], code: str, step: Progress) -> pairing.Paired:
+        """The device that knows the code, let in. When it fails the broker's door is closed to a stranger again."""
+        parts = self._parts
+        known = {device.id for device in parts.registry.devices()}
+        strangers: list[tuple[str, int]] = []
+
+        async def admit(device_id: str, serial: int) -> None:
+            if device_id not in known:
+                strangers.append((device_id, serial))
+            await parts.broker.allow(device_id)
+
+        offer = pairing.Offer(parts.broker.endpoints(), parts.core_name, admit)
+        try:
+            return await pairing.pair(address, code, parts.ca, offer, step)
+        except BaseException:
+            for device_id, serial in strangers:
+                await parts.broker.forbid(device_id, serial)
+            raise
 
     async def _undo(self, device: Device, before: Device | None) -> None:
         """The device forgets a pairing that did not end within a minute; so do we, and an earlier one holds again."""

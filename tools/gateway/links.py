@@ -105,12 +105,16 @@ class Links:
         finally:
             self._answers.pop(correlation, None)
 
-    async def wait_up(self, device: str, timeout_s: float) -> Presence:
-        """PortError("timeout") when it does not connect."""
+    def sessions(self) -> dict[str, tuple[int, int]]:
+        """(boot, session) of the last birth of each device."""
+        return {device: known.born for device, known in self._machine.devices.items()}
+
+    async def wait_up(self, device: str, timeout_s: float, old: tuple[int, int] | None = None) -> Presence:
+        """In another session than `old`. PortError("timeout") when it does not connect."""
 
         def is_up() -> bool:
             known = self._machine.devices.get(device)
-            return known is not None and known.is_up
+            return known is not None and known.is_up and known.born != old
 
         try:
             async with asyncio.timeout(timeout_s), self._moved:

@@ -1,0 +1,245 @@
+"""Full cores and devices as real processes on loopback, for the tests of the whole device; always killed at the end.
+
+with Network(tmp_path) as network:
+    core = network.core(); attic = network.device("micropython"); attic.start(); core.pair(attic)
+
+What a test judges goes through the commands a person types; only waiting looks at the local sockets directly.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.errors import CoreletError
+from agent.port import net
+from agent.service import control
+from tests.e2e.house import ROOT, interpreter
+from tools.demonstration import CODE, HOST, Process
+from tools.gateway.client import Client
+
+START_S = 20.0
+READY = "waiting for a full core"
+ENVIRONMENT = dict(os.environ, PYTHONUNBUFFERED="1", MICROPYPATH=f"{ROOT}:.frozen")
+
+
+def until(what: str, check: Callable[[], Any], seconds: float = START_S) -> Any:
+    """What `check` returns as soon as it is true."""
+    end = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < end, f"{what} did not happen in {seconds} s"
+        time.sleep(0.1)
+    return found
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as server:
+        number: int = server.getsockname()[1]
+        return number
+
+
+class Device:
+    """One device core with a state folder of its own. `prefix`: words before its command."""
+
+    def __init__(self, runtime: str, state: Path, logs: Path) -> None:
+        self.runtime = runtime
+        self.state = state
+        self.prefix: list[str] = []
+        self.command = [*interpreter("micropython"), "-m", "agent"]
+        if runtime == "cpython":
+            self.command = [str(Path(sys.executable).with_name("corelet"))]
+        self._logs = logs
+        self.process = Process(state.name, [], logs, ENVIRONMENT)
+        self._before = 0
+
+    def start(self, *words: str, ready: str = READY) -> float:
+        """Until `ready` stands on the screen; how many seconds that took."""
+        ports = [] if "--port" in words else ["--port", "0", "--data-port", "0"]
+        up = [*self.prefix, *self.command, "up", "--state", str(self.state), "--listen", HOST, *ports, *words]
+        self.process = Process(self.state.name, up, self._logs, ENVIRONMENT)
+        self._before = len(self.process.output())
+        started = time.monotonic()
+        self.process.start(ROOT)
+
+        def is_ready() -> bool:
+            assert self.process.is_running(), self.screen
+            return ready in self.screen
+
+        until(f"'{ready}' of {self.state.name}", is_ready)
+        return time.monotonic() - started
+
+    def restart(self) -> None:
+        """One that is paired already says which cores it has."""
+        self.start(ready="  core ")
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        self.process.stop(number)
+
+    @property
+    def screen(self) -> str:
+        """What this run has printed."""
+        return self.process.output()[self._before :]
+
+    @property
+    def code(self) -> str:
+        """The newest setup code on the screen."""
+        found = CODE.findall(self.screen)
+        return str(found[-1]) if found else ""
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """One command, as typed."""
+        command = [*self.command, *words, "--state", str(self.state)]
+        return subprocess.run(
+            command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def say(self, *words: str) -> dict[str, Any]:
+        """One command with --json that must succeed."""
+        done = self.run(*words, "--json")
+        assert done.returncode == 0, done
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def refused(self, *words: str) -> str:
+        """The one sentence of a command that fails."""
+        done = self.run(*words)
+        return sentence(done)
+
+    def status(self) -> dict[str, Any]:
+        """{} while it does not answer."""
+        answers: list[dict[str, Any]] = []
+
+        async def ask() -> None:
+            answers.append(await control.ask(net, str(self.state), "GET", "/status"))
+
+        try:
+            asyncio.run(ask())
+        except CoreletError:
+            return {}
+        return answers[0]
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.status()['control_port']}"
+
+    def link(self, core: "Core") -> dict[str, Any]:
+        """What its status says of `core`; {} when it does not belong to it."""
+        return next((each for each in self.status().get("cores", []) if each["core"] == core.id), {})
+
+    def is_connected(self, core: "Core") -> bool:
+        return self.link(core).get("connected") is True
+
+    def rss_kib(self) -> int:
+        """From outside."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise AssertionError("the process is gone")
+
+
+class Core:
+    """One full core; its broker's port stays the same over restarts."""
+
+    def __init__(self, state: Path, logs: Path) -> None:
+        self.state = state
+        self.id = ""
+        program = str(Path(sys.executable).with_name("corelet-core"))
+        self._command = [program]
+        words = ["--state", str(state), "--name", state.name, "--listen", HOST, "--port", str(free_port())]
+        self.process = Process(state.name, [program, "up", *words], logs, ENVIRONMENT)
+
+    def start(self) -> None:
+        before = len(self.process.output())
+        self.process.start(ROOT)
+
+        def is_ready() -> bool:
+            assert self.process.is_running(), self.process.output()
+            return "waiting for devices" in self.process.output()[before:]
+
+        until(f"the start of {self.state.name}", is_ready, 40)
+        self.id = self.ask("/status")["core"]
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        command = [*self._command, *words, "--state", str(self.state), "--json"]
+        return subprocess.run(
+            command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def say(self, *words: str) -> dict[str, Any]:
+        done = self.run(*words)
+        assert done.returncode == 0, done
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def pair(self, device: Device, code: str = "") -> dict[str, Any]:
+        """With the code on the device's screen; the answer of the command."""
+        answer = self.say("pair", code or device.code, "--address", device.address)
+        until("the device's own word of it", lambda: device.is_connected(self), 10)
+        return answer
+
+    def ask(self, path: str) -> dict[str, Any]:
+        client = Client(self.state)
+        try:
+            answer: dict[str, Any] = client.ask("GET", path)
+            return answer
+        finally:
+            client.close()
+
+    def row(self, device_id: str) -> dict[str, Any]:
+        """The line of `corelet-core devices`; {} when it is not there."""
+        return next((each for each in self.ask("/devices")["devices"] if each["id"] == device_id), {})
+
+    def is_up(self, device_id: str) -> bool:
+        return self.row(device_id).get("up") is True
+
+
+class Network:
+    """Everything of one test module (or one test)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._logs = folder / "screens"
+        self._logs.mkdir()
+        self._cores: list[Core] = []
+        self._devices: list[Device] = []
+
+    def core(self, name: str = "core") -> Core:
+        made = Core(self.folder / name, self._logs)
+        self._cores.append(made)
+        made.start()
+        return made
+
+    def device(self, runtime: str, state: Path | None = None) -> Device:
+        """Not started yet."""
+        place = state or self.folder / f"{runtime}-{len(self._devices)}"
+        made = Device(runtime, place, self._logs)
+        self._devices.append(made)
+        return made
+
+    def __enter__(self) -> "Network":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill_devices()
+        for core in self._cores:
+            core.process.stop(signal.SIGINT)
+
+    def kill_devices(self) -> None:
+        for device in self._devices:
+            device.kill()
+
+
+def sentence(done: "subprocess.CompletedProcess[str]", status: int = 1) -> str:
+    """The one line of a command that failed: exit `status`, nothing of ours that only a programmer reads."""
+    assert done.returncode == status, done
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("corelet: "), done
+    assert "Traceback" not in done.stdout and "object at" not in done.stderr, done
+    return lines[0]
