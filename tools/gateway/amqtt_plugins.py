@@ -112,7 +112,8 @@ class IncomingGuard(StreamReaderAdapter):  # type: ignore[misc, unused-ignore]
                     self._raw = self._raw[len(packet) :]
                     self._ready += checked
                     continue
-                data = await asyncio.wait_for(self._reader.read(4096), self._silence_s)
+                async with asyncio.timeout(self._silence_s):
+                    data = await self._reader.read(4096)
                 if not data:
                     raise PeerError("closed", "the peer closed the connection")
                 self._raw += data

@@ -273,7 +273,8 @@ class Mosquitto:
             self._reloading.clear()
             try:
                 self._process.send_signal(signal.SIGHUP)
-                await asyncio.wait_for(self._reloading.wait(), RELOAD_S_MAX)
+                async with asyncio.timeout(RELOAD_S_MAX):
+                    await self._reloading.wait()
                 await self._pulse.beat()
             except (TimeoutError, CoreletError, ProcessLookupError) as error:
                 LOG.warning("mosquitto did not show that it reloaded (%s): restarting it", error)
@@ -307,7 +308,8 @@ class Mosquitto:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_S_MAX)
+                async with asyncio.timeout(STOP_S_MAX):
+                    await process.wait()
                 break
         if self._reader is not None:
             await asyncio.gather(self._reader, return_exceptions=True)

@@ -82,7 +82,8 @@ class Link:
         for protocol in (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311):
             self.version = int(protocol)
             try:
-                code, text = await asyncio.wait_for(self._handshake(protocol), CONNECT_S_MAX)
+                async with asyncio.timeout(CONNECT_S_MAX):  # wait_for of 3.11 can swallow a cancellation
+                    code, text = await self._handshake(protocol)
             except TimeoutError as error:
                 self._shut(None)
                 raise PortError("timeout", f"{self._what} did not answer within {CONNECT_S_MAX} s") from error
@@ -179,7 +180,8 @@ class Link:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._acks[mid] = future
         try:
-            return await asyncio.wait_for(future, ACK_S_MAX)
+            async with asyncio.timeout(ACK_S_MAX):
+                return await future
         except TimeoutError as error:
             fault = PortError("timeout", f"{self._what} did not acknowledge within {ACK_S_MAX} s")
             self._shut(fault)
