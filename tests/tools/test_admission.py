@@ -52,9 +52,10 @@ def devices(monkeypatch):
     """Port -> whether the device there knows the code."""
     known = {}
 
-    async def pair(address, code, ca, brokers, core_name, progress):
+    async def pair(address, code, ca, offer, progress):
         if not known[address[1]]:
             raise TrustError("code", "another code")
+        await offer.admit(f"{address[1]:016x}", 5)
         progress("proven", "")
         progress("issued", "")
         progress("accepted", "")

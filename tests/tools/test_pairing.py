@@ -19,7 +19,14 @@ from tools.gateway import pairing
 from tools.gateway.ca import CA, id_of
 
 SCALAR = 0x1D7F3C5A9B2E4F6081A3C5E7092B4D6F8193A5B7C9DBEDFF1032547698BADCFE
-BROKERS = [("127.0.0.1", 8883)]
+ADMITTED: list[str] = []
+
+
+async def admit(device_id: str, serial: int) -> None:
+    ADMITTED.append(device_id)
+
+
+OFFER = pairing.Offer([("127.0.0.1", 8883)], "Home", admit)
 
 
 class State:
@@ -96,7 +103,7 @@ def test_pair_then_commit_then_pair_a_second_core(tmp_path: Path) -> None:
             steps: list[str] = []
             code = device.service.open_window()
             paired = await pairing.pair(
-                device.address, code.lower(), core, BROKERS, "Home", lambda step, _, steps=steps: steps.append(step)
+                device.address, code.lower(), core, OFFER, lambda step, _, steps=steps: steps.append(step)
             )
             assert steps == ["found", "proven", "issued", "accepted"] and paired.is_sure
             assert device.state.pending is not None
@@ -108,7 +115,7 @@ def test_pair_then_commit_then_pair_a_second_core(tmp_path: Path) -> None:
             assert bundle["brokers"] == [["127.0.0.1", 8883]] and bundle["signing_key"] == core.signing_public
             assert device.service.commit(core.core_id)
             with pytest.raises(PeerError, match="no pairing window is open"):
-                await pairing.pair(device.address, code, core, BROKERS, "Home", quiet)
+                await pairing.pair(device.address, code, core, OFFER, quiet)
         assert len(device.state.cores) == 2
         assert not any(code in line for line in device.journal.lines)
 
@@ -121,10 +128,10 @@ def test_wrong_code_then_right_code_at_once(tmp_path: Path) -> None:
         discriminator, secret = wire.decode_code(code)
         wrong = wire.encode_code(discriminator, secret ^ 1)
         with pytest.raises(TrustError, match=r"compare it with the device's screen \(19 more tries\)"):
-            await pairing.pair(device.address, wrong, ca, BROKERS, "Home", quiet)
+            await pairing.pair(device.address, wrong, ca, OFFER, quiet)
         assert device.state.counters["attempts"] == 1
         waits: list[str] = []
-        await pairing.pair(device.address, code, ca, BROKERS, "Home", lambda step, _: waits.append(step))
+        await pairing.pair(device.address, code, ca, OFFER, lambda step, _: waits.append(step))
         assert "waiting" not in waits, "the wrong attempt still blocks the device"
 
     with_device(test, tmp_path)
@@ -132,14 +139,14 @@ def test_wrong_code_then_right_code_at_once(tmp_path: Path) -> None:
 
 def test_mistyped_code_never_reaches_the_device(tmp_path: Path) -> None:
     with pytest.raises(PeerError, match="these are 3"):
-        asyncio.run(pairing.pair(("127.0.0.1", 1), "abc", CA(tmp_path), BROKERS, "Home", quiet))
+        asyncio.run(pairing.pair(("127.0.0.1", 1), "abc", CA(tmp_path), OFFER, quiet))
 
 
 def test_device_that_cannot_keep_it_says_why_and_the_certificate_is_revoked(tmp_path: Path) -> None:
     async def test(device: Device, ca: CA) -> None:
         device.state.error = LimitError("cores", "this device already belongs to 4 cores")
         with pytest.raises(LimitError, match="already belongs to 4 cores"):
-            await pairing.pair(device.address, device.service.open_window(), ca, BROKERS, "Home", quiet)
+            await pairing.pair(device.address, device.service.open_window(), ca, OFFER, quiet)
         assert device.state.pending is None and device.machine.pending_core is None
         assert len(ca._revoked) == 1
 
@@ -159,12 +166,12 @@ def test_waits_for_a_busy_device(tmp_path: Path) -> None:
                 assert "another pairing attempt is running" in detail
                 waited.set()
 
-        task = asyncio.create_task(pairing.pair(device.address, code, ca, BROKERS, "Home", progress))
+        task = asyncio.create_task(pairing.pair(device.address, code, ca, OFFER, progress))
         await waited.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await pairing._post(device.address, pairing_frames.encode_frame(port.codec(), 5, session, []))
-        await pairing.pair(device.address, code, ca, BROKERS, "Home", quiet)
+        await pairing.pair(device.address, code, ca, OFFER, quiet)
 
     with_device(test, tmp_path)
 
@@ -178,7 +185,7 @@ def test_cancelled_pairing_frees_the_device(tmp_path: Path) -> None:
             if step == "proven":
                 task.cancel()
 
-        task = asyncio.create_task(pairing.pair(device.address, code, ca, BROKERS, "Home", progress))
+        task = asyncio.create_task(pairing.pair(device.address, code, ca, OFFER, progress))
         await asyncio.gather(task, return_exceptions=True)
         assert task.cancelled() and device.machine._session is None
 
@@ -200,7 +207,7 @@ def test_lost_answers_are_asked_for_again(tmp_path: Path, monkeypatch: pytest.Mo
             return answer
 
         monkeypatch.setattr(pairing, "_post", lossy)
-        paired = await pairing.pair(device.address, device.service.open_window(), ca, BROKERS, "Home", quiet)
+        paired = await pairing.pair(device.address, device.service.open_window(), ca, OFFER, quiet)
         assert paired.is_sure and len(seen) == 4 and device.state.counters["attempts"] == 0
 
     with_device(test, tmp_path)
@@ -208,7 +215,7 @@ def test_lost_answers_are_asked_for_again(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_settle_waits_for_the_link_or_revokes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(device: Device, ca: CA) -> None:
-        paired = await pairing.pair(device.address, device.service.open_window(), ca, BROKERS, "Home", quiet)
+        paired = await pairing.pair(device.address, device.service.open_window(), ca, OFFER, quiet)
         await pairing.settle(paired, ca, asyncio.sleep(0))
         assert not ca.is_revoked(paired.serial)
         monkeypatch.setattr(pairing, "FAIL_SAFE_MS", 50)
@@ -225,7 +232,7 @@ def test_nobody_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     address = ("127.0.0.1", listener.port)
     listener.close()
     with pytest.raises(PortError, match="no device answers") as caught:
-        asyncio.run(pairing.pair(address, "0000-0000-0000", CA(tmp_path), BROKERS, "Home", quiet))
+        asyncio.run(pairing.pair(address, "0000-0000-0000", CA(tmp_path), OFFER, quiet))
     assert caught.value.code == "unreachable"
 
 

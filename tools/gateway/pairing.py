@@ -1,6 +1,6 @@
 """Pairs one device: drives the prover machine over HTTP (POST /pair on the device's control listener).
 
-    paired = await pair(("192.0.2.9", 7411), code, ca, brokers, "Home", progress)
+    paired = await pair(("192.0.2.9", 7411), code, ca, Offer(brokers, "Home", broker.allow), progress)
     await settle(paired, ca, links.wait_up(paired.device_id, 60))
 
 What it is not: the protocol (agent/core/pairing/prover.py) or the list of devices (registry.py).
@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent import port
 from agent.core.pairing import prover as machine
@@ -29,6 +29,15 @@ ANSWER_S = 25
 CONNECT_TRIES = 3
 
 Progress = Callable[[str, str], None]
+
+
+class Offer(NamedTuple):
+    """What the core offers. `admit(device id, serial)`: the broker's door is open when it returns; called before the
+    device gets its certificate, or the device would knock too early and wait."""
+
+    brokers: list[tuple[str, int]]
+    core_name: str
+    admit: Callable[[str, int], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,7 @@ class _Unanswered(Exception):  # noqa: N818 (not an error of ours: the machine d
     """No answer came; `text` says how."""
 
 
-async def pair(
-    address: tuple[str, int], code: str, ca: CA, brokers: list[tuple[str, int]], core_name: str, progress: Progress
-) -> Paired:
+async def pair(address: tuple[str, int], code: str, ca: CA, offer: Offer, progress: Progress) -> Paired:
     """Ends when the device has accepted its certificate; `settle` then waits for its link.
 
     PeerError("code") for a mistyped code, TrustError("code") for another device's code, PortError("unreachable",
@@ -61,7 +68,8 @@ async def pair(
     password = pairing.password(*pairing.decode_code(code))
     prover = machine.Prover(port.crypto(), port.codec(), ca.core_id, password, address)
     attempt = _Attempt(address, prover, ca, progress)
-    attempt.offer = {"core": ca.core_id, "name": core_name, "brokers": [list(each) for each in brokers]}
+    attempt.offer = {"core": ca.core_id, "name": offer.core_name, "brokers": [list(each) for each in offer.brokers]}
+    attempt.admit = offer.admit
     try:
         return await attempt.run()
     except BaseException:
@@ -88,6 +96,7 @@ async def settle(paired: Paired, ca: CA, link_up: Awaitable[Any]) -> None:
 class _Attempt:
     def __init__(self, address: tuple[str, int], prover: machine.Prover, ca: CA, progress: Progress) -> None:
         self.offer: dict[str, Any] = {}
+        self.admit: Callable[[str, int], Awaitable[None]]
         self.serial = 0
         self._address = address
         self._prover = prover
@@ -103,7 +112,7 @@ class _Attempt:
         failures = 0
         while True:
             for event in self._prover.drain_events():
-                paired = self._act(event)
+                paired = await self._act(event)
                 if paired is not None:
                     return paired
             outgoing = self._prover.drain_outgoing()
@@ -136,7 +145,7 @@ class _Attempt:
         await asyncio.sleep(max(0, wake_at - _now_ms()) / 1000)
         self._prover.wake(_now_ms())
 
-    def _act(self, event: Any) -> Paired | None:
+    async def _act(self, event: Any) -> Paired | None:
         if isinstance(event, machine.Failed):
             raise _error(event.code, event.text)
         if isinstance(event, machine.Waiting):
@@ -144,14 +153,15 @@ class _Attempt:
         elif isinstance(event, machine.Proven):
             self._progress("proven", "the device knows the setup code")
         elif isinstance(event, machine.Described):
-            self._describe(event.info)
+            await self._describe(event.info)
         elif isinstance(event, machine.Delivered):
             return self._delivered(event.link_secret, event.is_sure)
         return None
 
-    def _describe(self, info: pairing_frames.Info) -> None:
+    async def _describe(self, info: pairing_frames.Info) -> None:
         self._info = info
         certificate, self.serial = self._ca.issue_device(info.key, id_of(info.key))
+        await self.admit(id_of(info.key), self.serial)
         self._progress("issued", f"{info.name} ({info.board}, firmware {info.fw}) gets its certificate")
         own = {
             "ca": self._ca.ca_der,
