@@ -1,0 +1,152 @@
+"""Starts tests/e2e/shard_server.py and speaks to it: the core's side of the shard listener, with http.client."""
+
+import http.client
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from agent.port.cpython import codec, crypto
+from agent.wire import token
+from tests.e2e import needs
+from tests.e2e.shard_server import DEVICE, SECRETS
+
+ROOT = Path(__file__).parent.parent.parent
+CORE = "00112233445566aa"
+OTHER = "1111111111111111"
+RUNTIMES = ("cpython", "micropython")
+HEAP = "512k"
+
+
+def interpreter(runtime: str) -> list[str]:
+    if runtime == "cpython":
+        return [sys.executable, "-u"]
+    beside = Path(sys.executable).with_name("micropython")
+    return [str(beside) if beside.exists() else needs.program("micropython"), "-X", f"heapsize={HEAP}"]
+
+
+class Answer:
+    """Status, headers, body; `code`: the first word of a refusal."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    @property
+    def code(self) -> str:
+        return self.body.partition(b":")[0].decode()
+
+
+class ShardDevice:
+    """A running server. `boot` grows with each start."""
+
+    def __init__(self, runtime: str, folder: Path, quota: int, slots: tuple[int, ...] = (65536,)) -> None:
+        self.runtime = runtime
+        self.folder = folder
+        self.quota = quota
+        self.slots = slots
+        self.boot = 0
+        self.port = 0
+        self.lines: list[str] = []
+        self.process: subprocess.Popen[str] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> "ShardDevice":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        self.boot += 1
+        words = [str(self.folder), str(self.quota), str(self.boot), *map(str, self.slots)]
+        command = [*interpreter(self.runtime), "tests/e2e/shard_server.py", *words]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        found: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._read, args=(self.process, found), daemon=True).start()
+        deadline = time.monotonic() + 30
+        while True:
+            line = found.get(timeout=max(0.1, deadline - time.monotonic()))
+            if line.startswith("PORT "):
+                self.port = int(line.split()[1])
+                return
+            assert line, f"the server ended: {self.lines}"
+
+    def _read(self, process: "subprocess.Popen[str]", found: "queue.Queue[str]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.lines.append(line.rstrip())
+            found.put(line)
+        found.put("")
+
+    def kill(self) -> None:
+        """SIGKILL: what a power cut looks like from inside the process."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+
+    def rss_kib(self) -> int:
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+
+    def slab_bytes(self) -> int:
+        return sum(path.stat().st_size for path in (self.folder / "shards").glob("slab.*"))
+
+    def bearer(self, operation: str, shard: bytes, size: int, **changes: Any) -> str:
+        """A token that fits, unless `changes` say otherwise."""
+        values: dict[str, Any] = {
+            "core": CORE, "device": DEVICE, "expiry": int(time.time()) + 60,
+            "token_id": token.token_id(self.boot, os.urandom(6)), "operation": operation, "shard": shard, "size": size,
+            "keep_until": 0,
+        }  # fmt: skip
+        secret = changes.pop("secret", SECRETS.get(changes.get("core", CORE), b""))
+        return token.encode_token(codec, crypto, secret, token.Claims(**(values | changes)))
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+    def ask(
+        self, method: str, shard: bytes, body: bytes | None = None, bearer: str | None = "", **headers: str
+    ) -> Answer:
+        """One request on a connection of its own. `bearer` "" = a token that fits, None = none."""
+        conn = self.connect()
+        try:
+            if bearer == "":
+                bearer = self.bearer(method.lower(), shard, len(body or b""))
+            fields = {} if bearer is None else {"Authorization": "Bearer " + bearer}
+            conn.request(method, "/shards/" + shard.hex(), body, fields | headers)
+            return Answer(conn.getresponse())
+        finally:
+            conn.close()
+
+    def put(self, data: bytes, **changes: Any) -> Answer:
+        shard = crypto.sha256(data)
+        return self.ask("PUT", shard, data, self.bearer("put", shard, len(data), **changes))
+
+    def get(self, data: bytes, **headers: str) -> Answer:
+        return self.ask("GET", crypto.sha256(data), **headers)
+
+    def receipt(self, answer: Answer, core: str = CORE) -> token.Receipt:
+        return token.decode_receipt(codec, crypto, SECRETS[core], answer.body)
+
+    def raw(self, text: bytes) -> bytes:
+        """What comes back for these bytes until the server closes or 1 s passes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as conn:
+            conn.sendall(text)
+            found = b""
+            try:
+                while piece := conn.recv(65536):
+                    found += piece
+            except TimeoutError:
+                pass
+            return found
