@@ -48,7 +48,7 @@ class FakeCore(Core):
             return {}
 
         self.links = SimpleNamespace(
-            trouble="", presence=self._made_up, close=nothing, command=nothing, wait_up=nothing
+            trouble="", sessions=dict, presence=self._made_up, close=nothing, command=nothing, wait_up=nothing
         )
 
     async def _open_browser(self):

@@ -234,9 +234,15 @@ class Core:
     async def forget(self, reference: str, is_forced: bool) -> dict[str, Any]:
         """For `corelet-core forget`. LimitError("last_copies") when files would be lost by it."""
         device = self.registry.device(reference)
-        rest = [each for each in self.fleet.targets() if each != device.id]
-        survival = self.registry.survival(rest)
-        lost = [found.name for found in self.registry.objects() if survival.get(found.id, (0, 0))[1] < 0]
+        targets = self.fleet.targets()
+        before = self.registry.survival(targets)
+        after = self.registry.survival([each for each in targets if each != device.id])
+        # What is lost already is not lost by this.
+        lost = [
+            found.name
+            for found in self.registry.objects()
+            if after.get(found.id, (0, 0))[1] < 0 <= before.get(found.id, (0, 0))[1]
+        ]
         if lost and not is_forced:
             text = (
                 f"without {device.name} there are too few shards left of {', '.join(lost[:3])}"

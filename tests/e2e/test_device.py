@@ -1,0 +1,326 @@
+"""The device as its owner sees it: every command, pairing, leaving, returning; real processes of both interpreters."""
+
+import json
+import re
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.house import RUNTIMES
+from tests.e2e.network import Core, Device, Network, sentence, until
+from tools.demonstration import CODE, HOST
+
+FIRST_SCREEN_S = 5.0
+PAIRED_S = 10.0
+both = pytest.mark.parametrize("runtime", RUNTIMES)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with Network(tmp_path_factory.mktemp("network")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def core(network: Network) -> Core:
+    return network.core("home")
+
+
+@pytest.fixture(scope="module")
+def second_core(network: Network) -> Core:
+    return network.core("club")
+
+
+@pytest.fixture
+def device(network: Network, runtime: str) -> Iterator[Device]:
+    made = network.device(runtime)
+    yield made
+    made.kill()
+
+
+def stored(core: Core, folder: Path, name: str, size: int = 100_000) -> bytes:
+    """A file that `core` now keeps on its one device."""
+    file = folder / name
+    file.write_bytes(bytes(number * 31 & 255 for number in range(251)) * (size // 251 + 1))
+    core.say("put", str(file), "--name", name)
+    return file.read_bytes()
+
+
+def read_back(core: Core, folder: Path, name: str) -> bytes:
+    core.say("get", name, "-o", str(folder / "back"))
+    return (folder / "back").read_bytes()
+
+
+def modes(folder: Path) -> dict[str, int]:
+    found = {str(path.relative_to(folder)): path.lstat().st_mode for path in folder.rglob("*")}
+    return found | {".": folder.stat().st_mode}
+
+
+@both
+def test_the_first_screen(device: Device) -> None:
+    seconds = device.start("--name", "attic")
+    assert seconds < FIRST_SCREEN_S
+    for part in (
+        r"Corelet \S+ on " + device.runtime + r" \d",
+        r"name +attic\n",
+        r"board +generic-linux \(",
+        r"ceilings .*MiB of memory, .*% of one processor core, .*MiB of shards, .*of logs",
+        rf"address +{HOST}:\d+\n",
+        rf"state +{device.state}\n",
+        r"setup code +[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}\n",
+        rf"waiting for a full core \(1\d:\d\d left\); there: corelet-core pair {device.code}\n",
+    ):
+        assert re.search(part, device.screen), (part, device.screen)
+
+
+@both
+def test_everything_in_the_state_is_private(core: Core, device: Device, tmp_path: Path) -> None:
+    device.start()
+    core.pair(device)
+    stored(core, tmp_path, "private-" + device.runtime)
+    found = modes(device.state)
+    assert {"identity/device.cbor", f"cores/{core.id}/core.cbor", "logs/0.log", "control.sock"} <= set(found)
+    assert any(name.startswith("shards/slab.") for name in found)
+    for name, mode in found.items():
+        assert stat.S_IMODE(mode) == (0o700 if stat.S_ISDIR(mode) else 0o600), (name, oct(mode))
+    device.say("leave", core.id)
+
+
+@both
+def test_one_process_for_one_state(device: Device) -> None:
+    device.start()
+    line = device.refused("up", "--listen", HOST, "--port", "0", "--data-port", "0")
+    assert "in use by another process" in line and str(device.state) in line and "--state" in line
+    assert device.status()["window"]["code"] == device.code
+
+
+@both
+def test_status_logs_boards_and_windows(device: Device) -> None:
+    device.start("--name", "Grandma's attic")
+    answer = device.say("status")
+    assert answer["name"] == "Grandma's attic" and answer["window"]["code"] == device.code and answer["boot"] == 1
+    shown = device.run("status").stdout
+    assert "cores     none yet" in shown and device.code in shown
+    codes = {device.code}
+    for _ in range(2):
+        window = device.say("pair-window")
+        assert window["open"] and 890 < window["seconds_left"] <= 900 and window["code"] not in codes
+        codes.add(window["code"])
+    shown = device.run("pair-window").stdout
+    found = CODE.search(shown)
+    assert found and found.group(1) not in codes and "waiting for a full core (15:00 left)" in shown
+    lines = device.say("logs")["lines"]
+    assert any("started" in line for line in lines)
+    assert device.run("logs").stdout.splitlines()[: len(lines)] == lines
+    text = "\n".join(lines)
+    assert not any(code in text or code.replace("-", "") in text for code in codes), "a setup code was logged"
+    names = [board["id"] for board in device.say("boards")["boards"]]
+    assert names == ["generic-linux", "gl-mt300n-v2", "qemu-x86-64", "raspberry-pi-zero-2w"]
+    assert "gl-mt300n-v2: " in device.run("boards").stdout
+
+
+@both
+def test_wrong_words(device: Device) -> None:
+    cases = (
+        (("frobnicate",), "there are: up, status"),
+        (("leave",), "corelet status"),
+        (("leave", "nonsense id"), "16 hex digits"),
+        (("status", "now"), "not 'now'"),
+        (("up", "--colour"), "no option --colour"),
+        (("up", "--port", "99999"), "--port is 99999; allowed: a whole number 0..65535"),
+        (("up", "--data-port", "x"), "--data-port is 'x'"),
+        (("up", "--listen", "example.org"), "--listen is ['example.org']"),
+        (("up", "--name", "x" * 40), "--name is"),
+    )
+    for words, hint in cases:
+        assert hint in sentence(device.run(*words), 2), words
+    assert not device.state.exists(), "wrong words made a state folder"
+    helped = device.run("--help")
+    assert helped.returncode == 0 and "Example: corelet up" in helped.stdout
+    assert "corelet up" in device.refused("status")
+    assert "no device has its state" in device.refused("leave", "0123456789abcdef")
+    assert not device.state.exists()
+
+
+@both
+def test_a_board_that_this_is_not(device: Device) -> None:
+    if device.runtime == "cpython":
+        line = device.refused("up", "--board", "gl-mt300n-v2")
+        assert "TLS-enabled interpreter >= 1.25" in line and "USB storage or extroot" in line and "cpython" in line
+    assert "there are: generic-linux, gl-mt300n-v2" in device.refused("up", "--board", "toaster")
+
+
+@both
+def test_pairing_is_quick_and_the_link_stays(core: Core, device: Device, tmp_path: Path) -> None:
+    """From code entry to "connected"; then what the core asks of it, a restart, a kill."""
+    device.start()
+    started = time.monotonic()
+    answer = core.say("pair", device.code, "--address", device.address)
+    assert time.monotonic() - started < PAIRED_S
+    assert list(answer["steps"]) == ["found", "code proven", "identity issued", "time set", "connected"]
+    identity = answer["device"]
+    assert device.status()["device"] == identity and not device.status()["window"]["open"]
+    assert f"{core.id} home, connected" in device.run("status").stdout
+    data = stored(core, tmp_path, "kept-" + device.runtime)
+    for number in (signal.SIGINT, signal.SIGKILL):
+        device.kill(number)
+        until("its absence", lambda: not core.is_up(identity), 10)
+        device.restart()
+        assert f"core      {core.id} home" in device.screen and not device.code
+        until("its return without a code", lambda: core.is_up(identity), 20)
+    assert device.status()["boot"] == 3
+    assert read_back(core, tmp_path, "kept-" + device.runtime) == data
+    core.say("rm", "kept-" + device.runtime)
+    device.say("leave", core.id)
+
+
+@both
+def test_a_device_that_is_paired_again_is_believed(core: Core, device: Device, tmp_path: Path) -> None:
+    """In one boot: twice with the same core while connected, then after it left. A goodbye of an earlier session that
+    arrives late, or that the broker kept, must not make the core think that it is away."""
+    device.start()
+    identity = core.pair(device)["device"]
+    sessions = [core.row(identity)["up"]]
+    for is_left in (False, True):
+        if is_left:
+            assert device.say("leave", core.id)["core"] == core.id
+            until("its goodbye", lambda: not core.is_up(identity), 10)
+        assert core.pair(device, device.say("pair-window")["code"])["device"] == identity
+        sessions.append(until("the new session", lambda: core.is_up(identity), 10))
+        time.sleep(0.5)
+        assert core.is_up(identity) and device.is_connected(core)
+    assert sessions == [True, True, True]
+    name = "again-" + device.runtime
+    data = stored(core, tmp_path, name)
+    assert read_back(core, tmp_path, name) == data
+    core.say("rm", name)
+    device.say("leave", core.id)
+
+
+@both
+def test_leaving_a_core_frees_what_it_kept(core: Core, device: Device, tmp_path: Path) -> None:
+    for is_running in (True, False):
+        device.start() if not device.state.exists() else device.start(ready="address")
+        code = device.code or device.say("pair-window")["code"]
+        identity = core.pair(device, code)["device"]
+        stored(core, tmp_path, f"left-{device.runtime}-{is_running}")
+        assert device.status()["shards"]["used"] > 0
+        if not is_running:
+            device.kill(signal.SIGINT)
+        done = device.run("leave", core.id)
+        assert done.returncode == 0 and re.search(r"128 KiB that it kept here are free", done.stdout), done
+        until("the core's knowledge of it", lambda: not core.is_up(identity), 10)
+        assert "does not belong to core" in device.refused("leave", core.id)
+        if not is_running:
+            device.start(ready="address")
+        status = device.status()
+        assert status["cores"] == [] and status["shards"]["used"] == 0
+        device.kill(signal.SIGINT)
+    core.say("forget", identity, "--force")
+
+
+@both
+def test_reset_begins_a_new_life(core: Core, device: Device, tmp_path: Path) -> None:
+    device.start()
+    first, code = core.pair(device)["device"], device.code
+    stored(core, tmp_path, "reset-" + device.runtime)
+    assert device.say("reset") == {"restarted": True}
+    until("a fresh code", lambda: device.code != code)
+    until("the core's knowledge of it", lambda: not core.is_up(first), 10)
+    status = until("the new life", device.status)
+    assert status["boot"] == 2 and status["cores"] == [] and status["shards"]["used"] == 0
+    second = core.pair(device)["device"]
+    assert second == status["device"] != first and core.is_up(second)
+    device.kill(signal.SIGINT)
+    assert device.say("reset") == {"restarted": False}
+    left = {path.name for path in device.state.rglob("*") if path.is_file()}
+    assert left == {"boot.cbor", "settings.json", "0.log"}
+    device.start()
+    third = core.pair(device)["device"]
+    assert third not in (first, second) and core.is_up(third) and device.status()["boot"] == 3
+    for identity in (first, second, third):
+        core.say("forget", identity, "--force")
+
+
+@both
+def test_forget_silences(core: Core, device: Device) -> None:
+    device.start()
+    identity = core.pair(device)["device"]
+    core.say("forget", identity)
+    until("its leaving", lambda: device.status()["cores"] == [], 15)
+    assert not core.row(identity)
+    # One that is away hears nothing of it; when it is back, it is not let in and says why.
+    core.pair(device, device.say("pair-window")["code"])
+    device.kill()
+    core.say("forget", identity)
+    device.restart()
+    until("the reason", lambda: device.link(core)["why"] not in ("", "not connected yet"), 15)
+    assert not device.is_connected(core) and not core.row(identity)
+    assert "not connected: " in device.run("status").stdout
+
+
+@both
+def test_two_cores_at_once(core: Core, second_core: Core, device: Device, tmp_path: Path) -> None:
+    device.start()
+    identity = core.pair(device)["device"]
+    assert second_core.pair(device, device.say("pair-window")["code"])["device"] == identity
+    names = ("both-" + device.runtime, "club-" + device.runtime)
+    one = stored(core, tmp_path, names[0])
+    other = stored(second_core, tmp_path, names[1], 50_000)
+    assert read_back(core, tmp_path, names[0]) == one and read_back(second_core, tmp_path, names[1]) == other
+    device.say("leave", core.id)
+    assert [each["core"] for each in device.status()["cores"]] == [second_core.id]
+    assert read_back(second_core, tmp_path, names[1]) == other
+    second_core.say("rm", names[1])
+    device.say("leave", second_core.id)
+
+
+@both
+def test_a_core_that_comes_back_finds_its_device(second_core: Core, device: Device) -> None:
+    device.start()
+    identity = second_core.pair(device)["device"]
+    second_core.process.stop(signal.SIGKILL)
+    why = until("the reason", lambda: device.link(second_core)["why"], 15)
+    assert HOST in why and "not connected" not in why, why
+    assert why in device.run("status").stdout
+    second_core.start()
+    until("its return by itself", lambda: second_core.is_up(identity), 40)
+    until("its own word of it", lambda: device.is_connected(second_core), 10)
+    device.say("leave", second_core.id)
+
+
+@both
+def test_lower_ceilings_are_kept(core: Core, device: Device, tmp_path: Path) -> None:
+    slab = 16 * 65536 if device.runtime == "micropython" else 16 << 20
+    device.start()
+    device.kill(signal.SIGINT)
+    settings = device.state / "owner/settings.json"
+    kept = json.loads(settings.read_text())
+    quota = 196_608
+    settings.write_text(json.dumps(kept | {"ceilings": {"shard_bytes": quota}}))
+    device.start()
+    identity = core.pair(device)["device"]
+    assert core.row(identity)["quota"] == quota == device.status()["ceilings"]["shard_bytes"]
+    stored(core, tmp_path, "fits-" + device.runtime, 60_000)
+    big = tmp_path / "big"
+    big.write_bytes(bytes(1_000_000))
+    refused = core.run("put", str(big), "--name", "big-" + device.runtime)
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr, refused
+    slabs = sum(path.stat().st_size for path in (device.state / "shards").iterdir())
+    assert slabs <= quota < slab
+    core.say("rm", "fits-" + device.runtime)
+    device.say("leave", core.id)
+    device.kill(signal.SIGINT)
+    for wrong, parts in (
+        ({"ceilings": {"shard_bytes": -1}}, ("shard_bytes is -1", "0..17592186044416 bytes")),
+        ({"ceilings": {"speed": 1}}, ("no ceiling 'speed'", "relay_bps")),
+        ({"control_port": "http"}, ("control_port is 'http'", "0..65535")),
+        ({"color": 1}, ("no 'color'", "ceilings")),
+    ):
+        settings.write_text(json.dumps(kept | wrong))
+        line = device.refused("up")
+        assert all(part in line for part in parts), line
