@@ -3,7 +3,6 @@
 A block stands between `<!-- NAME -->` and `<!-- end -->`; BLOCKS says what makes it.
 """
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,8 +45,9 @@ BLOCKS: dict[str, Callable[[], str]] = {"boards": boards, "floors": floors}
 def written(text: str) -> str:
     """`text` with every block made anew."""
     for name, make in BLOCKS.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n)(?:(?!<!--).)*(<!-- end -->)", re.DOTALL)
-        text = pattern.sub(lambda match, made=make(): match[1] + made + "\n" + match[2], text)
+        head, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, tail = rest.partition("<!-- end -->")
+        text = head + begin + make() + "\n" + end + tail
     return text
 
 

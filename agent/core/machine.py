@@ -17,8 +17,8 @@ class Machine:
 
     def __init__(self) -> None:
         self.wake_at: int | None = None
-        self.outgoing: "list[Any]" = []
-        self.events: "list[Any]" = []
+        self.outgoing: list[Any] = []
+        self.events: list[Any] = []
 
     def receive(self, data: bytes, source: object, now: int) -> None:
         """Take one datagram or message. Raises PeerError when `source` broke the protocol."""
