@@ -1,0 +1,172 @@
+"""The core's end: birth and will, order, gaps, odd devices."""
+
+from agent import port
+from agent.core import presence
+from agent.errors import PeerError
+from agent.wire import envelope
+from tests.expect import raises
+from tests.sim.world import Xorshift32
+
+CODEC = port.codec()
+DEVICE = "00112233445566aa"
+UNIX = 1_700_000_000
+
+
+def made(allowed: tuple[str, ...] = (DEVICE,)) -> presence.CoreLink:
+    machine = presence.CoreLink(CODEC, Xorshift32(1).bytes, lambda device: device in allowed)
+    machine.set_unix(UNIX, 0)
+    machine.connected(0)
+    return machine
+
+
+def hear(
+    machine: presence.CoreLink, kind: str, body: dict, sequence: int = 0, is_retained: bool = False, now: int = 0
+) -> list:
+    """Give it one message of DEVICE; the names of the events that came of it."""
+    data = envelope.encode(CODEC, envelope.Envelope(kind, sequence, b"x" if kind == "ack" else None, None, body))
+    machine.receive(data, (envelope.topic(DEVICE, "up", kind), is_retained), now)
+    return [type(event).__name__ for event in machine.drain_events()]
+
+
+def orders(machine: presence.CoreLink) -> list:
+    found = []
+    for data, publish in machine.drain_outgoing():
+        assert (publish.qos, publish.retain) == (1, False)
+        message = envelope.decode(CODEC, data)
+        found.append(message.body.get("op", message.kind))
+    return found
+
+
+def at(boot: int, session: int) -> dict:
+    return {"boot": boot, "session": session}
+
+
+def test_birth_then_will() -> None:
+    machine = made()
+    assert hear(machine, "birth", at(1, 1)) == ["Up", "Heard"]
+    assert orders(machine) == ["time"]
+    assert machine.devices[DEVICE].is_up
+    assert hear(machine, "death", at(1, 1)) == ["Down"]
+    assert not machine.devices[DEVICE].is_up
+    assert hear(machine, "death", at(1, 1)) == []  # delivered twice
+
+
+def test_a_stale_will_is_ignored() -> None:
+    machine = made()
+    hear(machine, "birth", at(1, 1))
+    assert hear(machine, "birth", at(1, 2)) == ["Up", "Heard"]
+    assert hear(machine, "death", at(1, 1)) == []
+    assert machine.devices[DEVICE].is_up
+    assert hear(machine, "birth", at(2, 1)) == ["Up", "Heard"]
+    assert hear(machine, "death", at(1, 2)) == []  # of the boot before, with a larger session number
+    assert machine.devices[DEVICE].is_up
+    assert hear(machine, "death", at(2, 1)) == ["Down"]
+
+
+def test_what_the_broker_kept_in_any_order() -> None:
+    for first, second in (("birth", "death"), ("death", "birth")):
+        for died, is_up in ((at(4, 1), True), (at(4, 2), False), (at(5, 1), False)):
+            machine = made()
+            bodies = {"birth": at(4, 2), "death": died}
+            hear(machine, first, bodies[first], 0, True)
+            hear(machine, second, bodies[second], 0, True)
+            assert machine.devices[DEVICE].is_up is is_up, (first, died)
+            assert machine.devices[DEVICE].born == (4, 2)
+
+
+def test_an_older_birth_is_stale_when_kept_and_odd_when_live() -> None:
+    machine = made()
+    hear(machine, "birth", at(5, 3))
+    assert hear(machine, "birth", at(4, 9), 0, True) == []
+    assert machine.devices[DEVICE].born == (5, 3)
+    assert hear(machine, "birth", at(4, 9)) == ["Odd", "Up", "Heard"]
+    assert machine.devices[DEVICE].born == (4, 9) and machine.devices[DEVICE].is_up
+
+
+def test_a_gap_asks_for_a_birth_once_in_a_while() -> None:
+    machine = made()
+    hear(machine, "birth", at(1, 1), 0)
+    orders(machine)
+    assert hear(machine, "tele", {"a": 1}, 1) == ["Heard"] and orders(machine) == []
+    assert hear(machine, "tele", {"a": 2}, 3, False, 1000) == ["Heard"] and orders(machine) == ["time", "rebirth"]
+    assert hear(machine, "tele", {"a": 3}, 9, False, 2000) == ["Heard"] and orders(machine) == []
+    assert hear(machine, "birth", at(1, 1), 10, False, 3000) == ["Heard"]  # the same session: not up again
+    orders(machine)
+    assert hear(machine, "tele", {"a": 4}, 11, False, 4000) == ["Heard"] and orders(machine) == []
+    later = 1000 + presence.REBIRTH_GAP_MS
+    assert hear(machine, "tele", {"a": 5}, 20, False, later) == ["Heard"] and orders(machine) == ["time", "rebirth"]
+
+
+def test_telemetry_that_comes_twice_or_late_is_ignored() -> None:
+    machine = made()
+    hear(machine, "birth", at(1, 1), 0)
+    hear(machine, "tele", {"a": 1}, 1)
+    orders(machine)
+    for sequence in (1, 0):
+        assert hear(machine, "tele", {"a": 9}, sequence) == []
+    assert machine.devices[DEVICE].telemetry == {"a": 1} and orders(machine) == []
+
+
+def test_a_device_that_speaks_is_not_dead() -> None:
+    machine = made()
+    hear(machine, "birth", at(1, 1), 0)
+    hear(machine, "death", at(1, 1))
+    orders(machine)
+    hear(machine, "tele", {}, 1)
+    assert orders(machine) == ["time", "rebirth"]
+    assert hear(machine, "birth", at(1, 1), 2) == ["Up", "Heard"]
+
+
+def test_after_a_restart_of_the_core_the_kept_birth_counts() -> None:
+    machine = made()
+    assert hear(machine, "birth", at(7, 2), 0, True) == ["Up", "Heard"]
+    assert orders(machine) == ["time"]
+    assert hear(machine, "tele", {}, 57) == ["Heard"]  # what was said before is no gap
+    assert orders(machine) == []
+    hear(machine, "tele", {}, 59)
+    assert orders(machine) == ["time", "rebirth"]
+
+
+def test_a_lost_connection_of_our_own_takes_all_down() -> None:
+    machine = made()
+    hear(machine, "birth", at(1, 1))
+    machine.disconnected(5)
+    assert [type(event).__name__ for event in machine.drain_events()] == ["Down"]
+    assert machine.outgoing == [] and machine.wake_at is None
+    machine.connected(9)
+    assert hear(machine, "birth", at(1, 1), 0, True, 9) == ["Up", "Heard"]
+
+
+def test_others_are_refused_and_garbage_is_counted() -> None:
+    machine = made()
+    good = envelope.encode(CODEC, envelope.Envelope("birth", 0, None, None, at(1, 1)))
+    for topic in ("c1/ffffffffffffffff/up/birth", "c1/" + DEVICE + "/dn/cmd", "x"):
+        assert raises(PeerError, machine.receive, good, (topic, False), 0).code == "topic"
+    assert machine.devices == {}
+    own = "c1/" + DEVICE + "/up/"
+    for kind, data, code in (
+        ("birth", b"\xff" * 64, "cbor"),
+        ("tele", good, "envelope"),
+        ("birth", envelope.encode(CODEC, envelope.Envelope("birth", 0, None, None, {"boot": 1})), "session"),
+        ("birth", envelope.encode(CODEC, envelope.Envelope("birth", 0, None, None, at(-1, 1))), "session"),
+        ("death", envelope.encode(CODEC, envelope.Envelope("death", 0, None, None, {"boot": True})), "session"),
+        ("other", envelope.encode(CODEC, envelope.Envelope("other", 0, None, None, {})), "kind"),
+        ("ack", envelope.encode(CODEC, envelope.Envelope("ack", 0, b"1", None, {"ok": 1, "result": {}})), "answer"),
+    ):
+        assert raises(PeerError, machine.receive, data, (own + kind, False), 0).code == code
+    assert machine.devices[DEVICE].odd == 7 and not machine.devices[DEVICE].is_up
+    assert machine.drain_events() == []
+
+
+def test_the_number_of_devices_is_bounded() -> None:
+    whole = presence.DEVICES_MAX
+    presence.DEVICES_MAX = 3
+    try:
+        machine = presence.CoreLink(CODEC, Xorshift32(1).bytes, lambda device: True)
+        data = envelope.encode(CODEC, envelope.Envelope("birth", 0, None, None, at(1, 1)))
+        for number in range(3):
+            machine.receive(data, (envelope.topic(f"{number:016x}", "up", "birth"), False), 0)
+        assert raises(PeerError, machine.receive, data, (envelope.topic("f" * 16, "up", "birth"), False), 0)
+        assert len(machine.devices) == 3
+    finally:
+        presence.DEVICES_MAX = whole
