@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("127.0.0.1", "::1")
 MICRO_SLOTS = (65536,)  # a small heap and small slots belong together (design section 7)
+MICRO_PLACES = 8  # connections to one listener; each takes 3 KiB of MicroPython's heap, also one that is told 503
 
 
 class Device:
@@ -114,6 +115,8 @@ class Device:
     def _serve(self, listeners: "list[Any]", handle: "Callable[..., Any]", name: str) -> None:
         usual = http.LIMITS
         places = self.ceilings["connections"] if name == "data" else usual.connections_max
+        if port.terminal.runtime()[0] == "micropython":
+            places = min(places, MICRO_PLACES)
         share = http.Limits(places, usual.head_ms, usual.stall_ms, usual.piece_bytes)
         for listener in listeners:
             server = http.HttpServer(listener, handle, share)

@@ -65,7 +65,6 @@ class HttpServer:
                         raise
                     await asyncio.sleep(ACCEPT_PAUSE_S)  # out of descriptors: some will be closed
                     continue
-                self._tasks = [task for task in self._tasks if not task.done()]
                 if len(self._tasks) > 2 * self._limits.connections_max:
                     conn.close()  # so many are being told 503 that this one is not even told
                     continue
@@ -92,6 +91,8 @@ class HttpServer:
             conn.close()
             if wire in self._wires:
                 self._wires.remove(wire)
+            # Now, not at the next accept: a task that has ended keeps its frames and buffers.
+            self._tasks = [task for task in self._tasks if task is not asyncio.current_task()]
 
     def _make_room(self) -> bool:
         idle = [wire for wire in self._wires if wire.is_idle]
