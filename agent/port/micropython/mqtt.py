@@ -39,11 +39,18 @@ Disconnect = namedtuple("Disconnect", ("code",))
 KEEPALIVE = 19  # property: the keepalive that the broker wants
 PACKET_BYTES = 39  # property: the largest packet that its sender takes
 
-# 5.0 section 2.2.2.2, without those only a client sends: {identifier: bytes of an integer}, and binary or text ones.
+# 5.0 section 2.2.2.2: {identifier: bytes of an integer}; the others are binary or text, but for these two.
 _INTEGERS = {1: 1, 2: 4, 17: 4, 19: 2, 33: 2, 34: 2, 35: 2, 36: 1, 37: 1, 39: 4, 40: 1, 41: 1, 42: 1}
-_FIELDS = (3, 8, 9, 18, 21, 22, 26, 28, 31)
 _SUBSCRIPTION = 11  # variable byte integer; may be repeated
 _USER_PROPERTY = 38  # a pair of texts; may be repeated
+# Which packet may have which, as a broker sends them.
+_ALLOWED = {
+    CONNACK: (17, 18, 19, 21, 22, 26, 28, 31, 33, 34, 36, 37, 38, 39, 40, 41, 42),
+    PUBLISH: (1, 2, 3, 8, 9, 11, 35, 38),
+    PUBACK: (31, 38),
+    SUBACK: (31, 38),
+    DISCONNECT: (28, 31, 38),
+}
 _TOPIC_ALIAS = 35
 
 
@@ -151,7 +158,7 @@ class _Body:
             raise _bad("a topic with a wildcard or a zero came")
         return text
 
-    def properties(self) -> "dict[int, Any]":
+    def properties(self, packet: int) -> "dict[int, Any]":
         end = self.length() + self.at
         if end > len(self.data):
             raise _bad("the properties are longer than their packet")
@@ -160,19 +167,17 @@ class _Body:
         while self.at < end:
             count += 1
             key = self.length()
-            if count > PROPERTIES_MAX or key in found:
-                raise _bad("a repeated property or too many came")
+            if key not in _ALLOWED[packet] or key in found or count > PROPERTIES_MAX:
+                raise _bad(f"property {key} came where it must not, or again, or as one too many")
             if key == _USER_PROPERTY:
                 self.take(self.number(2))
                 self.take(self.number(2))
             elif key == _SUBSCRIPTION:
                 self.length()
-            elif key in _FIELDS:
-                found[key] = self.take(self.number(2))
             elif key in _INTEGERS:
                 found[key] = self.number(_INTEGERS[key])
             else:
-                raise _bad(f"property {key} came, which no broker may send")
+                found[key] = self.take(self.number(2))
         if self.at != end:
             raise _bad("a property is longer than the properties")
         return found
@@ -228,23 +233,23 @@ def decode(head: int, data: bytes, version: int) -> "Any":
     if kind == CONNACK:
         session, code = body.number(1), body.number(1)
         # A 3.1.1 broker refuses a 5.0 client with a packet of its own version: no properties there.
-        properties = body.properties() if version == V5 and body.at < len(data) else {}
+        properties = body.properties(kind) if version == V5 and body.at < len(data) else {}
         packet: Any = Connack(code, session, properties)
         if session > 1 or (session and code):
             raise _bad("a CONNACK with wrong flags came")
     elif kind == PUBACK:
-        packet = Puback(body.packet_id(), _reason(body, version))
+        packet = Puback(body.packet_id(), _reason(body, kind, version))
     elif kind == SUBACK:
         packet_id = body.packet_id()
         if version == V5:
-            body.properties()
+            body.properties(kind)
         packet = Suback(packet_id, body.take(len(data) - body.at))
         if not packet.codes:
             raise _bad("a SUBACK without a code came")
     elif kind == PINGRESP:
         packet = Pingresp(0)
     elif kind == DISCONNECT and version == V5:
-        packet = Disconnect(_reason(body, version))
+        packet = Disconnect(_reason(body, kind, version))
     else:
         raise _bad(f"a packet of type {kind} came, which no broker may send to us")
     if body.at != len(data):
@@ -252,13 +257,13 @@ def decode(head: int, data: bytes, version: int) -> "Any":
     return packet
 
 
-def _reason(body: _Body, version: int) -> int:
+def _reason(body: _Body, packet: int, version: int) -> int:
     """5.0 sections 3.4.2.1 and 3.14.2.1: code and properties may be left out."""
     if version != V5 or body.at == len(body.data):
         return 0
     code = body.number(1)
     if body.at < len(body.data):
-        body.properties()
+        body.properties(packet)
     return code
 
 
@@ -268,6 +273,6 @@ def _publish(body: _Body, flags: int, version: int) -> Publish:
         raise _bad("a PUBLISH with QoS 2 or 3, or a repeated one of QoS 0, came")
     topic = body.topic()
     packet_id = body.packet_id() if qos else 0
-    if version == V5 and _TOPIC_ALIAS in body.properties():
+    if version == V5 and _TOPIC_ALIAS in body.properties(PUBLISH):
         raise _bad("a topic alias came, none was allowed")
     return Publish(topic, body.take(len(body.data) - body.at), qos, bool(flags & 1), packet_id)

@@ -4,7 +4,7 @@ from agent.core import link
 from agent.errors import PeerError
 from agent.wire import envelope
 from tests.expect import raises
-from tests.unit.agent.core.linking import CODEC, DEVICE, message, sent, up
+from tests.unit.agent.core.linking import DEVICE, message, sent, up
 
 TOPIC = "c1/" + DEVICE + "/dn/cmd"
 UNIX = 1_700_000_000
