@@ -65,7 +65,7 @@ class HttpServer:
                         raise
                     await asyncio.sleep(ACCEPT_PAUSE_S)  # out of descriptors: some will be closed
                     continue
-                if len(self._tasks) > 2 * self._limits.connections_max:
+                if len(self._tasks) > self._limits.connections_max * 3 // 2:
                     conn.close()  # so many are being told 503 that this one is not even told
                     continue
                 self._tasks.append(net.spawn(self._admit(conn)))
