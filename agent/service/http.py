@@ -104,27 +104,29 @@ class HttpServer:
         return True
 
     async def _serve_connection(self, wire: Wire) -> None:
-        while True:
-            wire.is_idle = not wire.buffer
-            wire.idle_since = clock.now_ms()
-            try:
-                head = await wire.read_head(http.parse_head, self._limits.head_ms)
-            except PeerError as error:
-                await self._answer(wire, error_response(error), "")
-                return
-            except PortError as error:
-                if error.code == "timeout" and wire.buffer:
-                    await self._answer(wire, text_response(408, "timeout: The request head did not come in time."), "")
-                return
-            if head is None:
-                return
-            request = Request(head, wire)
-            response = await self._respond(request)
-            if wire.is_broken:
-                _close_body(response)
-                return
-            if not await self._answer(wire, response, request):
-                return
+        while await self._serve_request(wire):
+            pass
+
+    async def _serve_request(self, wire: Wire) -> bool:
+        """Whether another may follow. A call for each, so that an idle connection keeps nothing of its last one."""
+        wire.is_idle = not wire.buffer
+        wire.idle_since = clock.now_ms()
+        try:
+            head = await wire.read_head(http.parse_head, self._limits.head_ms)
+        except PeerError as error:
+            return await self._answer(wire, error_response(error), "")
+        except PortError as error:
+            if error.code == "timeout" and wire.buffer:
+                await self._answer(wire, text_response(408, "timeout: The request head did not come in time."), "")
+            return False
+        if head is None:
+            return False
+        request = Request(head, wire)
+        response = await self._respond(request)
+        if wire.is_broken:
+            _close_body(response)
+            return False
+        return await self._answer(wire, response, request)
 
     async def _respond(self, request: Request) -> Response:
         if request.headers.get("expect", "100-continue").lower() != "100-continue":
