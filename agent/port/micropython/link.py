@@ -60,7 +60,7 @@ class Link:
     async def connect(self) -> None:
         for version in (mqtt.V5, mqtt.V311):
             self.version = version
-            connack = None
+            connack: Any = None
             try:
                 connack = await net.wait_for(self._handshake(), CONNECT_MS_MAX)
             finally:

@@ -69,49 +69,55 @@ def test_what_a_broker_sends() -> None:
 
 
 def test_what_no_broker_may_send() -> None:
-    for version, data in (
-        (V4, b"\x21\2\0\0"),  # reserved flags
-        (V4, b"\x20\2\2\0"),  # CONNACK flags
-        (V4, b"\x20\2\1\5"),  # a session present in a refusal
-        (V4, b"\x20\1\0"),
-        (V4, b"\x20\3\0\0\0"),
-        (V5, b"\x20\4\0\0\0\0"),
-        (V4, b"\x40\2\0\0"),  # packet identifier 0
-        (V4, b"\x40\3\0\1\0"),
-        (V4, b"\x90\2\0\1"),  # no code
-        (V4, b"\x32\5\0\1a\0\0"),  # QoS 1 without an identifier
-        (V4, b"\x34\5\0\1a\0\1"),  # QoS 2
-        (V4, b"\x36\5\0\1a\0\1"),  # QoS 3
-        (V4, b"\x38\3\0\1a"),  # repeated at QoS 0
-        (V4, b"\x30\2\0\0"),  # no topic
-        (V4, b"\x30\3\0\2a"),  # topic longer than the packet
-        (V4, b"\x30\4\0\2a\0"),
-        (V4, b"\x30\4\0\2a#"),
-        (V4, b"\x30\3\0\1+"),
-        (V4, b"\x30\4\0\2\xc3\x28"),  # no UTF-8
-        (V4, b"\x30\x83\1\0\x81" + b"a" * 129),  # topic too long
-        (V4, b"\xd0\1\0"),
-        (V4, b"\xe0\0"),  # DISCONNECT from a 3.1.1 broker
-        (V4, b"\x10\0"),
-        (V4, b"\x50\2\0\1"),
-        (V4, b"\xf0\0"),
-        (V4, b"\0\0"),
-        (V5, b"\x30\7\0\1a\3\x23\0\1"),  # topic alias
-        (V5, b"\x20\5\0\0\1\x24\1"),  # a property longer than the properties
-        (V5, b"\x20\6\0\0\2\x24\1\0"),  # a byte after them
-        (V5, b"\x20\7\0\0\4\x24\1\x24\1"),  # one twice
-        (V5, b"\x20\5\0\0\2\x7f\1"),  # unknown
-        (V5, b"\x20\4\0\0\1\x13"),  # cut
-        (V5, b"\x20\4\0\0\x80\0"),  # a length longer than needed
-        (V5, b"\x20\x06\0\0\3\x26\0\5"),  # a pair longer than the packet
-        (V5, b"\xf0\2\0\0"),  # AUTH
-        (V4, b"\xd0\x80\0"),  # a length longer than needed
-        (V4, b"\x30\xff\xff\xff\xff\x7f"),  # more than four bytes of length
-        (V4, b"\x30\xff\xff\xff\x7f"),  # 256 MiB
-        (V4, b"\x30\x81\x04"),  # one more than the bound
-        (V4, b"\xff" * 64),
+    for data in (
+        b"\x21\2\0\0",  # reserved flags
+        b"\x20\2\2\0",  # CONNACK flags
+        b"\x20\2\1\5",  # a session present in a refusal
+        b"\x20\1\0",
+        b"\x20\3\0\0\0",
+        b"\x40\2\0\0",  # packet identifier 0
+        b"\x40\3\0\1\0",
+        b"\x90\2\0\1",  # no code
+        b"\x32\5\0\1a\0\0",  # QoS 1 without an identifier
+        b"\x34\5\0\1a\0\1",  # QoS 2
+        b"\x36\5\0\1a\0\1",  # QoS 3
+        b"\x38\3\0\1a",  # repeated at QoS 0
+        b"\x30\2\0\0",  # no topic
+        b"\x30\3\0\2a",  # topic longer than the packet
+        b"\x30\4\0\2a\0",
+        b"\x30\4\0\2a#",
+        b"\x30\3\0\1+",
+        b"\x30\4\0\2\xc3\x28",  # no UTF-8
+        b"\x30\x83\1\0\x81" + b"a" * 129,  # topic too long
+        b"\xd0\1\0",
+        b"\xe0\0",  # DISCONNECT from a 3.1.1 broker
+        b"\x10\0",
+        b"\x50\2\0\1",
+        b"\xf0\0",
+        b"\0\0",
+        b"\xd0\x80\0",  # a length longer than needed
+        b"\x30\xff\xff\xff\xff\x7f",  # more than four bytes of length
+        b"\x30\xff\xff\xff\x7f",  # 256 MiB
+        b"\x30\x81\x04",  # one more than the bound
+        b"\xff" * 64,
     ):
-        assert raises(PeerError, packets, data, version).code == "mqtt", data
+        assert raises(PeerError, packets, data, V4).code == "mqtt", data
+
+
+def test_what_no_broker_may_send_in_5() -> None:
+    for data in (
+        b"\x20\4\0\0\0\0",
+        b"\x30\7\0\1a\3\x23\0\1",  # topic alias
+        b"\x20\5\0\0\1\x24\1",  # a property longer than the properties
+        b"\x20\6\0\0\2\x24\1\0",  # a byte after them
+        b"\x20\7\0\0\4\x24\1\x24\1",  # one twice
+        b"\x20\5\0\0\2\x7f\1",  # unknown
+        b"\x20\4\0\0\1\x13",  # cut
+        b"\x20\4\0\0\x80\0",  # a length longer than needed
+        b"\x20\x06\0\0\3\x26\0\5",  # a pair longer than the packet
+        b"\xf0\2\0\0",  # AUTH
+    ):
+        assert raises(PeerError, packets, data, V5).code == "mqtt", data
 
 
 def test_property_counts_are_bounded() -> None:
