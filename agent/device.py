@@ -114,7 +114,9 @@ class Device:
 
     def _serve(self, listeners: "list[Any]", handle: "Callable[..., Any]", name: str) -> None:
         usual = http.LIMITS
-        places = self.ceilings["connections"] if name == "data" else usual.connections_max
+        places = usual.connections_max
+        if name == "data":
+            places = max(1, self.ceilings["connections"] // len(listeners))
         if port.terminal.runtime()[0] == "micropython":
             places = min(places, MICRO_PLACES)
         share = http.Limits(places, usual.head_ms, usual.stall_ms, usual.piece_bytes)
@@ -138,7 +140,7 @@ class Device:
         )
 
     def _make_pairing(self) -> None:
-        digest = self.crypto.sha256(repr(self.ceilings).encode())
+        digest = self.crypto.sha256(self.codec.encode(self.ceilings))
         info = pairing_frames.Info(self.identity.public, digest, self.profile.id, __version__, self.settings["name"])
         counters = self.state.read_counters()
         self._verifier = verifier.Verifier(self.crypto, self.codec, self.shown_id(), info, counters)
@@ -159,6 +161,7 @@ class Device:
         only = list(self.settings["listen"])
         service = Service("_corelet._tcp", name, host, self._control[0].port, only, [], [])
         self.discovery = discovery.Discovery(port.announce(), port.net, self.journal, self.describe, service)
+        self.discovery.on_moved = self.membership.refresh  # the cores ask for shards where the birth says
 
     def shown_id(self) -> str:
         """Random until paired, then opaque: nothing that can be followed from one life to the next."""
@@ -198,7 +201,9 @@ class Device:
 
     def telemetry(self) -> "dict[str, Any]":
         answer = port.health().sample(self.folder)
-        answer.update({"used": self.shards.usage()["used"], "shards": self.shards.usage()["shards"]})
+        usage = self.shards.usage()
+        answer.update({"used": usage["used"], "shards": usage["shards"], "quarantined": usage["quarantined"]})
+        answer["read_only"] = int(usage["read_only"])
         return answer
 
     def status(self) -> "dict[str, Any]":

@@ -15,6 +15,9 @@ SHOWN = (
     ("log_bytes", "KiB of logs", 1024),
 )
 
+# What this version holds by itself; the others are the profile's word for what will come (relay, flash budget, cgroups).
+ENFORCED = ("shard_bytes", "connections", "log_bytes")
+
 
 def in_force(profile: dict[str, int], owner: dict[str, int]) -> dict[str, int]:
     """The smaller of the two for every ceiling of the profile."""
@@ -22,8 +25,10 @@ def in_force(profile: dict[str, int], owner: dict[str, int]) -> dict[str, int]:
 
 
 def shown(ceilings: dict[str, int]) -> list[str]:
-    """One phrase a ceiling, in the order of SHOWN: "64 MiB of memory"."""
-    return [str(ceilings[name] // divisor) + " " + unit for name, unit, divisor in SHOWN if name in ceilings]
+    """One phrase for each ceiling that is enforced, in the order of SHOWN: "4096 MiB of shards"."""
+    return [
+        str(ceilings[name] // size) + " " + unit for name, unit, size in SHOWN if name in ceilings and name in ENFORCED
+    ]
 
 
 class Refusals:

@@ -7,8 +7,12 @@ on demand, because an idle device should not pay for a library it is not using.
 
 import sys
 
+from agent.errors import PortError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from agent.port import contract
 
 MICROPYTHON = sys.implementation.name == "micropython"
@@ -19,6 +23,16 @@ else:
     from agent.port.cpython import clock, files, net, terminal
 
 __all__ = ["MICROPYTHON", "clock", "files", "net", "terminal"]
+
+
+class Absent:
+    """Stands for a part whose package is not installed: the device runs without it and says why."""
+
+    def __init__(self, error: ImportError) -> None:
+        self._why = str(error)
+
+    def open(self, *_: "Any") -> "Any":
+        raise PortError("missing", f"A package is missing ({self._why}): install it and start the device again.")
 
 
 def crypto() -> "contract.Crypto":
@@ -32,28 +46,37 @@ def crypto() -> "contract.Crypto":
 
 def codec() -> "contract.Codec":
     """Deterministic, strict CBOR."""
-    if MICROPYTHON:
-        from agent.port.micropython import cbor as body
-    else:
-        from agent.port.cpython import codec as body
+    try:
+        if MICROPYTHON:
+            from agent.port.micropython import cbor as body
+        else:
+            from agent.port.cpython import codec as body
+    except ImportError as error:
+        raise PortError("missing", f"Nothing works without a package that is missing ({error}): install cbor2.")
     return body
 
 
 def link() -> "contract.LinkModule":
     """MQTT over mutual TLS."""
-    if MICROPYTHON:
-        from agent.port.micropython import link as body
-    else:
-        from agent.port.cpython import link as body
+    try:
+        if MICROPYTHON:
+            from agent.port.micropython import link as body
+        else:
+            from agent.port.cpython import link as body
+    except ImportError as error:
+        return Absent(error)
     return body
 
 
 def announce() -> "contract.AnnounceModule":
     """Multicast DNS service announcement."""
-    if MICROPYTHON:
-        from agent.port.micropython import announce as body
-    else:
-        from agent.port.cpython import announce as body
+    try:
+        if MICROPYTHON:
+            from agent.port.micropython import announce as body
+        else:
+            from agent.port.cpython import announce as body
+    except ImportError as error:
+        return Absent(error)
     return body
 
 

@@ -24,6 +24,7 @@ FILE_FAULTS = (
     ((30,), "read_only", "The disk is read-only: {0} was not written. Make it writable or choose another folder."),
     ((1, 13), "denied", "Permission denied for {0}. Start as the user who owns it, or choose another folder."),
     ((NO_ENTRY,), "not_found", "{0} does not exist."),
+    ((17, 20, 21), "io", "{0}: a file stands where a folder belongs, or a folder where a file does. Move it away."),
     ((5,), "io", "The disk failed at {0} (input/output error). Check the medium and the kernel log."),
 )
 

@@ -67,6 +67,7 @@ class Discovery:
         self._is_closed = False
         self._troubled_turns = 0
         self._said = ""
+        self.on_moved: Callable[[], None] | None = None  # the addresses changed
         self.poll_ms = POLL_MS
         self.damp_ms = DAMP_MS
 
@@ -124,6 +125,8 @@ class Discovery:
             if addresses != self._addresses:
                 await self._announcer.set_addresses(addresses)
                 self._journal.info("discovery", "The addresses are now " + (", ".join(addresses) or "none") + ".")
+                if self.on_moved is not None:
+                    self.on_moved()
         elif addresses:
             await self._drop()
             txt, subtypes = self._describe()

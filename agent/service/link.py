@@ -179,8 +179,9 @@ class LinkService:
             event.will_payload,
             PACKET_BYTES_MAX,
         )
-        link = self._link = self._world.link.open(options)
+        link: Any = None
         try:
+            link = self._link = self._world.link.open(options)
             await link.connect()
             for kind in envelope.DN_KINDS:
                 await link.subscribe(envelope.topic(device, "dn", kind))
@@ -226,7 +227,8 @@ class LinkService:
             receiver.cancel()
         self._machine.disconnected(self._now())
         self._stir.set()
-        await link.close()
+        if link is not None:
+            await link.close()
 
     async def _goodbye(self) -> None:
         self._machine.stop(self._now())

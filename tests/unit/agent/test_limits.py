@@ -12,10 +12,11 @@ def test_the_owner_lowers_and_never_raises():
 
 
 def test_shown_in_the_units_people_use():
-    assert limits.shown({"memory_kib": 65536, "cpu_permille": 250}) == [
-        "64 MiB of memory",
-        "25 % of one processor core",
-    ]
+    assert limits.shown({"shard_bytes": 1 << 30, "log_bytes": 65536}) == ["1024 MiB of shards", "64 KiB of logs"]
+
+
+def test_what_is_not_enforced_is_not_shown():
+    assert limits.shown({"memory_kib": 65536, "cpu_permille": 250}) == []
 
 
 def test_refusals_are_bounded():

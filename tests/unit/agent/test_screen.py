@@ -32,7 +32,7 @@ def test_the_head_says_who_what_where_and_how_much():
         "Corelet 0.1.0 on micropython 1.29.0",
         "name      attic",
         "generic-linux (Any Linux machine)",
-        "64 MiB of memory, 4096 MiB of shards, 8 connections",
+        "4096 MiB of shards, 8 connections",
         "192.0.2.7:7411, [2001:db8::7]:7411",
         "/var/lib/corelet",
         "off       tls: install the package micropython-mbedtls",
