@@ -142,8 +142,8 @@ class Device:
     def _make_pairing(self) -> None:
         digest = self.crypto.sha256(self.codec.encode(self.ceilings))
         info = pairing_frames.Info(self.identity.public, digest, self.profile.id, __version__, self.settings["name"])
-        counters = self.state.read_counters()
-        self._verifier = verifier.Verifier(self.crypto, self.codec, self.shown_id(), info, counters)
+        own = verifier.Own(self.shown_id(), info, lambda message: self.crypto.ecdsa_sign(self.identity.scalar, message))
+        self._verifier = verifier.Verifier(self.crypto, self.codec, own, self.state.read_counters())
         self.pairing = pairing.PairingService(self._verifier, self.state, self.journal, self._noticed)
 
     def _noticed(self, event: object) -> None:

@@ -1,4 +1,4 @@
-"""What the two sides of a pairing send and keep: frames, device info, bundle, verifier record.
+"""What the two sides of a pairing send and keep: frames, device info, bundle, verifier record (a tuple, no bytes).
 
 What it is not: the order of steps and the proofs (agent/core/pairing/), the setup code (agent/wire/pairing.py).
 
@@ -27,7 +27,6 @@ BROKERS_MAX = 8
 CEILINGS_MAX = 32
 HOST_CHARS_MAX = 100
 CERTIFICATE_BYTES_MAX = 640
-RECORD_BYTES_MAX = 256
 TIME_MAX = 1 << 40
 ITERATIONS_MIN = 1_000
 ITERATIONS_MAX = 200_000
@@ -52,7 +51,7 @@ REQUESTS: "Table" = {
     Step.SHARE: (("bytes", 65, 65),),  # shareP
     Step.CONFIRM: (("bytes", 32, 32),),  # confirmP
     Step.DELIVER: (("bytes", 17, 1984),),  # sealed bundle
-    Step.ABORT: (),
+    Step.ABORT: (("bytes", 0, 32),),  # the tag of a core that proved the code (channel.abort_tag), empty before that
 }
 ANSWERS: "Table" = {
     # chosen pv, announced id, nonce, salt, PBKDF2 count, attempts left (this one included)
@@ -76,6 +75,7 @@ Frame = namedtuple("Frame", ("step", "session", "fields"))
 # What the device keeps instead of the code. `is_factory`: on the label, read-only, closed while the board is owned.
 Record = namedtuple("Record", ("discriminator", "salt", "iterations", "w0", "point_l", "is_factory"))
 Info = namedtuple("Info", ("key", "profile", "board", "fw", "name"))  # what the device says of itself
+Described = namedtuple("Described", ("info", "proof"))  # what is sealed: `proof` is a signature by the key in `info`
 
 _INFO = {
     "key": ("bytes", 65, 65),
@@ -83,6 +83,7 @@ _INFO = {
     "board": ("text", 1, NAME_CHARS_MAX),
     "fw": ("text", 1, NAME_CHARS_MAX),
     "name": ("text", 1, NAME_CHARS_MAX),
+    "proof": ("bytes", 64, 64),
 }
 _BUNDLE = {
     "ca": ("bytes", 1, CERTIFICATE_BYTES_MAX),
@@ -94,14 +95,6 @@ _BUNDLE = {
     "signing_key": ("bytes", 65, 65),
     "ceilings": ("ceilings", 0, CEILINGS_MAX),
 }
-_RECORD = (
-    ("int", 0, 1023),
-    ("bytes", 16, 32),
-    ("int", ITERATIONS_MIN, ITERATIONS_MAX),
-    ("bytes", 32, 32),
-    ("bytes", 65, 65),
-    ("bool", 0, 1),
-)
 
 
 def is_plain(text: str) -> bool:
@@ -136,8 +129,6 @@ def fits(value: object, shape: tuple[str, int, int]) -> bool:
     kind, low, high = shape
     if kind == "int":
         return _is_int(value, low, high)
-    if kind == "bool":
-        return value is True or value is False
     if isinstance(value, bytes):
         return kind == "bytes" and low <= len(value) <= high
     if isinstance(value, str):
@@ -191,15 +182,17 @@ def _decode_map(codec: "contract.Codec", data: bytes, shapes: "dict[str, Shape]"
     return {key: value[key] for key in shapes}
 
 
-def encode_info(codec: "contract.Codec", info: Info) -> bytes:
-    return codec.encode(
-        {"key": info.key, "profile": info.profile, "board": info.board, "fw": info.fw, "name": info.name}
-    )
+def encode_info(codec: "contract.Codec", info: Info, proof: bytes) -> bytes:
+    sealed = {"key": info.key, "profile": info.profile, "board": info.board, "fw": info.fw, "name": info.name}
+    sealed["proof"] = proof
+    return codec.encode(sealed)
 
 
-def decode_info(codec: "contract.Codec", data: bytes) -> Info:
+def decode_info(codec: "contract.Codec", data: bytes) -> Described:
+    """Whether the proof holds is the caller's to check. PeerError("cbor"), ("frame")."""
     value = _decode_map(codec, data, _INFO)
-    return Info(value["key"], value["profile"], value["board"], value["fw"], value["name"])
+    info = Info(value["key"], value["profile"], value["board"], value["fw"], value["name"])
+    return Described(info, value["proof"])
 
 
 def encode_bundle(codec: "contract.Codec", bundle: "dict[str, Any]") -> bytes:
@@ -212,21 +205,3 @@ def encode_bundle(codec: "contract.Codec", bundle: "dict[str, Any]") -> bytes:
 
 def decode_bundle(codec: "contract.Codec", data: bytes) -> "dict[str, Any]":
     return _decode_map(codec, data, _BUNDLE)
-
-
-def encode_record(codec: "contract.Codec", record: Record) -> bytes:
-    w0 = record.w0.to_bytes(32, "big")
-    return codec.encode([record.discriminator, record.salt, record.iterations, w0, record.point_l, record.is_factory])
-
-
-def decode_record(codec: "contract.Codec", data: bytes) -> Record:
-    """UsageError("record"): the file is ours, so damage is no peer's fault. w0's range is checked at `open_window`."""
-    try:
-        fields = codec.decode(data, (), 1) if len(data) <= RECORD_BYTES_MAX else None
-    except PeerError as error:
-        raise UsageError("record", f"the verifier record is damaged ({error.text}): make or flash a new one")
-    if not isinstance(fields, list) or len(fields) != len(_RECORD):
-        raise UsageError("record", "the verifier record is damaged: make or flash a new one")
-    if not all(fits(field, shape) for field, shape in zip(fields, _RECORD)):  # noqa: B905 (no strict= there)
-        raise UsageError("record", "a field of the verifier record is out of its range: make or flash a new one")
-    return Record(fields[0], fields[1], fields[2], int.from_bytes(fields[3], "big"), fields[4], fields[5])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent import port
-from agent.core.pairing.verifier import Verifier
+from agent.core.pairing.verifier import Own, Verifier
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
 from agent.port import net
 from agent.service import pairing as service
@@ -70,7 +70,8 @@ class Device:
         self.public = crypto.p256_public(SCALAR)
         info = pairing_frames.Info(self.public, b"p" * 32, "generic-linux", "0.1.0", "Attic Pi")
         self.state, self.journal = State(), Journal()
-        self.machine = Verifier(crypto, port.codec(), "a1b2c3d4", info, {})
+        own = Own("a1b2c3d4", info, lambda message: crypto.ecdsa_sign(SCALAR, message))
+        self.machine = Verifier(crypto, port.codec(), own, {})
         self.service = service.PairingService(self.machine, self.state, self.journal)
         self.listener = net.listen_tcp("127.0.0.1", 0)
         self.address = ("127.0.0.1", self.listener.port)
@@ -153,6 +154,18 @@ def test_device_that_cannot_keep_it_says_why_and_the_certificate_is_revoked(tmp_
     with_device(test, tmp_path)
 
 
+def test_a_device_that_names_another_devices_key_gets_no_certificate(tmp_path: Path) -> None:
+    async def test(device: Device, ca: CA) -> None:
+        crypto, admitted = port.crypto(), len(ADMITTED)
+        device.machine.info = device.machine.info._replace(key=crypto.p256_public(SCALAR + 1))
+        with pytest.raises(TrustError, match="did not prove that the key it names is its own") as caught:
+            await pairing.pair(device.address, device.service.open_window(), ca, OFFER, quiet)
+        assert caught.value.code == "proof" and len(ADMITTED) == admitted and not ca._revoked
+        assert device.state.pending is None and device.machine._session is None
+
+    with_device(test, tmp_path)
+
+
 def test_waits_for_a_busy_device(tmp_path: Path) -> None:
     async def test(device: Device, ca: CA) -> None:
         code = device.service.open_window()
@@ -170,7 +183,7 @@ def test_waits_for_a_busy_device(tmp_path: Path) -> None:
         await waited.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await pairing._post(device.address, pairing_frames.encode_frame(port.codec(), 5, session, []))
+        await pairing._post(device.address, pairing_frames.encode_frame(port.codec(), 5, session, [b""]))
         await pairing.pair(device.address, code, ca, OFFER, quiet)
 
     with_device(test, tmp_path)

@@ -1,6 +1,6 @@
-"""Invariant: a decoder of pairing gives a value that encodes to its input again, or PeerError (for our own record:
-UsageError); a machine that is fed anything raises only PeerError, answers a request with one frame, keeps one attempt,
-never counts down without a proof, and takes no bundle but the one that was sent.
+"""Invariant: a decoder of pairing gives a value that encodes to its input again, or PeerError; a machine that is fed
+anything raises only PeerError, answers a request with one frame, keeps one attempt, never counts down without a proof,
+and takes no bundle but the one that was sent; a changed proof of possession is none.
 
 Seeded; CORELET_FULL=1 runs FULL times as much with other seeds.
 """
@@ -15,13 +15,17 @@ from typing import Any
 
 import pytest
 from cryptography import x509 as library
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agent import port
 from agent.core.pairing import spake2plus
+from agent.core.pairing.channel import check_proof, proof_message
 from agent.core.pairing.prover import Prover
 from agent.core.pairing.verifier import ATTEMPTS_MAX, Verifier
-from agent.errors import PeerError, UsageError
+from agent.errors import PeerError, TrustError
 from agent.wire import pairing, pairing_frames, x509
 from agent.wire.pairing_frames import ANSWERS, REQUESTS
 from tests.unit.agent.core.pairing import bench, certificates
@@ -31,6 +35,7 @@ from tools.gateway.ca import CA, id_of
 FULL = 50
 IS_FULL = os.environ.get("CORELET_FULL") == "1"
 SEED = 20_000 if IS_FULL else 1
+ECDSA = ec.ECDSA(hashes.SHA256())
 codec, crypto = port.codec(), port.crypto()
 
 
@@ -89,7 +94,7 @@ def test_frames() -> None:
 def test_sealed_maps() -> None:
     """Invariant: a bundle or an info that is taken fits its table, so it can be sent on and stored."""
     bundle = pairing_frames.encode_bundle(codec, bench.bundle())
-    info = pairing_frames.encode_info(codec, bench.info())
+    info = pairing_frames.encode_info(codec, bench.info(), bytes(64))
     for seed in rounds(2000):
         try:
             taken = pairing_frames.decode_bundle(codec, mutate(seed, bundle))
@@ -102,20 +107,24 @@ def test_sealed_maps() -> None:
             known = pairing_frames.decode_info(codec, mutate(seed, info))
         except PeerError:
             continue
-        assert pairing_frames.is_plain(known.name) and len(known.key) == 65
+        assert pairing_frames.is_plain(known.info.name) and len(known.info.key) == 65 and len(known.proof) == 64
 
 
-def test_records() -> None:
-    """Invariant: a record of ours comes back whole, or UsageError("record")."""
-    good = pairing_frames.encode_record(codec, bench.record(is_factory=True))
-    for seed in rounds(2000):
-        data = mutate(seed, good)
-        try:
-            record = pairing_frames.decode_record(codec, data)
-        except UsageError as error:
-            assert error.code == "record"
-            continue
-        assert pairing_frames.encode_record(codec, record) == data
+def test_proof_of_possession_against_the_library() -> None:
+    """Invariant: the library's HKDF and ECDSA take our proof, and check_proof takes no changed one."""
+    for seed in rounds(20):
+        shared, scalar = seed.randbytes(32), seed.randrange(1, spake2plus.ORDER)
+        public = crypto.p256_public(scalar)
+        exported = HKDF(hashes.SHA256(), 32, b"", b"corelet proof v1").derive(shared)
+        message = b"corelet pair proof v1" + exported + public
+        proof = crypto.ecdsa_sign(scalar, proof_message(crypto, shared, public))
+        dss = encode_dss_signature(int.from_bytes(proof[:32], "big"), int.from_bytes(proof[32:], "big"))
+        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public).verify(dss, message, ECDSA)
+        check_proof(crypto, shared, public, proof)
+        changed = mutate(seed, proof)
+        if changed != proof:
+            with pytest.raises(TrustError):
+                check_proof(crypto, shared, public, changed)
 
 
 def test_codes_and_qr_texts() -> None:

@@ -183,7 +183,7 @@ class _Attempt:
 
 
 def _error(code: str, text: str) -> CoreletError:
-    if code in ("code", "aead", "certificate"):
+    if code in ("code", "aead", "certificate", "proof"):
         return TrustError(code, text)
     if code in ("busy", "wait", "attempts", "cores"):
         return LimitError(code, text)

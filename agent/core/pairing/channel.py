@@ -1,8 +1,11 @@
 """The sealed channel of a proven pairing: AES-128-CCM with keys from K_shared, one counter a direction.
 
 Nonce = 5 zero bytes, counter in 8 bytes; associated data = direction and step, so that a record fits
-nowhere but in its own place. The link secret is derived here and never sent.
+nowhere but in its own place. What else comes from K_shared is here, too: the link secret, which is never sent,
+what the device signs to prove that its key is its own, and the tag of an authentic abort.
 """
+
+from agent.errors import TrustError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +18,25 @@ _TO_CORE = b"device to core"
 def link_secret(crypto: "contract.Crypto", shared: bytes) -> bytes:
     """32 bytes both sides keep: tokens and receipts are keyed from it."""
     return crypto.hkdf_sha256(shared, b"", b"corelet link v1", 32)
+
+
+def proof_message(crypto: "contract.Crypto", shared: bytes, public65: bytes) -> bytes:
+    """What the device signs with its private key. K_shared comes from the transcript with both ids, nonces and shares:
+    a proof fits this session alone, and nobody can carry one over from a device whose code he knows."""
+    return b"corelet pair proof v1" + crypto.hkdf_sha256(shared, b"", b"corelet proof v1", 32) + public65
+
+
+def check_proof(crypto: "contract.Crypto", shared: bytes, public65: bytes, proof: bytes) -> None:
+    """TrustError("proof"): the device does not have the private key of the public key it names. PeerError("point")."""
+    crypto.p256_multiply(1, public65)
+    if not crypto.ecdsa_verify(public65, proof_message(crypto, shared, public65), proof):
+        text = "the device did not prove that the key it names is its own, so it gets no certificate: do not trust it"
+        raise TrustError("proof", text)
+
+
+def abort_tag(crypto: "contract.Crypto", shared: bytes) -> bytes:
+    """32 bytes: whoever only saw the session id cannot end a pairing whose code was proven."""
+    return crypto.hkdf_sha256(shared, b"", b"corelet abort v1", 32)
 
 
 class Channel:

@@ -16,7 +16,7 @@ from collections import namedtuple
 
 from agent.core.machine import Machine
 from agent.core.pairing import spake2plus
-from agent.core.pairing.channel import Channel, link_secret
+from agent.core.pairing.channel import Channel, abort_tag, check_proof, link_secret
 from agent.core.pairing.verifier import CONTEXT, FAIL_SAFE_MS, STEP_MS
 from agent.errors import PeerError, TrustError, UsageError
 from agent.wire import pairing_frames
@@ -85,7 +85,8 @@ class Prover(Machine):
     def abort(self) -> None:
         """Give up, and tell the device so that it need not wait for the step's end. No event."""
         if self._session != b"":
-            frame = pairing_frames.encode_frame(self._codec, Step.ABORT, self._session, [])
+            tag = abort_tag(self._crypto, self._shared) if self._shared else b""
+            frame = pairing_frames.encode_frame(self._codec, Step.ABORT, self._session, [tag])
             self.outgoing.append((frame, self._address))
         self._end()
 
@@ -191,8 +192,8 @@ class Prover(Machine):
 
     def _describe(self, sealed: bytes) -> None:
         assert self._channel is not None
-        info = pairing_frames.decode_info(self._codec, self._channel.open(Step.CONFIRM, sealed))
-        self._crypto.p256_multiply(1, info.key)  # PeerError("point") before a certificate is made for it
+        info, proof = pairing_frames.decode_info(self._codec, self._channel.open(Step.CONFIRM, sealed))
+        check_proof(self._crypto, self._shared, info.key, proof)  # before a certificate is made for that key
         self._step = Step.REFUSED
         self.wake_at = None
         self.events.append(Described(info))

@@ -18,7 +18,7 @@ from agent.core.machine import Machine
 from agent.core.pairing import spake2plus
 from agent.core.pairing.attempt import Session, Window
 from agent.core.pairing.certificates import check_certificates
-from agent.core.pairing.channel import Channel, link_secret
+from agent.core.pairing.channel import Channel, abort_tag, link_secret, proof_message
 from agent.errors import CoreletError, LimitError, PeerError, TrustError, UsageError
 from agent.wire import pairing_frames
 from agent.wire.pairing_frames import Step
@@ -38,6 +38,9 @@ DELAY_MS = 1_000
 DELAY_MS_MAX = 60_000
 CONTEXT = b"corelet-pair-v1"
 
+# Of this device. `announced_id`: what discovery calls it now; `sign(message) -> signature`: by the key in `info`.
+Own = namedtuple("Own", ("announced_id", "info", "sign"))
+
 Persist = namedtuple("Persist", ("counters",))  # make this dict durable before anything is sent
 WindowClosed = namedtuple("WindowClosed", ("reason",))  # expired, paired, attempts, owner
 Proven = namedtuple("Proven", ("core",))  # that core knows the code
@@ -55,20 +58,14 @@ def delay_ms(attempts: int) -> int:
 
 
 class Verifier(Machine):
-    """`announced_id`: what discovery calls this device now. `counters`: what the last Persist said, or {}."""
+    """`counters`: what the last Persist said, or {}."""
 
     def __init__(
-        self,
-        crypto: "contract.Crypto",
-        codec: "contract.Codec",
-        announced_id: str,
-        info: pairing_frames.Info,
-        counters: "dict[str, Any]",
+        self, crypto: "contract.Crypto", codec: "contract.Codec", own: Own, counters: "dict[str, Any]"
     ) -> None:
         super().__init__()
         self.crypto = crypto
-        self.announced_id = announced_id
-        self.info = info
+        self.announced_id, self.info, self._sign = own
         self._codec = codec
         self._counters = counters
         self._window: Window | None = None
@@ -198,6 +195,7 @@ class Verifier(Machine):
             if session is None or frame.session != session.id:
                 raise PeerError("session", "this pairing attempt is over: start again")
             if frame.step == Step.ABORT:
+                self._check_abort(session, frame.fields[0])
                 self._drop(now)
                 return pairing_frames.encode_frame(self._codec, Step.ABORT, frame.session, [])
             if frame.step != session.step:
@@ -210,6 +208,13 @@ class Verifier(Machine):
         session.request, session.answer = data, answer
         session.deadline = now + (FAIL_SAFE_MS if session.is_pending else STEP_MS)
         return answer
+
+    def _check_abort(self, session: Session, tag: bytes) -> None:
+        """Until the code is proven anybody may end an attempt; after that only the core that proved it."""
+        if session.channel is None or session.keys is None:
+            return
+        if not self.crypto.equal(abort_tag(self.crypto, session.keys.shared), tag):
+            raise TrustError("abort", "only the core that proved the code can end this pairing: wait for its end")
 
     def _hello(self, frame: pairing_frames.Frame, data: bytes, now: int) -> tuple[Session, bytes]:
         window, versions, core = self._window, frame.fields[0], frame.fields[1]
@@ -268,7 +273,8 @@ class Verifier(Machine):
         self._count(-1)  # it was no wrong code
         self.events.append(Proven(session.core))
         session.channel = Channel(self.crypto, session.keys.shared, True)
-        return session.channel.seal(Step.CONFIRM, pairing_frames.encode_info(self._codec, self.info))
+        proof = self._sign(proof_message(self.crypto, session.keys.shared, self.info.key))
+        return session.channel.seal(Step.CONFIRM, pairing_frames.encode_info(self._codec, self.info, proof))
 
     def _deliver(self, session: Session, sealed: bytes) -> bytes:
         assert session.keys is not None and session.channel is not None

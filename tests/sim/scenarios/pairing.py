@@ -9,7 +9,7 @@ core gets its device in the end.
 from agent import port
 from agent.core.pairing import spake2plus
 from agent.core.pairing.prover import Prover
-from agent.core.pairing.verifier import ATTEMPTS_MAX, Verifier
+from agent.core.pairing.verifier import ATTEMPTS_MAX, Own, Verifier
 from agent.errors import CoreletError
 from agent.wire import pairing, pairing_frames
 from agent.wire.pairing_frames import ANSWERS, Step
@@ -66,7 +66,8 @@ class Device:
         """A window opens for the code on the label, unless it was guessed at too often or the board is owned."""
         self._is_on = True
         info = pairing_frames.Info(certificates.DEVICE_PUBLIC, b"p" * 32, "generic-linux", "0.1.0", "Attic Pi")
-        machine = Verifier(Crypto(self._world), port.codec(), "a1b2c3d4", info, dict(self.counters))
+        own = Own("a1b2c3d4", info, lambda data: port.crypto().ecdsa_sign(certificates.DEVICE_SCALAR, data))
+        machine = Verifier(Crypto(self._world), port.codec(), own, dict(self.counters))
         try:
             machine.open_window(LABEL[0], bool(self.cores), self._world.now)
         except CoreletError as error:

@@ -1,4 +1,4 @@
-"""Frames, sealed maps and verifier records: there and back, and each bound."""
+"""Frames and sealed maps: there and back, and each bound."""
 
 from tests.unit.agent.core.pairing.bodies import codec
 
@@ -13,6 +13,7 @@ SESSION = bytes(range(8))
 CORE = "0123456789abcdef"
 NONCE = b"n" * 16
 POINT = b"\x04" + b"p" * 64
+PROOF = b"r" * 32 + b"s" * 32
 BUNDLE = {
     "ca": b"a" * 400,
     "cert": b"c" * 400,
@@ -37,7 +38,8 @@ def test_frames_there_and_back() -> None:
         (Step.SHARE, SESSION, [POINT]),
         (Step.CONFIRM, SESSION, [b"c" * 32]),
         (Step.DELIVER, SESSION, [b"s" * 1900]),
-        (Step.ABORT, SESSION, []),
+        (Step.ABORT, SESSION, [b""]),
+        (Step.ABORT, SESSION, [b"t" * 32]),
     )
     for step, session, fields in requests:
         data = frames.encode_frame(codec, step, session, fields)
@@ -78,7 +80,9 @@ def test_frames_out_of_bounds_are_refused() -> None:
         [2, SESSION, None],
         [3, SESSION, b"c" * 33],
         [4, SESSION, b""],
+        [5, SESSION],
         [5, SESSION, 1],
+        [5, SESSION, b"t" * 33],
     )
     for value in bad:
         error = raises(PeerError, frames.decode_frame, codec, codec.encode(value), frames.REQUESTS)
@@ -142,24 +146,28 @@ def test_log_injection_names_with_control_characters_are_refused() -> None:
     for name in ("a\nb", "a\x1b[31mb", "\x00", "a\u202eb", "a\u2028b", "\x9b31m", "\u200b", "\ufeff"):
         assert raises(UsageError, frames.encode_bundle, codec, changed("name", name)).code == "bundle"
         assert raises(PeerError, frames.decode_bundle, codec, codec.encode(changed("name", name))).code == "frame"
-        info = codec.encode({"key": POINT, "profile": b"p" * 32, "board": "b", "fw": "1", "name": name})
+        info = frames.encode_info(codec, frames.Info(POINT, b"p" * 32, "b", "1", name), PROOF)
         assert raises(PeerError, frames.decode_info, codec, info).code == "frame"
     assert frames.is_plain("Große Küche \U0001f600 日本")
 
 
 def test_info_there_and_back() -> None:
     info = frames.Info(POINT, b"p" * 32, "generic-linux", "0.1.0", "Attic Pi")
-    assert frames.decode_info(codec, frames.encode_info(codec, info)) == info
+    assert frames.decode_info(codec, frames.encode_info(codec, info, PROOF)) == (info, PROOF)
 
 
-def test_record_there_and_back_self_made_and_factory() -> None:
-    for is_factory, iterations in ((False, 1000), (True, 100_000)):
-        record = frames.Record(517, b"s" * 16, iterations, 12345, POINT, is_factory)
-        data = frames.encode_record(codec, record)
-        assert len(data) <= frames.RECORD_BYTES_MAX
-        assert frames.decode_record(codec, data) == record
+def test_info_without_a_proof_is_refused() -> None:
+    info = frames.Info(POINT, b"p" * 32, "generic-linux", "0.1.0", "Attic Pi")
+    for proof in (None, b"", PROOF[:63], PROOF + b"x", "r" * 64):
+        error = raises(PeerError, frames.decode_info, codec, frames.encode_info(codec, info, proof))
+        assert error.code == "frame" and "'proof'" in error.text
+    unproven = {"key": POINT, "profile": b"p" * 32, "board": "b", "fw": "1", "name": "n"}
+    assert raises(PeerError, frames.decode_info, codec, codec.encode(unproven)).code == "frame"
 
 
-def test_damaged_record_is_our_own_fault() -> None:
-    for data in (b"", b"\xff", b"\x80", codec.encode([517, b"s", 1000, b"w" * 32, POINT, False]), b"\x00" * 300):
-        assert raises(UsageError, frames.decode_record, codec, data).code == "record"
+def test_longest_info_fits_into_its_frame() -> None:
+    name = "\U0001f600" * frames.NAME_CHARS_MAX
+    info = frames.Info(POINT, b"p" * 32, name, name, name)
+    sealed = frames.encode_info(codec, info, PROOF) + bytes(16)
+    frame = frames.encode_frame(codec, Step.CONFIRM, SESSION, [sealed])
+    assert frames.decode_frame(codec, frame, frames.ANSWERS).fields == [sealed]

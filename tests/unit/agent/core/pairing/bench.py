@@ -6,7 +6,7 @@ from tests.unit.agent.core.pairing.bodies import codec, crypto
 
 from agent.core.pairing import spake2plus
 from agent.core.pairing.prover import Prover
-from agent.core.pairing.verifier import Verifier
+from agent.core.pairing.verifier import Own, Verifier
 from agent.wire import pairing, pairing_frames
 from tests.unit.agent.core.pairing import certificates
 
@@ -31,6 +31,10 @@ def info() -> pairing_frames.Info:
     return pairing_frames.Info(certificates.DEVICE_PUBLIC, b"\x11" * 32, "generic-linux", "0.1.0", "Attic Pi")
 
 
+def own() -> Own:
+    return Own("a1b2c3d4", info(), lambda message: crypto.ecdsa_sign(certificates.DEVICE_SCALAR, message))
+
+
 def bundle() -> dict:
     return {
         "ca": certificates.CA_ONE,
@@ -46,7 +50,7 @@ def bundle() -> dict:
 
 def verifier(counters: "dict | None" = None) -> Verifier:
     """With an open window."""
-    machine = Verifier(crypto, codec, "a1b2c3d4", info(), counters or {})
+    machine = Verifier(crypto, codec, own(), counters or {})
     machine.open_window(record(), False, NOW)
     return machine
 

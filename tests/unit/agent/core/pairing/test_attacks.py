@@ -52,7 +52,7 @@ def test_power_cut_between_persist_and_answer_still_counts() -> None:
         assert type(events[0]).__name__ == "Persist" and device.outgoing, "an answer without a count"
         kept = events[0].counters
         assert kept["attempts"] == attempt  # and here the power goes: the answer never leaves
-    late = machine.Verifier(bench.crypto, bench.codec, "a1b2c3d4", bench.info(), kept)
+    late = machine.Verifier(bench.crypto, bench.codec, bench.own(), kept)
     assert raises(LimitError, late.open_window, bench.record(), False, NOW).code == "attempts"
 
 

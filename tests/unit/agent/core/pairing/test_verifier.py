@@ -158,7 +158,7 @@ def test_steps_out_of_order_harm_nothing() -> None:
 
 
 def test_factory_record_is_closed_while_owned() -> None:
-    device = machine.Verifier(bench.crypto, bench.codec, "a1b2c3d4", bench.info(), {})
+    device = machine.Verifier(bench.crypto, bench.codec, bench.own(), {})
     record = bench.record(is_factory=True)
     assert raises(UsageError, device.open_window, record, True, NOW).code == "owned"
     assert not device.is_open
@@ -168,7 +168,7 @@ def test_factory_record_is_closed_while_owned() -> None:
 
 
 def test_damaged_record_shows_when_the_window_opens() -> None:
-    device = machine.Verifier(bench.crypto, bench.codec, "a1b2c3d4", bench.info(), {})
+    device = machine.Verifier(bench.crypto, bench.codec, bench.own(), {})
     good = bench.record()
     zero = pairing_frames.Record(good.discriminator, good.salt, 1000, 0, good.point_l, False)
     assert raises(UsageError, device.open_window, zero, False, NOW).code == "w0"
