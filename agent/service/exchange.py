@@ -10,7 +10,7 @@ from agent.wire import http
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from typing import Any
 
     from agent.port import contract
@@ -46,8 +46,9 @@ class Wire:
         self.stall_ms = stall_ms
         self.buffer = b""
         self.is_broken = False
-        self.is_idle = True
-        self.idle_since = clock.now_ms()
+        self.is_trusted = False  # the request that runs was authorised (Request.trust)
+        self.is_waiting = False  # for the peer
+        self.trusted_ms = clock.now_ms()  # since the connection, or since its last authorised request was served
 
     async def read_head(self, parse: "Callable[[bytes], Any]", timeout_ms: int) -> "Any":
         """What `parse` makes of the next head; None at the end of the stream."""
@@ -59,10 +60,9 @@ class Wire:
             if head is not None:
                 self.buffer = self.buffer[head.length :]
                 return head
-            piece = await net.wait_for(self.conn.read(READ_BYTES), max(1, deadline - clock.now_ms()))
+            piece = await self._wait(self.conn.read(READ_BYTES), max(1, deadline - clock.now_ms()))
             if not piece:
                 return None
-            self.is_idle = False
             self.buffer += piece
 
     async def read(self, bytes_max: int, pace: Pace) -> bytes:
@@ -71,7 +71,7 @@ class Wire:
         self.buffer = self.buffer[len(piece) :]
         if not piece:
             self.is_broken = True
-            piece = await net.wait_for(self.conn.read(bytes_max), pace.left_ms())
+            piece = await self._wait(self.conn.read(bytes_max), pace.left_ms())
             if not piece:
                 raise PortError("closed", "The peer closed the connection within a body.")
             self.is_broken = False
@@ -80,9 +80,16 @@ class Wire:
 
     async def write(self, data: bytes, pace: Pace) -> None:
         self.is_broken = True
-        await net.wait_for(self.conn.write(data), pace.left_ms())
+        await self._wait(self.conn.write(data), pace.left_ms())
         self.is_broken = False
         pace.add(len(data))
+
+    async def _wait(self, coroutine: "Awaitable[Any]", timeout_ms: int) -> "Any":
+        self.is_waiting = True
+        try:
+            return await net.wait_for(coroutine, timeout_ms)
+        finally:
+            self.is_waiting = False
 
 
 async def fetch(

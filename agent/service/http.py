@@ -1,8 +1,8 @@
 """HTTP/1.1 server on top of agent/wire/http.py; the one module that handlers and clients import.
 
 Not here: TLS, chunked bodies, routing by anything but a prefix, files. Bounds per connection: one head of 4 KiB and
-pieces of `piece_bytes`; deadlines as in exchange.py. When all places are taken, the connection that has been idle
-longest (between two requests) makes room; otherwise the new one gets 503.
+pieces of `piece_bytes`; deadlines as in exchange.py. When all places are taken, one whose peer is waited for outside
+of an authorised request makes room: the one that has been longest without one. Otherwise the new one gets 503.
 """
 
 import asyncio
@@ -34,6 +34,8 @@ __all__ = [
     "text_response",
 ]
 DRAIN_BYTES_MAX = 65536
+STRANGER_BYTES_MAX = 4096  # of a body that is not wanted, from a peer that is not known
+STRANGER_MS_MAX = 1000
 ACCEPT_PAUSE_S = 1
 
 Limits = namedtuple("Limits", ("connections_max", "head_ms", "stall_ms", "piece_bytes"))
@@ -95,10 +97,10 @@ class HttpServer:
             self._tasks = [task for task in self._tasks if task is not asyncio.current_task()]
 
     def _make_room(self) -> bool:
-        idle = [wire for wire in self._wires if wire.is_idle]
-        if not idle:
+        strangers = [wire for wire in self._wires if wire.is_waiting and not wire.is_trusted]
+        if not strangers:
             return False
-        oldest = min(idle, key=lambda wire: wire.idle_since)
+        oldest = min(strangers, key=lambda wire: wire.trusted_ms)
         self._wires.remove(oldest)
         oldest.conn.close()
         return True
@@ -109,8 +111,7 @@ class HttpServer:
 
     async def _serve_request(self, wire: Wire) -> bool:
         """Whether another may follow. A call for each, so that an idle connection keeps nothing of its last one."""
-        wire.is_idle = not wire.buffer
-        wire.idle_since = clock.now_ms()
+        wire.is_trusted = False
         try:
             head = await wire.read_head(http.parse_head, self._limits.head_ms)
         except PeerError as error:
@@ -139,7 +140,7 @@ class HttpServer:
     async def _answer(self, wire: Wire, response: Response, request: "Request | str") -> bool:
         """Write `response`; whether the connection can be used again. `request` is "" when there is none."""
         pace = Pace(self._limits.stall_ms)
-        is_last = isinstance(request, str) or not _can_go_on(request)
+        is_last = isinstance(request, str) or not _can_go_on(wire, request)
         headers = response.headers + [("Connection", "close")] if is_last else response.headers
         is_bytes = isinstance(response.body, bytes)
         length = len(response.body) if is_bytes else response.body.length
@@ -154,24 +155,35 @@ class HttpServer:
                     await _write_body(wire, response.body, pace, self._limits.piece_bytes)
         finally:
             _close_body(response)
+        if wire.is_trusted and response.status < 400:
+            wire.trusted_ms = clock.now_ms()
         await _drain(wire, request)
         return not is_last
 
 
-def _can_go_on(request: Request) -> bool:
+def _can_go_on(wire: Wire, request: Request) -> bool:
     """A body that is neither read nor small, or that the client still holds back, ends the connection."""
     if "close" in request.headers.get("connection", "").lower():
         return False
-    return request.left <= DRAIN_BYTES_MAX and not (request.expects_continue and request.left)
+    bytes_max = DRAIN_BYTES_MAX if wire.is_trusted else STRANGER_BYTES_MAX
+    return request.left <= bytes_max and not (request.expects_continue and request.left)
 
 
 async def _drain(wire: Wire, request: "Request | str") -> None:
-    """Read what the client still sends: a close with unread bytes would reset the answer on its way."""
-    pace = Pace(wire.stall_ms if isinstance(request, Request) else min(1000, wire.stall_ms))
-    left = DRAIN_BYTES_MAX if isinstance(request, str) else min(request.left, DRAIN_BYTES_MAX)
+    """Read what the client still sends: a close with unread bytes would reset the answer on its way. This is worth no
+    place: the connection makes room meanwhile. PortError("timeout")."""
     if isinstance(request, Request) and request.expects_continue:
         return
+    is_stranger, wire.is_trusted = not wire.is_trusted, False
+    bytes_max = STRANGER_BYTES_MAX if is_stranger else DRAIN_BYTES_MAX
+    left = bytes_max if isinstance(request, str) else min(request.left, bytes_max)
+    pace = Pace(wire.stall_ms)
+    end_ms = clock.now_ms() + min(STRANGER_MS_MAX, wire.stall_ms)
     while left > 0:
+        if is_stranger:  # all of it within a second, however evenly it comes
+            pace = Pace(max(1, end_ms - clock.now_ms()))
+            if clock.now_ms() >= end_ms:
+                raise PortError("timeout", "The rest of a refused body did not come in time.")
         left -= len(await wire.read(min(left, READ_BYTES), pace))
 
 

@@ -44,6 +44,10 @@ class Request:
         self._wire = wire
         self._pace: Pace | None = None
 
+    def trust(self) -> None:
+        """Who sent it was verified: it keeps its place until it is served, and more of a refused body is read."""
+        self._wire.is_trusted = True
+
     async def read(self, bytes_max: int) -> bytes:
         """Up to bytes_max bytes of the body, b"" at its end. PortError("closed" or "timeout") when it does not come."""
         if not self.left:

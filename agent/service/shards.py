@@ -116,6 +116,7 @@ class ShardService:
         if not operation:
             raise PeerError("method", "Expected PUT, GET, HEAD or DELETE.")
         claims = self._claims(request)
+        request.trust()
         self._access.check(claims, operation, shard, None)
         if operation == "put":
             if "content-length" not in request.headers:
@@ -165,6 +166,7 @@ class ShardService:
             raise
         result = await self._slabs.wait(ticket)
         if result == "absent":
+            self._access.forget(claims)  # nothing changed
             raise _absent()
         return self._receipt(200, claims, claims.size, result)
 
