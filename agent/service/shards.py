@@ -79,6 +79,7 @@ class ShardService:
 
     async def forget_core(self, core: str) -> int:
         """Free what that core promised itself here; the bytes that are free again. PortError."""
+        self._access.drop_core(core)
         freed: int = self.usage()["cores"].get(core, 0)
         await self._slabs.wait(self._store.forget(core, clock.now_ms()))
         return freed

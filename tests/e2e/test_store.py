@@ -106,6 +106,8 @@ def test_each_wrong_token_has_its_own_refusal(device: ShardDevice) -> None:
     bearer = device.bearer("delete", shard, 0)
     assert device.ask("DELETE", shard, None, bearer).status == 200
     assert device.ask("DELETE", shard, None, bearer).status == 409
+    bearer = device.bearer("delete", shard, 0)
+    assert [device.ask("DELETE", shard, None, bearer).status for _ in range(2)] == [404, 404], "nothing: not used"
     answer = device.ask("PUT", shard, sample(3), device.bearer("put", shard, size))
     assert (answer.status, answer.code) == (422, "digest") and device.get(data).status == 404
     assert device.ask("POST", shard, data, None).status == 405

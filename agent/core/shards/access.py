@@ -5,7 +5,9 @@ own code. Time is the core's, in unix seconds; until the link has told it (None)
 their expiry is not judged.
 
 Single use. The ids of used PUT and DELETE tokens are kept in RAM until they expire, TOKEN_LIFE_S_MAX at most, in a
-bounded table that never forgets an id too early: when there is no room the request is refused ("busy") instead.
+bounded table that never forgets an id too early: when there is no room the request is refused ("busy") instead. Each
+core has a table of its own and an equal share of the room, so that none can use up another's, nor spend its ids; what
+one took while it was alone it keeps until it expires.
 *Across a restart* the table is empty, so a token counts only if it cannot have been used before: either its id carries
 this boot's number (wire/token.py token_id; boot numbers grow at every start, 65,536 starts do not fit a token's
 life), or it expires more than TOKEN_LIFE_S_MAX after the start, which means it was issued after it. All others are
@@ -24,19 +26,21 @@ TOKEN_LIFE_S_MAX = 600
 CLOCK_SLACK_S = 5  # the device's idea of core time lags by the way of one message
 USED_ONCE = ("put", "delete")
 IDS_MIN = 512
+IDS_FIRST = 64  # what a core begins with
 _ENTRY_BYTES = 12  # token id 8, until 4 (seconds of this process; 0 = empty)
 _WAYS = 16  # an id may lie in so many places after its own: the cost of one look-up
 _RETRY_S_MAX = 60
+_NOTHING = bytearray(0)
 
 
 class Access:
-    """`ids_max`: most used token ids remembered at once (12 bytes of RAM each, taken when needed)."""
+    """`ids_max`: most used token ids remembered, shared by the cores present (12 bytes of RAM each, when needed)."""
 
     def __init__(self, device: str, boot: int, ids_max: int) -> None:
         self._device = device
         self._boot = boot
         self._ids_max = max(ids_max, IDS_MIN)
-        self._used = bytearray(IDS_MIN * _ENTRY_BYTES)
+        self._tables: dict[str, bytearray] = {}  # core -> its ids
 
     def check(self, claims: "Claims", operation: str, shard: bytes, size: int | None) -> None:
         """What needs no clock. `size` is None where the operation has none. TrustError with a code of its own each."""
@@ -69,7 +73,7 @@ class Access:
         is_issued_since = claims.expiry > core_now - up_s + TOKEN_LIFE_S_MAX + CLOCK_SLACK_S
         if not is_issued_since and not token.is_of_boot(claims.token_id, self._boot):
             raise TrustError("boot", f"The token may be from before this start (boot {self._boot}); ask for a new one.")
-        if self._find(claims.token_id) >= 0:
+        if _find(self._tables.get(claims.core, _NOTHING), claims.token_id) >= 0:
             raise TrustError("used", "The token was used already; ask for a new one.")
 
     def spend(self, claims: "Claims", core_now: int | None, up_s: int) -> None:
@@ -78,49 +82,94 @@ class Access:
             return
         # In seconds of this process: cores need not agree on the time.
         until = up_s + claims.expiry - core_now + CLOCK_SLACK_S + 1
-        while not self._put(self._used, claims.token_id, until, up_s):
-            if not self._grow(up_s):
+        while not _put(self._table(claims.core, up_s), claims.token_id, until, up_s):
+            if not self._grow(claims.core, up_s):
                 text = "The device remembers as many used tokens as it can; try again when some have expired."
                 raise LimitError("busy", text, _RETRY_S_MAX)
 
     def forget(self, claims: "Claims") -> None:
         """The request was refused before it changed anything: its token may be used again."""
-        offset = self._find(claims.token_id)
+        table = self._tables.get(claims.core, _NOTHING)
+        offset = _find(table, claims.token_id)
         if offset >= 0 and claims.operation in USED_ONCE:
-            self._used[offset : offset + _ENTRY_BYTES] = bytes(_ENTRY_BYTES)
+            table[offset : offset + _ENTRY_BYTES] = bytes(_ENTRY_BYTES)
 
-    def _place(self, table: bytearray, identifier: bytes, way: int) -> int:
-        """Offset of the `way`-th place of an id."""
-        home = int.from_bytes(identifier[4:8], "big")
-        return (home + way) % (len(table) // _ENTRY_BYTES) * _ENTRY_BYTES
+    def drop_core(self, core: str) -> None:
+        """This device has left it: none of its tokens counts any more."""
+        self._tables.pop(core, None)
 
-    def _find(self, identifier: bytes) -> int:
-        for way in range(_WAYS):
-            offset = self._place(self._used, identifier, way)
-            if self._used[offset : offset + 8] == identifier and any(self._used[offset + 8 : offset + 12]):
-                return offset
-        return -1
+    def _table(self, core: str, up_s: int) -> bytearray:
+        """That core's own; when it is new, the others give back what they no longer need."""
+        table = self._tables.get(core)
+        if table is None:
+            for other in list(self._tables):
+                self._shrink(other, up_s)
+            table = self._tables[core] = bytearray(IDS_FIRST * _ENTRY_BYTES)
+        return table
 
-    def _put(self, table: bytearray, identifier: bytes, until: int, up_s: int) -> bool:
-        """Into the first place that was never used or whose id has expired."""
-        for way in range(_WAYS):
-            offset = self._place(table, identifier, way)
-            if int.from_bytes(table[offset + 8 : offset + 12], "big") <= up_s:
-                table[offset : offset + 8] = identifier
-                table[offset + 8 : offset + 12] = until.to_bytes(4, "big")
+    def _share(self) -> int:
+        return self._ids_max // max(1, len(self._tables))
+
+    def _shrink(self, core: str, up_s: int) -> None:
+        table = self._tables[core]
+        live = sum([_until(table, offset) > up_s for offset in range(0, len(table), _ENTRY_BYTES)])
+        if not live:
+            del self._tables[core]
+            return
+        ids = IDS_FIRST
+        while ids < 2 * live:
+            ids *= 2
+        smaller = _copy(table, ids, up_s) if ids * _ENTRY_BYTES < len(table) else None
+        if smaller is not None:
+            self._tables[core] = smaller
+
+    def _grow(self, core: str, up_s: int) -> bool:
+        """More room, without what has expired; False when the core's share does not allow it or it does not help."""
+        table = self._tables[core]
+        ids = len(table) // _ENTRY_BYTES * 2
+        while ids <= self._share():
+            larger = _copy(table, ids, up_s)
+            if larger is not None:
+                self._tables[core] = larger
                 return True
+            ids *= 2
         return False
 
-    def _grow(self, up_s: int) -> bool:
-        """Twice the room, without what has expired; False when that is not allowed or does not help."""
-        size = len(self._used) * 2
-        if size > self._ids_max * _ENTRY_BYTES:
-            return False
-        table = bytearray(size)
-        for offset in range(0, len(self._used), _ENTRY_BYTES):
-            until = int.from_bytes(self._used[offset + 8 : offset + 12], "big")
-            identifier = bytes(self._used[offset : offset + 8])
-            if until > up_s and not self._put(table, identifier, until, up_s):
-                return False
-        self._used = table
-        return True
+
+def _until(table: bytearray, offset: int) -> int:
+    return int.from_bytes(table[offset + 8 : offset + 12], "big")
+
+
+def _place(table: bytearray, identifier: bytes, way: int) -> int:
+    """Offset of the `way`-th place of an id."""
+    home = int.from_bytes(identifier[4:8], "big")
+    return (home + way) % (len(table) // _ENTRY_BYTES) * _ENTRY_BYTES
+
+
+def _find(table: bytearray, identifier: bytes) -> int:
+    for way in range(_WAYS if table else 0):
+        offset = _place(table, identifier, way)
+        if table[offset : offset + 8] == identifier and any(table[offset + 8 : offset + 12]):
+            return offset
+    return -1
+
+
+def _put(table: bytearray, identifier: bytes, until: int, up_s: int) -> bool:
+    """Into the first place that was never used or whose id has expired."""
+    for way in range(_WAYS):
+        offset = _place(table, identifier, way)
+        if _until(table, offset) <= up_s:
+            table[offset : offset + 8] = identifier
+            table[offset + 8 : offset + 12] = until.to_bytes(4, "big")
+            return True
+    return False
+
+
+def _copy(table: bytearray, ids: int, up_s: int) -> bytearray | None:
+    """What has not expired, in a table for `ids`; None when it does not fit."""
+    other = bytearray(ids * _ENTRY_BYTES)
+    for offset in range(0, len(table), _ENTRY_BYTES):
+        until = _until(table, offset)
+        if until > up_s and not _put(other, bytes(table[offset : offset + 8]), until, up_s):
+            return None
+    return other

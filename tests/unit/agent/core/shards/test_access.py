@@ -1,6 +1,6 @@
 """Each wrong token has its own refusal, and no id counts twice."""
 
-from agent.core.shards.access import CLOCK_SLACK_S, IDS_MIN, TOKEN_LIFE_S_MAX, Access
+from agent.core.shards.access import CLOCK_SLACK_S, IDS_FIRST, IDS_MIN, TOKEN_LIFE_S_MAX, Access
 from agent.errors import LimitError, TrustError
 from agent.wire import token
 from tests.expect import raises
@@ -11,9 +11,9 @@ NOW = 1_700_000_000
 BOOT = 7
 
 
-def claims(number=1, operation="put", expiry=NOW + 60, boot=BOOT, device=DEVICE):
+def claims(number=1, operation="put", expiry=NOW + 60, boot=BOOT, device=DEVICE, core="00112233445566aa"):
     identifier = token.token_id(boot, number.to_bytes(6, "big"))
-    return token.Claims("00112233445566aa", device, expiry, identifier, operation, SHARD, 100, 0)
+    return token.Claims(core, device, expiry, identifier, operation, SHARD, 100, 0)
 
 
 def refused(access, made, core_now=NOW, up_s=5000):
@@ -116,3 +116,63 @@ def test_zeros_are_an_id_like_any_other():
     access.check_time(made, NOW, 0)
     access.spend(made, NOW, 0)
     assert refused(access, made, NOW, 0) == "used"
+
+
+def _flood(access, core, count, up_s=10):
+    """How many ids that core could spend."""
+    for number in range(count):
+        try:
+            access.spend(claims(number * 40503, core=core), NOW, up_s)
+        except LimitError:
+            return number
+    return count
+
+
+def test_one_core_does_not_use_up_the_room_of_another():
+    access = Access(DEVICE, BOOT, IDS_MIN * 2)
+    assert _flood(access, "b" * 16, IDS_MIN * 3) > IDS_MIN, "alone, it has it all"
+    assert _flood(access, "a" * 16, IDS_MIN * 3) > IDS_MIN // 4
+    # Together from the start, each has its half.
+    access = Access(DEVICE, BOOT, IDS_MIN * 2)
+    access.spend(claims(1, core="a" * 16), NOW, 10)
+    assert _flood(access, "b" * 16, IDS_MIN * 3) <= IDS_MIN
+    assert _flood(access, "a" * 16, IDS_MIN * 3) > IDS_MIN // 2
+    room = sum([len(table) for table in access._tables.values()])
+    assert room <= IDS_MIN * 2 * 12, room
+
+
+def test_ids_that_meet_on_purpose_hurt_nobody_else():
+    access = Access(DEVICE, BOOT, IDS_MIN)
+    for number in range(40):
+        try:
+            access.spend(claims((number << 32) + 5, core="b" * 16), NOW, 10)
+        except LimitError:
+            break
+    assert number == 16
+    for number in range(16):
+        access.spend(claims((number << 32) + 5, core="a" * 16), NOW, 10)
+
+
+def test_one_core_does_not_spend_the_ids_of_another():
+    access = Access(DEVICE, BOOT, 0)
+    access.spend(claims(1, core="b" * 16), NOW, 10)
+    mine = claims(1, core="a" * 16)
+    access.check_time(mine, NOW, 10)
+    access.spend(mine, NOW, 10)
+    access.forget(claims(1, core="b" * 16))
+    assert refused(access, mine, NOW, 10) == "used"
+
+
+def test_room_is_given_back_when_a_core_comes_or_goes():
+    access = Access(DEVICE, BOOT, IDS_MIN * 2)
+    _flood(access, "b" * 16, IDS_MIN * 3)
+    kept = claims(7 << 20, expiry=NOW + 500, core="c" * 16)
+    access.spend(kept, NOW, 10)
+    _flood(access, "c" * 16, IDS_MIN)
+    access.spend(claims(1, expiry=NOW + 200, core="a" * 16), NOW + 150, 160)
+    assert sorted(access._tables) == ["a" * 16, "c" * 16], "the ids of b have expired"
+    assert len(access._tables["c" * 16]) == IDS_FIRST * 12
+    assert refused(access, kept, NOW + 150, 160) == "used"
+    access.drop_core("c" * 16)
+    access.drop_core("d" * 16)
+    assert list(access._tables) == ["a" * 16]
