@@ -47,11 +47,13 @@ class State:
         return self.folder + "/" + name
 
     def open(self) -> None:
-        """Make what is missing and hold the folder. Raises PortError ("state_in_use", "denied", ...)."""
+        """Make what is missing, hide it from other users, hold it. Raises PortError ("state_in_use", "denied", ...)."""
         self._files.make_folder(self.folder)
+        self._files.make_private(self.folder)
         self._lock = self._files.lock(self.folder)
         for name in FOLDERS:
             self._files.make_folder(self.path(name))
+            self._files.make_private(self.path(name))
         if self._files.exists(self.path(RESET_MARK)):
             self._forget()
 

@@ -48,6 +48,9 @@ class Files(Protocol):
     def make_folder(self, path: str) -> None:
         """With parents; mode 0700; existing is fine."""
 
+    def make_private(self, path: str) -> None:
+        """A folder that exists gets mode 0700; PortError("denied") when it belongs to another user."""
+
     def remove(self, path: str) -> None:
         """A file; durable; a missing one is fine."""
 

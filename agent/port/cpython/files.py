@@ -9,16 +9,15 @@ import os
 import socket
 
 from agent.errors import PortError, UsageError
-from agent.port import faults
+from agent.port import faults, folders
+from agent.port.cpython import flusher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builtins import list as List  # `list` is a function of this module
-    from concurrent.futures import Executor
 
 FLAGS_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 ZEROS_BYTES = 65536
-_flusher: "List[Executor]" = []  # one worker, made at the first flush
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -121,6 +120,17 @@ def make_folder(path: str) -> None:
         raise faults.file_fault(error, path) from error
 
 
+def make_private(path: str) -> None:
+    try:
+        info = os.stat(path)
+        if info.st_uid != os.geteuid():
+            raise folders.others(path, info.st_uid)
+        if info.st_mode & 0o077:
+            os.chmod(path, 0o700)
+    except OSError as error:
+        raise faults.file_fault(error, path) from error
+
+
 def remove(path: str) -> None:
     try:
         if os.path.lexists(path):
@@ -198,11 +208,8 @@ class Slab:
             raise faults.file_fault(error, self.path) from error
 
     async def flush(self) -> None:
-        import asyncio  # here, so that tools without a loop do not pay for it
-
         try:
-            # A duplicate, so that a close() meanwhile cannot hand the number to another file.
-            await asyncio.get_running_loop().run_in_executor(_executor(), _sync_and_close, os.dup(self._fd))
+            await flusher.sync(self._fd)
         except OSError as error:
             raise faults.file_fault(error, self.path) from error
 
@@ -210,21 +217,6 @@ class Slab:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _sync_and_close(fd: int) -> None:
-    try:
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
-
-
-def _executor() -> "Executor":
-    if not _flusher:
-        from concurrent.futures import ThreadPoolExecutor
-
-        _flusher.append(ThreadPoolExecutor(1, "flush"))
-    return _flusher[0]
 
 
 def create_slab(path: str, length: int) -> Slab:
@@ -261,7 +253,9 @@ _held: "List[Lock]" = []  # so that a caller who drops the lock does not free it
 
 
 def lock(folder: str) -> Lock:
-    """The name is that of the folder's inode, so that two spellings of one path meet."""
+    """The name is the folder's own (folders.py), so that two spellings of one path meet."""
+    from agent.port import files as own  # here, because this is that module
+
     try:
         info = os.stat(folder)
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -270,10 +264,12 @@ def lock(folder: str) -> Lock:
     name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        name.bind(b"\0" + faults.lock_name(info.st_dev, info.st_ino))
-    except OSError as error:
+        name.bind(b"\0" + folders.lock_name(own, folder, info.st_dev, info.st_ino))
+    except (OSError, PortError) as error:
         name.close()
         os.close(fd)
+        if isinstance(error, PortError):
+            raise
         raise faults.in_use(folder) from error
     held = Lock(name, fd)
     _held.append(held)

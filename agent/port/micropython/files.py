@@ -9,7 +9,7 @@ import socket
 import struct
 
 from agent.errors import PortError, UsageError
-from agent.port import faults
+from agent.port import faults, folders
 from agent.port.micropython import privacy
 
 TYPE_CHECKING = False
@@ -137,6 +137,19 @@ def _make_folders(path: str) -> None:
     _sync_folder(path)
 
 
+def make_private(path: str) -> None:
+    try:
+        info = os.stat(path)
+        if info[4] != privacy.user():
+            raise folders.others(path, info[4])
+        if info[0] & 0o077:
+            privacy.shell("chmod 700 -- " + privacy.quote(path))
+        if os.stat(path)[0] & 0o077:
+            raise PortError("denied", f"{path} is open to other users; make it private with: chmod 700 {path}")
+    except OSError as error:
+        raise faults.file_fault(error, path)
+
+
 def remove(path: str) -> None:
     try:
         os.remove(path)
@@ -246,14 +259,17 @@ class Lock:
 
 
 def lock(folder: str) -> Lock:
-    """An abstract Unix socket named after the folder's inode (see the CPython body)."""
+    """An abstract Unix socket (see the CPython body)."""
+    from agent.port import files as own  # here, because this is that module
+
     try:
         info = os.stat(folder)
     except OSError as error:
         raise faults.file_fault(error, folder)
+    address = struct.pack("@H", 1) + b"\0" + folders.lock_name(own, folder, info[2], info[1])
     name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        name.bind(struct.pack("@H", 1) + b"\0" + faults.lock_name(info[2], info[1]))
+        name.bind(address)
     except OSError as error:
         name.close()
         if faults.net_fault(error, folder).code == "port_busy":

@@ -21,6 +21,11 @@ def process_status(key: str) -> str:
     return ""
 
 
+def user() -> int:
+    """The effective user id; without /proc there is no way to know, and root is who can be without it."""
+    return int((process_status("Uid").split() + ["0", "0"])[1])
+
+
 def is_private() -> bool:
     """Whether our umask already hides new files from others (it cannot change while we run)."""
     if not _umask:

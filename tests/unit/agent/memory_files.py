@@ -13,6 +13,7 @@ class MemoryFiles:
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
         self.folders: list[str] = []
+        self.private: list[str] = []
         self.changes = 0
         self.cut_at: int | None = None
         self.fault: PortError | None = None
@@ -55,6 +56,11 @@ class MemoryFiles:
         if path not in self.folders:
             self._change()
             self.folders.append(path)
+
+    def make_private(self, path: str) -> None:
+        assert path in self.folders
+        if path not in self.private:
+            self.private.append(path)
 
     def remove(self, path: str) -> None:
         if path in self.content:

@@ -3,7 +3,7 @@
 from agent import settings
 from agent.errors import LimitError, PortError, UsageError
 from agent.port import codec
-from agent.state import COUNTERS, KEY, State, new_identity
+from agent.state import COUNTERS, FOLDERS, KEY, State, new_identity
 from tests.expect import raises
 from tests.unit.agent.memory_files import MemoryFiles, PowerCut
 
@@ -73,6 +73,13 @@ def cut_everywhere(start, change, check):
         count += 1
         if not is_cut:
             return count
+
+
+def test_every_folder_is_made_private():
+    files = MemoryFiles()
+    files.folders.append("/s")
+    opened(files)
+    assert sorted(files.private) == ["/s"] + ["/s/" + name for name in sorted(FOLDERS)]
 
 
 def test_boot_counts_up_and_never_back():

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import socket
+import struct
 
 from agent.errors import PortError, UsageError
-from agent.port import files
+from agent.port import MICROPYTHON, faults, files, folders
 from tests.expect import raises
 
 FOLDER = "/tmp/corelet-files-" + os.urandom(6).hex()
@@ -140,6 +142,86 @@ def test_lock_excludes_and_is_released():
         files.lock(folder).close()
 
     _in_folder(body)
+
+
+def test_a_stranger_who_sees_the_inode_cannot_hold_the_lock():
+    def body(folder):
+        info = os.stat(folder)
+        name = faults.lock_name(info[2], info[1])
+        stranger = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stranger.bind(struct.pack("@H", 1) + b"\0" + name if MICROPYTHON else b"\0" + name)
+        try:
+            files.lock(folder).close()
+        finally:
+            stranger.close()
+        secret = files.read(folder + "/lock/name", 64)
+        assert len(secret) == 32 and _mode(folder + "/lock/name") == 0o600 and _mode(folder + "/lock") == 0o700
+        files.lock(folder).close()
+        assert files.read(folder + "/lock/name", 64) == secret and files.list(folder) == ["lock"]
+
+    _in_folder(body)
+
+
+def test_of_two_first_starts_one_names_the_lock():
+    """The other finds no name, and then, when it brings its own, that there is one."""
+
+    def body(folder):
+        names = []
+
+        class Late:
+            def __init__(self):
+                self.looks = 0
+
+            def exists(self, path):
+                self.looks += 1
+                if self.looks == 1:
+                    names.append(folders.lock_name(files, folder, 1, 2))
+                    return False
+                return files.exists(path)
+
+        late = Late()
+        for call in ("make_folder", "make_private", "write_atomic", "rename", "remove_tree", "read"):
+            setattr(late, call, getattr(files, call))
+        assert [folders.lock_name(late, folder, 1, 2)] == names and late.looks == 2
+        assert files.list(folder) == ["lock"]
+
+    _in_folder(body)
+
+
+def test_a_folder_made_by_hand_becomes_private():
+    def body(folder):
+        inner = folder + "/it's open"
+        files.make_folder(inner)
+        os.system("chmod 777 '" + folder + "'/*")
+        assert _mode(inner) == 0o777
+        for _ in range(2):
+            files.make_private(inner)
+            assert _mode(inner) == 0o700
+        me = os.stat(inner)[4]
+        saved = files.os
+        files.os = Elsewhere(saved, me + 1)
+        try:
+            error = raises(PortError, files.make_private, inner)
+        finally:
+            files.os = saved
+        assert error.code == "denied" and inner in error.text and str(me + 1) in error.text
+        assert raises(PortError, files.make_private, folder + "/none").code == "not_found"
+
+    _in_folder(body)
+
+
+class Elsewhere:
+    """`os`, but every file belongs to another user."""
+
+    def __init__(self, real, owner):
+        self._real = real
+        self._owner = owner
+        self.geteuid = getattr(real, "geteuid", None)
+
+    def stat(self, path):
+        info = tuple(self._real.stat(path))
+        made = info[:4] + (self._owner,) + info[5:10]
+        return made if MICROPYTHON else self._real.stat_result(made)
 
 
 def test_state_folder_is_absolute():

@@ -1,0 +1,28 @@
+"""fdatasync off the loop, in the one worker thread that is made at the first flush."""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+_worker: "list[Executor]" = []
+
+
+async def sync(fd: int) -> None:
+    """OSError when it fails."""
+    import asyncio  # here, so that tools without a loop do not pay for it
+
+    if not _worker:
+        from concurrent.futures import ThreadPoolExecutor
+
+        _worker.append(ThreadPoolExecutor(1, "flush"))
+    # A duplicate, so that a close() meanwhile cannot hand the number to another file.
+    await asyncio.get_running_loop().run_in_executor(_worker[0], _sync_and_close, os.dup(fd))
+
+
+def _sync_and_close(fd: int) -> None:
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)

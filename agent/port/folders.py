@@ -1,0 +1,43 @@
+"""The name of a state folder's lock, which both interpreters agree on and nobody else can guess.
+
+An abstract Unix socket has no owner: whoever knows its name can hold it, and inodes are for everybody to see. So random
+bytes go into it, kept in the folder (lock/name, mode 0600). They are published once, by the rename of a folder, which
+never replaces one that holds something: of several first starts one is first, and all use its bytes.
+"""
+
+import hashlib
+import os
+
+from agent.errors import PortError
+from agent.port import faults
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.port import contract
+
+SECRET_BYTES = 32
+SECRET_BYTES_MAX = 64
+
+
+def lock_name(files: "contract.Files", folder: str, device: int, inode: int) -> bytes:
+    """Made at the first start. The inode makes a copy of the folder another one."""
+    home = folder + "/lock"
+    path = home + "/name"
+    if not files.exists(path):
+        aside = home + "." + os.urandom(8).hex()
+        files.make_folder(aside)
+        files.write_atomic(aside + "/name", os.urandom(SECRET_BYTES))
+        try:
+            files.rename(aside, home)
+        except PortError:
+            files.remove_tree(aside)
+            if not files.exists(path):
+                raise
+    files.make_private(home)
+    secret = files.read(path, SECRET_BYTES_MAX)
+    return b"corelet-" + hashlib.sha256(secret + faults.lock_name(device, inode)).digest()[:16].hex().encode()
+
+
+def others(path: str, owner: int) -> PortError:
+    text = f"{path} belongs to another user (uid {owner}). Start as that user, or choose another folder with --state."
+    return PortError("denied", text)
