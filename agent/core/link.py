@@ -53,7 +53,6 @@ Connect = namedtuple("Connect", ("broker", "will_topic", "will_payload"))  # bro
 BirthWanted = namedtuple("BirthWanted", ("why",))  # answer with birth(body, now)
 TelemetryWanted = namedtuple("TelemetryWanted", ("session",))  # answer with telemetry(body, now)
 Command = namedtuple("Command", ("op", "body", "correlation"))  # answer with answer(correlation, is_ok, body, now)
-TimeKnown = namedtuple("TimeKnown", ("unix",))
 
 
 class _Job:
@@ -208,7 +207,6 @@ class DeviceLink(Machine):
         if unix is True or not isinstance(unix, int) or not 0 <= unix <= envelope.EXPIRY_MAX:
             raise PeerError("time", "expected unix seconds in dn/time")
         self._offset_ms = unix * 1000 - now
-        self.events.append(TimeKnown(unix))
 
     def _command(self, message: envelope.Envelope, now: int) -> None:
         correlation = message.correlation

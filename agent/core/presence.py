@@ -17,6 +17,7 @@ Bounds: DEVICES_MAX devices, COMMANDS_MAX waiting commands, one rebirth in REBIR
 
 from collections import namedtuple
 
+from agent.core import birth
 from agent.core.machine import Machine
 from agent.errors import LimitError, PeerError
 from agent.wire import envelope
@@ -45,7 +46,8 @@ Odd = namedtuple("Odd", ("device", "code", "text"))
 
 
 class Presence:
-    """What is known of one device. Times are `now` values; None is never. `odd`: messages that were refused."""
+    """What is known of one device. Times are `now` values; None is never. `odd`: messages that were refused.
+    `birth` and `telemetry` are what core/birth.py lets through, so every value has the type that it should."""
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -181,7 +183,7 @@ class CoreLink(Machine):
     def _take(self, presence: Presence, message: envelope.Envelope, is_retained: bool, now: int) -> None:
         kind = message.kind
         if kind == "death":
-            self._death(presence, _session_of(message.body))
+            self._death(presence, birth.session_of(message.body))
             return
         if kind == "birth":
             self._birth(presence, message, is_retained, now)
@@ -190,16 +192,18 @@ class CoreLink(Machine):
             raise PeerError("kind", f"an unexpected message of kind {kind} came")
         if kind == "ack":
             self._answer(presence, message)
+        telemetry = birth.parse_telemetry(message.body) if kind == "tele" else None
         if not self._is_next(presence, message.sequence, now):
             return
         presence.seen_at = now
-        if kind == "tele":
-            presence.telemetry = message.body
+        if telemetry is not None:
+            presence.telemetry = telemetry
             presence.telemetry_at = now
             self.events.append(Heard(presence.device, kind))
 
     def _birth(self, presence: Presence, message: envelope.Envelope, is_retained: bool, now: int) -> None:
-        born = _session_of(message.body)
+        record = birth.parse_birth(message.body)
+        born = (record["boot"], record["session"])
         if born < presence.born:
             if is_retained:
                 return  # kept by the broker from before what we already know
@@ -208,7 +212,7 @@ class CoreLink(Machine):
         is_new = born != presence.born or not presence.is_up
         before = presence.born
         presence.born = born
-        presence.birth = message.body
+        presence.birth = record
         presence.birth_at = now
         presence.sequence = None if is_retained else message.sequence
         if is_retained and born <= presence.died:
@@ -282,16 +286,6 @@ class CoreLink(Machine):
         if self._time_at is not None:
             times.append(self._time_at)
         self.wake_at = min(times) if times else None
-
-
-def _session_of(body: "dict[str, Any]") -> tuple[int, int]:
-    numbers = []
-    for key in ("boot", "session"):
-        number = body.get(key)
-        if number is True or number is False or not isinstance(number, int) or not 0 <= number <= 1 << 53:
-            raise PeerError("session", "expected the numbers boot and session in a birth or death")
-        numbers.append(number)
-    return numbers[0], numbers[1]
 
 
 def _failure(code: str, text: str) -> "dict[str, Any]":

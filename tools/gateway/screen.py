@@ -33,9 +33,9 @@ def age(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
-def printable(text: str) -> str:
-    """Names come from the network: no escape codes, no line breaks."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
+def printable(value: object) -> str:
+    """Names come from the network: no escape codes, no line breaks, and whatever type a peer has sent."""
+    return "".join(sign if sign.isprintable() else "?" for sign in str(value))
 
 
 def paint(text: str, colour: str, stream: Any = None) -> str:
@@ -52,7 +52,7 @@ def mark(is_good: bool, stream: Any = None) -> str:
     return paint(good if is_good else bad, "green" if is_good else "red", stream)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Left-aligned columns, as wide as needed."""
     lines = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]

@@ -1,44 +1,11 @@
 """The core's end: birth and will, order, gaps, odd devices."""
 
-from agent import port
 from agent.core import presence
 from agent.errors import PeerError
 from agent.wire import envelope
 from tests.expect import raises
 from tests.sim.world import Xorshift32
-
-CODEC = port.codec()
-DEVICE = "00112233445566aa"
-UNIX = 1_700_000_000
-
-
-def made(allowed: tuple[str, ...] = (DEVICE,)) -> presence.CoreLink:
-    machine = presence.CoreLink(CODEC, Xorshift32(1).bytes, lambda device: device in allowed)
-    machine.set_unix(UNIX, 0)
-    machine.connected(0)
-    return machine
-
-
-def hear(
-    machine: presence.CoreLink, kind: str, body: dict, sequence: int = 0, is_retained: bool = False, now: int = 0
-) -> list:
-    """Give it one message of DEVICE; the names of the events that came of it."""
-    data = envelope.encode(CODEC, envelope.Envelope(kind, sequence, b"x" if kind == "ack" else None, None, body))
-    machine.receive(data, (envelope.topic(DEVICE, "up", kind), is_retained), now)
-    return [type(event).__name__ for event in machine.drain_events()]
-
-
-def orders(machine: presence.CoreLink) -> list:
-    found = []
-    for data, publish in machine.drain_outgoing():
-        assert (publish.qos, publish.retain) == (1, False)
-        message = envelope.decode(CODEC, data)
-        found.append(message.body.get("op", message.kind))
-    return found
-
-
-def at(boot: int, session: int) -> dict:
-    return {"boot": boot, "session": session}
+from tests.unit.agent.core.hearing import CODEC, DEVICE, at, hear, made, orders
 
 
 def test_birth_then_will() -> None:
@@ -87,24 +54,24 @@ def test_a_gap_asks_for_a_birth_once_in_a_while() -> None:
     machine = made()
     hear(machine, "birth", at(1, 1), 0)
     orders(machine)
-    assert hear(machine, "tele", {"a": 1}, 1) == ["Heard"] and orders(machine) == []
-    assert hear(machine, "tele", {"a": 2}, 3, False, 1000) == ["Heard"] and orders(machine) == ["time", "rebirth"]
-    assert hear(machine, "tele", {"a": 3}, 9, False, 2000) == ["Heard"] and orders(machine) == []
+    assert hear(machine, "tele", {"used": 1}, 1) == ["Heard"] and orders(machine) == []
+    assert hear(machine, "tele", {"used": 2}, 3, False, 1000) == ["Heard"] and orders(machine) == ["time", "rebirth"]
+    assert hear(machine, "tele", {"used": 3}, 9, False, 2000) == ["Heard"] and orders(machine) == []
     assert hear(machine, "birth", at(1, 1), 10, False, 3000) == ["Heard"]  # the same session: not up again
     orders(machine)
-    assert hear(machine, "tele", {"a": 4}, 11, False, 4000) == ["Heard"] and orders(machine) == []
+    assert hear(machine, "tele", {"used": 4}, 11, False, 4000) == ["Heard"] and orders(machine) == []
     later = 1000 + presence.REBIRTH_GAP_MS
-    assert hear(machine, "tele", {"a": 5}, 20, False, later) == ["Heard"] and orders(machine) == ["time", "rebirth"]
+    assert hear(machine, "tele", {"used": 5}, 20, False, later) == ["Heard"] and orders(machine) == ["time", "rebirth"]
 
 
 def test_telemetry_that_comes_twice_or_late_is_ignored() -> None:
     machine = made()
     hear(machine, "birth", at(1, 1), 0)
-    hear(machine, "tele", {"a": 1}, 1)
+    hear(machine, "tele", {"used": 1}, 1)
     orders(machine)
     for sequence in (1, 0):
-        assert hear(machine, "tele", {"a": 9}, sequence) == []
-    assert machine.devices[DEVICE].telemetry == {"a": 1} and orders(machine) == []
+        assert hear(machine, "tele", {"used": 9}, sequence) == []
+    assert machine.devices[DEVICE].telemetry == {"used": 1} and orders(machine) == []
 
 
 def test_a_device_that_speaks_is_not_dead() -> None:
@@ -170,3 +137,17 @@ def test_the_number_of_devices_is_bounded() -> None:
         assert len(machine.devices) == 3
     finally:
         presence.DEVICES_MAX = whole
+
+
+def test_a_refused_message_changes_nothing() -> None:
+    machine = made()
+    hear(machine, "birth", at(3, 2), 0)
+    hear(machine, "tele", {"used": 5}, 1)
+    bad = at(9, 1)
+    bad["addresses"] = 5
+    for kind, body in (("birth", bad), ("tele", {"used": b"x"})):
+        assert raises(PeerError, hear, machine, kind, body, 2).code in ("birth", "telemetry")
+    known = machine.devices[DEVICE]
+    assert known.birth is not None and (known.birth["boot"], known.birth["addresses"]) == (3, [])
+    assert (known.telemetry, known.born, known.odd, known.sequence) == ({"used": 5}, (3, 2), 2, 1)
+    assert machine.drain_events() == []

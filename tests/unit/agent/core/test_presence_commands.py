@@ -4,7 +4,7 @@ from agent.core import presence
 from agent.errors import LimitError
 from agent.wire import envelope
 from tests.expect import raises
-from tests.unit.agent.core.test_presence import CODEC, DEVICE, UNIX, at, hear, made, orders
+from tests.unit.agent.core.hearing import CODEC, DEVICE, UNIX, at, hear, made, orders
 
 
 def ready() -> presence.CoreLink:

@@ -1,0 +1,89 @@
+"""What a birth and a telemetry may say: every hostile value that a device has tried, and what an honest one sends."""
+
+from agent.core import birth
+from agent.errors import PeerError
+from tests.expect import raises
+
+HONEST: dict = {
+    "fw": "0.1.0", "board": "generic-linux", "name": "Küche", "runtime": "cpython",
+    "addresses": ["10.0.0.2", "2001:db8::1"],
+    "control": 7411, "data": 7412, "slots": [65536, 262144, 1048576], "quota": 1 << 30, "used": 5,
+    "ceilings": {"shard_bytes": 1 << 30}, "pending": False, "boot": 3, "session": 2,
+}  # fmt: skip
+
+
+def at(boot: object, session: object) -> dict:
+    return {"boot": boot, "session": session}
+
+
+def test_an_honest_birth_is_taken_as_it_is() -> None:
+    assert birth.parse_birth(HONEST) == HONEST
+    more: dict = {"new": b"\xff", 7: None}
+    more.update(HONEST)
+    more["ceilings"] = {"shard_bytes": 1 << 30, "new_ceiling": "x"}
+    assert birth.parse_birth(more) == HONEST
+
+
+def test_what_was_left_out_is_empty() -> None:
+    record = birth.parse_birth(at(1, 2))
+    assert sorted(record) == sorted([row[0] for row in birth.FIELDS])
+    assert (record["addresses"], record["slots"], record["data"], record["fw"]) == ([], [], 0, "")
+    assert (record["ceilings"], record["pending"], record["boot"], record["session"]) == ({}, False, 1, 2)
+
+
+def test_hostile_births_are_refused() -> None:
+    hostile: tuple = (
+        (
+            "addresses",
+            (5, "10.0.0.1", [5], [{}], ["10.0.0.1"] * 9, ["host"], ["fe80::1%eth0"], ["1.2.3.4]@h?a=1"], None),
+        ),
+        ("slots", (5, [], [True], [65535], [65536, -4], [1 << 60], [65536, 65536], [65536, 262144, 1048576, 65536])),
+        ("fw", (7, b"\xff", None, [], "x" * 65)),
+        ("runtime", ({"a": b"x"}, True)),
+        ("data", (0, -1, 65536, 99999, 1 << 63, (1 << 64) - 1, True, "7412", None)),
+        ("control", (0, True, 65536)),
+        ("quota", (-5, (1 << 48) + 1, (1 << 64) - 1, False, "1")),
+        ("used", (-1, b"x", [])),
+        ("ceilings", (5, [], {"shard_bytes": -1}, {"shard_bytes": "1"}, {"log_bytes": True}, {"log_bytes": 1 << 63})),
+        ("pending", (0, 1, "yes", None)),
+    )
+    for name, values in hostile:
+        for value in values:
+            body = dict(HONEST)
+            body[name] = value
+            assert raises(PeerError, birth.parse_birth, body).code == "birth", (name, value)
+    for numbers in (at(1, True), at(-1, 1), at(1, (1 << 53) + 1), {"boot": 1}, {"boot": "1", "session": 1}):
+        assert raises(PeerError, birth.parse_birth, numbers).code == "session", numbers
+
+
+def test_telemetry_is_numbers_only() -> None:
+    assert birth.parse_telemetry({"used": 5, "temperature_mc": -4000, "x": b"\xff"}) == {
+        "used": 5,
+        "temperature_mc": -4000,
+    }
+    for body in (
+        {"used": b"x"},
+        {"used": -1},
+        {"uptime_s": True},
+        {"shards": 1 << 63},
+        {"read_only": 2},
+        {"used": None},
+    ):
+        assert raises(PeerError, birth.parse_telemetry, body).code == "telemetry", body
+
+
+def test_texts_lose_what_a_terminal_obeys() -> None:
+    body = dict(HONEST)
+    body["fw"] = "\x1b[2J\u202eX\x9b\u2028\u200f\ufeff\r\n"
+    assert birth.parse_birth(body)["fw"] == "[2JX"
+    assert birth.visible("Küche 日本 \U0001f600 _~") == "Küche 日本 \U0001f600 _~"
+
+
+def test_addresses() -> None:
+    for text in ("0.0.0.0", "10.1.2.255", "::", "::1", "1::", "2001:db8::FF", "1:2:3:4:5:6:7:8", "::ffff:1.2.3.4"):
+        assert birth.is_address(text), text
+    for text in (
+        "", "1.2.3", "1.2.3.256", "01.2.3.4", "1.2.3.4.", ":", ":::", "1:2", "1::2::3", "1:2:3:4:5:6:7:8:9", "12345::",
+        "g::", "fe80::1%1", "1.2.3.4::", "::1.2.3", "[::1]", "1:2:3:4:5:6:7::8:9", "١.2.3.4", "1.2.3.4\n",
+    ):  # fmt: skip
+        assert not birth.is_address(text), text

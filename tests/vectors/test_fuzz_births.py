@@ -1,0 +1,136 @@
+"""Invariant: any CBOR body of a birth or a telemetry gives a complete typed record, or a PeerError, never another
+exception; a record is JSON, holds nothing that a terminal obeys, and the core's views can be made of it."""
+
+import ipaddress
+import json
+import os
+import random
+import unicodedata
+from typing import Any
+
+from agent import port
+from agent.core import birth, presence
+from agent.errors import PeerError
+from agent.wire import envelope
+from boards import schema
+from tests.unit.agent.core.test_birth import HONEST
+from tools.gateway import links, screen
+
+ROUNDS = 300_000 if os.environ.get("CORELET_FULL") == "1" else 10_000
+CODEC = port.codec()
+DEVICE = "00112233445566aa"
+NAMES = [row[0] for row in birth.FIELDS + birth.TELEMETRY] + ["x", "", 0, 7]
+NUMBERS = (0, 1, -1, 5, 7, 65535, 65536, 99999, 1 << 48, 1 << 53, (1 << 53) + 1, 1 << 63, (1 << 64) - 1, -(1 << 64))
+TEXTS = (
+    "",
+    "x",
+    "10.0.0.1",
+    "::1",
+    "\x1b[2J\u202eX",
+    "é" * 64,
+    "y" * 65,
+    "\0",
+    "fe80::1%e",
+    "\u2066a\u2069",
+    "\U000e0041",
+)
+KINDS: dict[str, type] = {
+    "text": str, "int": int, "bool": bool, "addresses": list, "slots": list, "ceilings": dict,
+}  # fmt: skip
+
+
+def value(chance: random.Random, depth: int = 3) -> Any:
+    kind = chance.randrange(9 if depth else 6)
+    if kind == 0:
+        return chance.choice(NUMBERS)
+    if kind == 1:
+        return chance.choice(TEXTS)
+    if kind == 2:
+        return chance.choice((True, False, None))
+    if kind == 3:
+        return chance.randbytes(chance.randrange(4))
+    if kind == 4:
+        return chance.choice(schema.SLOT_CLASSES)
+    if kind == 5:
+        return chance.choice(list(HONEST.values()))
+    if kind == 6:
+        return [value(chance, depth - 1) for _ in range(chance.randrange(10))]
+    keys: list[Any] = [*schema.CEILINGS, "a", 1, "\x1b"]
+    return {chance.choice(keys): value(chance, depth - 1) for _ in range(chance.randrange(5))}
+
+
+def said(chance: random.Random) -> dict[Any, Any]:
+    body: dict[Any, Any] = dict(HONEST) if chance.random() < 0.7 else {}
+    for _ in range(chance.randrange(4)):
+        body[chance.choice(NAMES)] = value(chance)
+    if body and chance.random() < 0.3:
+        del body[chance.choice(list(body))]
+    return body
+
+
+def check_birth(record: dict[str, Any]) -> None:
+    assert list(record) == [row[0] for row in birth.FIELDS]
+    for name, kind, _, high in birth.FIELDS:
+        assert type(record[name]) is KINDS[kind], name
+        if kind == "text":
+            assert len(record[name]) <= high
+            assert not {unicodedata.category(sign) for sign in record[name]} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        if kind == "int":
+            assert 0 <= record[name] <= high
+    assert len([ipaddress.ip_address(text) for text in record["addresses"]]) <= birth.ADDRESSES_MAX
+    assert set(record["slots"]) <= set(schema.SLOT_CLASSES) and len(record["slots"]) <= 3
+    assert set(record["ceilings"]) <= set(schema.CEILINGS)
+    assert all(type(each) is int and 0 <= each <= birth.NUMBER_MAX for each in record["ceilings"].values())
+
+
+def test_births_and_telemetry() -> None:
+    chance = random.Random(41)
+    taken = refused = 0
+    for number in range(ROUNDS):
+        core = presence.CoreLink(CODEC, os.urandom, lambda device: True)
+        kind = "tele" if number % 4 == 0 else "birth"
+        data = envelope.encode(CODEC, envelope.Envelope(kind, 0, None, None, said(chance)))
+        try:
+            core.receive(data, (envelope.topic(DEVICE, "up", kind), chance.random() < 0.1), number)
+        except PeerError as error:
+            assert error.code in ("birth", "telemetry", "session", "kind")
+            assert len(error.text) < 200 and error.text.isprintable()
+            refused += 1
+            continue
+        view = links._view(core.devices[DEVICE], number)
+        if view.birth:
+            check_birth(dict(view.birth))
+        assert all(type(each) is int for each in view.telemetry.values())
+        json.loads(json.dumps([dict(view.birth), dict(view.telemetry)]))
+        screen.table(["a", "b"], [[str(each), "x"] for each in view.birth.values()] or [["", ""]])
+        taken += 1
+    assert taken > ROUNDS // 10 and refused > ROUNDS // 10
+
+
+def test_addresses_are_those_of_the_library() -> None:
+    chance = random.Random(6)
+    good = 0
+    seeds = ("1.2.3.4", "255.255.255.255", "::", "::1", "2001:db8::1", "1:2:3:4:5:6:7:8", "::ffff:1.2.3.4", "1:2::")
+    for _ in range(ROUNDS):
+        text = list(chance.choice(seeds))
+        for _ in range(chance.randrange(4)):
+            at = chance.randrange(len(text) + 1)
+            text[at : at + chance.randrange(2)] = chance.choice(("", ":", "::", ".", "0", "9", "f", "g", "/", "٣"))
+        joined = "".join(text)
+        try:
+            ipaddress.ip_address(joined)
+            is_good = True
+        except ValueError:
+            is_good = False
+        assert birth.is_address(joined) is is_good, joined
+        good += is_good
+    assert good > ROUNDS // 10
+
+
+def test_nothing_that_a_terminal_obeys_is_visible() -> None:
+    hidden = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    for code in range(0x110000):
+        if unicodedata.category(chr(code)) in hidden:
+            assert birth.visible(chr(code)) == "", hex(code)
+    for text in ("abc~ ", "äéß", "日本語", "עברית", "ไทย", "\U0001f600"):
+        assert birth.visible(text) == text
