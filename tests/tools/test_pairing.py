@@ -172,6 +172,8 @@ def test_waits_for_a_busy_device(tmp_path: Path) -> None:
         hello = pairing_frames.encode_frame(port.codec(), 1, b"", [[1], "0" * 16, b"n" * 16])
         answer = await pairing._post(device.address, hello)
         session = pairing_frames.decode_frame(port.codec(), answer, pairing_frames.ANSWERS).session
+        share = pairing_frames.encode_frame(port.codec(), 2, session, [port.crypto().p256_public(5)])
+        await pairing._post(device.address, share)  # only a share takes the place
         waited = asyncio.Event()
 
         def progress(step: str, detail: str) -> None:
@@ -185,6 +187,30 @@ def test_waits_for_a_busy_device(tmp_path: Path) -> None:
         await asyncio.gather(task, return_exceptions=True)
         await pairing._post(device.address, pairing_frames.encode_frame(port.codec(), 5, session, [b""]))
         await pairing.pair(device.address, code, ca, OFFER, quiet)
+
+    with_device(test, tmp_path)
+
+
+def test_a_stranger_who_floods_hello_blocks_nobody(tmp_path: Path) -> None:
+    taken: list[bytes] = []
+
+    async def flood(device: Device) -> None:
+        while True:
+            hello = [[1], "0" * 16, port.crypto().entropy(16)]
+            answer = await pairing._post(device.address, pairing_frames.encode_frame(port.codec(), 1, b"", hello))
+            taken.append(answer)
+            await asyncio.sleep(0.05)
+
+    async def test(device: Device, ca: CA) -> None:
+        code = device.service.open_window()
+        task = asyncio.create_task(flood(device))
+        await asyncio.sleep(0.3)
+        waits: list[str] = []
+        paired = await pairing.pair(device.address, code, ca, OFFER, lambda step, _: waits.append(step))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert paired.is_sure and device.state.counters["attempts"] == 0 and "waiting" not in waits
+        assert len([answer for answer in taken if answer[1] == 1]) > 3, "nothing was flooded"
 
     with_device(test, tmp_path)
 

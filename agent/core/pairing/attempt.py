@@ -1,4 +1,7 @@
-"""What a verifier remembers: the window that is open and the one attempt that is running."""
+"""What a verifier remembers: the window that is open, the one attempt that is running, and who said hello.
+
+Bound: HELLOS_MAX attempts that only said hello.
+"""
 
 from agent.core.pairing import spake2plus
 from agent.core.pairing.channel import Channel
@@ -8,6 +11,18 @@ from agent.wire.pairing_frames import Step
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.port import contract
+
+HELLOS_MAX = 4
+FREE_ATTEMPTS = 5
+DELAY_MS = 1_000
+DELAY_MS_MAX = 60_000
+
+
+def delay_ms(attempts: int) -> int:
+    """How long after the `attempts`-th wrong code the next one must wait."""
+    if attempts < FREE_ATTEMPTS:
+        return 0
+    return min(DELAY_MS << (attempts - FREE_ATTEMPTS), DELAY_MS_MAX)
 
 
 class Window:
@@ -39,3 +54,41 @@ class Session:
         self.share_v = b""
         self.keys: spake2plus.Keys | None = None
         self.channel: Channel | None = None
+
+
+class Hellos:
+    """Attempts that only said hello, the newest HELLOS_MAX. A hello costs its sender nothing, so it holds no place that
+    others need: the oldest goes, and a core whose own went says hello again."""
+
+    def __init__(self) -> None:
+        self._sessions: list[Session] = []
+
+    def add(self, session: Session) -> None:
+        self._sessions.append(session)
+        if len(self._sessions) > HELLOS_MAX:
+            self._sessions.pop(0)
+
+    def remove(self, session: Session) -> None:
+        self._sessions.remove(session)
+
+    def clear(self) -> None:
+        self._sessions = []
+
+    def expire(self, now: int) -> None:
+        self._sessions = [each for each in self._sessions if now < each.deadline]
+
+    def find(self, session_id: bytes) -> "Session | None":
+        for each in self._sessions:
+            if each.id == session_id:
+                return each
+        return None
+
+    def answer_to(self, request: bytes) -> "bytes | None":
+        """What this very request was answered with."""
+        for each in self._sessions:
+            if each.request == request:
+                return each.answer
+        return None
+
+    def deadlines(self) -> "list[int]":
+        return [each.deadline for each in self._sessions]

@@ -5,8 +5,9 @@
     commit()                the device's link is up; else event RolledBack FAIL_SAFE_MS after Delivered
 
 A frame without an answer is sent again every RESEND_MS until STEP_MS have passed; the verifier answers a
-repeated frame without counting it. confirmV is checked before confirmP leaves, once: a second answer is
-never tried, so that a false device gets one guess for each attempt of the user.
+repeated frame without counting it. A device that is busy, or that has lost our hello among those of others, is asked
+again with the same hello, for WAIT_MS_MAX. confirmV is checked before confirmP leaves, once: a second answer is never
+tried, so that a false device gets one guess for each attempt of the user.
 
 What it is not: HTTP or certificates (tools/gateway/pairing.py). Raises PeerError for bytes that are no
 frame (nothing changes); what ends the attempt is an event Failed with a sentence for the user.
@@ -54,6 +55,7 @@ class Prover(Machine):
         self._step = Step.REFUSED  # the step whose answer is awaited; REFUSED: none
         self._session = b""
         self._frame = b""
+        self._hello = b""
         self._deadline = 0
         self._give_up_at = 0
         self._is_pending = False
@@ -68,6 +70,7 @@ class Prover(Machine):
     def start(self, now: int) -> None:
         self._give_up_at = now + WAIT_MS_MAX
         self._send(Step.HELLO, [[pairing_frames.VERSION], self._core, self._crypto.entropy(16)], now)
+        self._hello = self._frame
 
     def deliver(self, bundle: "dict[str, Any]", now: int) -> None:
         """UsageError("bundle") when the device would refuse it."""
@@ -141,7 +144,10 @@ class Prover(Machine):
     def _refused(self, fields: "list[Any]", now: int) -> None:
         _, code, text, retry_s = fields
         again_at = now + 1000 * max(1, retry_s)
-        if code in ("busy", "wait") and self._step == Step.HELLO and again_at < self._give_up_at:
+        may_wait = code in ("busy", "wait") or (code == "session" and self._step == Step.SHARE)
+        if may_wait and self._step in (Step.HELLO, Step.SHARE) and again_at < self._give_up_at:
+            # The same hello: any answer to it, also a late one, binds what was really sent.
+            self._step, self._session, self._frame = Step.HELLO, b"", self._hello
             self.wake_at = again_at
             self._deadline = again_at + STEP_MS
             self.events.append(Waiting(code, text, retry_s))
@@ -169,7 +175,7 @@ class Prover(Machine):
             raise PeerError("version", f"the device chose pairing version {version}, which was not offered: update it")
         crypto = self._crypto
         self._session = frame.session
-        context = CONTEXT + crypto.sha256(self._frame + data)
+        context = CONTEXT + crypto.sha256(self._hello + data)
         self._agreed = spake2plus.Parties(context, self._core.encode(), device.encode())
         w0, w1 = spake2plus.derive(crypto, self._password, salt, iterations)
         mask_m, mask_n = spake2plus.mask_points(crypto, w0)

@@ -3,9 +3,10 @@
     open_window(record, is_owned, now)     hello, share, confirm, deliver arrive; answers leave
     commit(core, now)                      the link to the new core works; else it is rolled back after 60 s
 
-Rules: one attempt at a time, STEP_MS for each step; an attempt counts from the moment its share arrives,
-and the count is persisted (event Persist) before the answer leaves, because that answer already lets the
-other side test one guess. FREE_ATTEMPTS wrong ones, then a doubling delay; ATTEMPTS_MAX close the window.
+Rules: one attempt at a time, STEP_MS for each step; an attempt takes the one place and counts from the moment
+its share arrives (a mere hello blocks nobody), and the count is persisted (event Persist) before the answer
+leaves, because that answer already lets the other side test one guess. FREE_ATTEMPTS wrong ones, then a
+doubling delay; ATTEMPTS_MAX close the window.
 A request that comes twice gets the same answer twice and counts once.
 
 What it is not: HTTP (agent/service/pairing.py) or mathematics (spake2plus.py).
@@ -16,7 +17,7 @@ from collections import namedtuple
 
 from agent.core.machine import Machine
 from agent.core.pairing import spake2plus
-from agent.core.pairing.attempt import Session, Window
+from agent.core.pairing.attempt import Hellos, Session, Window, delay_ms
 from agent.core.pairing.certificates import check_certificates
 from agent.core.pairing.channel import Channel, abort_tag, link_secret, proof_message
 from agent.errors import CoreletError, LimitError, PeerError, TrustError, UsageError
@@ -32,10 +33,7 @@ if TYPE_CHECKING:
 WINDOW_MS = 15 * 60 * 1000
 STEP_MS = 30_000
 FAIL_SAFE_MS = 60_000
-FREE_ATTEMPTS = 5
 ATTEMPTS_MAX = 20
-DELAY_MS = 1_000
-DELAY_MS_MAX = 60_000
 CONTEXT = b"corelet-pair-v1"
 
 # Of this device. `announced_id`: what discovery calls it now; `sign(message) -> signature`: by the key in `info`.
@@ -50,13 +48,6 @@ RolledBack = namedtuple("RolledBack", ("core",))
 Refused = namedtuple("Refused", ("code", "source"))  # for the journal
 
 
-def delay_ms(attempts: int) -> int:
-    """How long after the `attempts`-th wrong code the next one must wait."""
-    if attempts < FREE_ATTEMPTS:
-        return 0
-    return min(DELAY_MS << (attempts - FREE_ATTEMPTS), DELAY_MS_MAX)
-
-
 class Verifier(Machine):
     """`counters`: what the last Persist said, or {}."""
 
@@ -69,7 +60,8 @@ class Verifier(Machine):
         self._codec = codec
         self._counters = counters
         self._window: Window | None = None
-        self._session: Session | None = None
+        self._session: Session | None = None  # its share has arrived
+        self._hellos = Hellos()
         self._not_before = 0
         self._asked = (Step.HELLO, b"")  # step and session of the frame in hand
 
@@ -107,6 +99,7 @@ class Verifier(Machine):
         if self.attempts >= ATTEMPTS_MAX:
             raise LimitError("attempts", f"this code was guessed at {ATTEMPTS_MAX} times: reset the device")
         self._session = None
+        self._hellos.clear()
         self._window = window
         self._not_before = now + delay_ms(self.attempts)
         self._arm()
@@ -115,6 +108,7 @@ class Verifier(Machine):
         """No further attempts. A pairing that waits for its link is not ended by this."""
         if self._session is not None and self._session.step != Step.REFUSED and not self._session.is_pending:
             self._session = None
+        self._hellos.clear()
         if self._window is not None:
             self._window = None
             self.events.append(WindowClosed(reason))
@@ -142,6 +136,7 @@ class Verifier(Machine):
     def wake(self, now: int) -> None:
         if self._session is not None and now >= self._session.deadline:
             self._drop(now)
+        self._hellos.expire(now)
         if self._window is not None and now >= self._window.ends_at:
             self._window = None
             self.events.append(WindowClosed("expired"))
@@ -150,9 +145,11 @@ class Verifier(Machine):
     def receive(self, data: bytes, source: object, now: int) -> None:
         self.wake(now)
         frame = pairing_frames.decode_frame(self._codec, data, pairing_frames.REQUESTS)
-        session = self._session
-        if session is not None and data == session.request:
-            self.outgoing.append((session.answer, source))  # the answer was lost on the way: count nothing
+        known = self._hellos.answer_to(data)
+        if self._session is not None and data == self._session.request:
+            known = self._session.answer
+        if known is not None:
+            self.outgoing.append((known, source))  # the answer was lost on the way: count nothing
             return
         self._asked = (frame.step, frame.session)
         try:
@@ -172,6 +169,7 @@ class Verifier(Machine):
     def _arm(self) -> None:
         times = [part.ends_at for part in (self._window,) if part is not None]
         times += [part.deadline for part in (self._session,) if part is not None]
+        times += self._hellos.deadlines()
         self.wake_at = min(times) if times else None
 
     def _drop(self, now: int) -> None:
@@ -187,19 +185,20 @@ class Verifier(Machine):
 
     def _take(self, frame: pairing_frames.Frame, data: bytes, now: int) -> bytes:
         """The answer. What fails inside a running session ends it; a frame that belongs to none harms none."""
-        session = self._session
         if frame.step == Step.HELLO:
             session, answer = self._hello(frame, data, now)
-            self._session = session
+            self._hellos.add(session)
         else:
-            if session is None or frame.session != session.id:
-                raise PeerError("session", "this pairing attempt is over: start again")
+            session = self._find(frame.session)
             if frame.step == Step.ABORT:
-                self._check_abort(session, frame.fields[0])
-                self._drop(now)
+                self._abort(session, frame.fields[0], now)
                 return pairing_frames.encode_frame(self._codec, Step.ABORT, frame.session, [])
             if frame.step != session.step:
                 raise PeerError("order", f"expected step {session.step} of the pairing, came {frame.step}")
+            if frame.step == Step.SHARE:
+                self._check_place(now)
+                self._hellos.remove(session)
+                self._session = session
             try:
                 answer = self._advance(session, frame, now)
             except (PeerError, TrustError):
@@ -209,23 +208,39 @@ class Verifier(Machine):
         session.deadline = now + (FAIL_SAFE_MS if session.is_pending else STEP_MS)
         return answer
 
-    def _check_abort(self, session: Session, tag: bytes) -> None:
-        """Until the code is proven anybody may end an attempt; after that only the core that proved it."""
-        if session.channel is None or session.keys is None:
-            return
-        if not self.crypto.equal(abort_tag(self.crypto, session.keys.shared), tag):
-            raise TrustError("abort", "only the core that proved the code can end this pairing: wait for its end")
+    def _find(self, session_id: bytes) -> Session:
+        session = self._session
+        if session is None or session.id != session_id:
+            session = self._hellos.find(session_id)
+        if session is None:
+            raise PeerError("session", "this pairing attempt is over: start again")
+        return session
 
-    def _hello(self, frame: pairing_frames.Frame, data: bytes, now: int) -> tuple[Session, bytes]:
-        window, versions, core = self._window, frame.fields[0], frame.fields[1]
-        if window is None:
-            raise PeerError("closed", "no pairing window is open: run 'corelet pair-window' on the device")
+    def _abort(self, session: Session, tag: bytes, now: int) -> None:
+        """Until the code is proven anybody may end an attempt; after that only the core that proved it."""
+        if session is not self._session:
+            self._hellos.remove(session)
+            return
+        if session.channel is not None and session.keys is not None:
+            is_core = self.crypto.equal(abort_tag(self.crypto, session.keys.shared), tag)
+            if not is_core:
+                raise TrustError("abort", "only the core that proved the code can end this pairing: wait for its end")
+        self._drop(now)
+
+    def _check_place(self, now: int) -> None:
+        """LimitError while another attempt runs or a delay does: at a hello, and again at the share, which counts."""
         if self._session is not None:
             wait_s = (self._session.deadline - now + 999) // 1000
             raise LimitError("busy", f"another pairing attempt is running: try again in {wait_s} s", wait_s)
         if now < self._not_before:
             wait_s = (self._not_before - now + 999) // 1000
             raise LimitError("wait", f"too many wrong codes: the next attempt is possible in {wait_s} s", wait_s)
+
+    def _hello(self, frame: pairing_frames.Frame, data: bytes, now: int) -> tuple[Session, bytes]:
+        window, versions, core = self._window, frame.fields[0], frame.fields[1]
+        if window is None:
+            raise PeerError("closed", "no pairing window is open: run 'corelet pair-window' on the device")
+        self._check_place(now)
         if pairing_frames.VERSION not in versions:
             raise PeerError("version", "the core speaks none of this device's pairing versions (1): update one of them")
         session_id, nonce = self.crypto.entropy(8), self.crypto.entropy(16)

@@ -74,7 +74,7 @@ def test_right_code_is_not_counted_as_wrong() -> None:
 
 def test_parallel_half_open_pairings_are_one() -> None:
     device = bench.verifier()
-    bench.run_until(bench.prover(), device, 2)
+    ask(device, bench.run_until(bench.prover(), device, 2))  # the share takes the place
     for number in range(50):
         other = bench.prover(core=f"{number:016x}")
         other.start(NOW)

@@ -1,0 +1,120 @@
+"""A hello costs its sender nothing: it must neither block others nor fill the memory nor get round a delay."""
+
+from tests.unit.agent.core.pairing import bench
+
+# isort: split
+
+from agent.core.pairing import verifier as machine
+from agent.core.pairing.attempt import HELLOS_MAX
+from agent.wire import pairing_frames
+from agent.wire.pairing_frames import Step
+from tests.unit.agent.core.pairing.bench import NOW, ask, refusal
+
+SHARE = bench.crypto.p256_public(5)
+
+
+def frame(step: int, session: bytes, *fields: object) -> bytes:
+    return pairing_frames.encode_frame(bench.codec, step, session, list(fields))
+
+
+def hello(device: machine.Verifier, number: int, now: int = NOW) -> bytes:
+    """The session a stranger gets for his hello."""
+    answer = ask(device, frame(Step.HELLO, b"", [1], f"{number:016x}", number.to_bytes(16, "big")), now)
+    assert refusal(answer) == "", "a mere hello blocks"
+    return pairing_frames.decode_frame(bench.codec, answer, pairing_frames.ANSWERS).session
+
+
+def test_a_stranger_between_any_two_steps_blocks_nobody() -> None:
+    device, core = bench.verifier(), bench.prover()
+    for number in range(50):
+        hello(device, number)
+    core.start(NOW)
+    answer = ask(device, bench.sent(core))
+    for number in range(HELLOS_MAX - 1):
+        hello(device, 100 + number)
+    core.receive(answer, "device", NOW)
+    core.receive(ask(device, bench.sent(core)), "device", NOW)  # the share takes the place
+    late = ask(device, frame(Step.HELLO, b"", [1], "f" * 16, b"n" * 16))
+    assert refusal(late) == "busy"
+    core.receive(ask(device, bench.sent(core)), "device", NOW)
+    assert bench.names(core) == ["Proven", "Described"] and device.attempts == 0
+
+
+def test_hellos_are_bounded_and_the_oldest_goes() -> None:
+    device = bench.verifier()
+    sessions = [hello(device, number) for number in range(HELLOS_MAX + 1)]
+    assert len(device._hellos._sessions) == HELLOS_MAX and device.attempts == 0
+    assert refusal(ask(device, frame(Step.SHARE, sessions[0], SHARE))) == "session" and device.attempts == 0
+    assert hello(device, 2) == sessions[2], "a repeated hello is another attempt"
+    assert refusal(ask(device, frame(Step.ABORT, sessions[2], b""))) == ""
+    assert refusal(ask(device, frame(Step.SHARE, sessions[2], SHARE))) == "session"
+    assert refusal(ask(device, frame(Step.SHARE, sessions[1], SHARE))) == "" and device.attempts == 1
+    assert refusal(ask(device, frame(Step.SHARE, sessions[3], SHARE))) == "busy" and device.attempts == 1
+
+
+def test_hellos_end_with_their_time_and_their_window() -> None:
+    device = bench.verifier()
+    session = hello(device, 1)
+    assert device.wake_at == NOW + machine.STEP_MS
+    device.wake(NOW + machine.STEP_MS)
+    assert refusal(ask(device, frame(Step.SHARE, session, SHARE), NOW + machine.STEP_MS)) == "session"
+    for end in (lambda: device.close_window(NOW), lambda: device.open_window(bench.record(), False, NOW)):
+        device.open_window(bench.record(), False, NOW)
+        session = hello(device, 2)
+        end()
+        assert refusal(ask(device, frame(Step.SHARE, session, SHARE))) == "session" and device.attempts == 0
+
+
+def test_hellos_kept_in_stock_do_not_get_round_the_delay() -> None:
+    device = bench.verifier({"record": bench.verifier()._window.record_id, "attempts": 4})
+    stock = [hello(device, number) for number in range(HELLOS_MAX)]
+    assert refusal(ask(device, frame(Step.SHARE, stock[0], SHARE))) == ""
+    assert refusal(ask(device, frame(Step.CONFIRM, stock[0], b"c" * 32))) == "code" and device.attempts == 5
+    wait = ask(device, frame(Step.SHARE, stock[1], SHARE), NOW + 999)
+    assert refusal(wait) == "wait" and device.attempts == 5, "two guesses for one delay"
+    assert refusal(ask(device, frame(Step.SHARE, stock[1], SHARE), NOW + 1000)) == ""
+
+
+def test_hellos_kept_in_stock_do_not_get_round_the_last_attempt() -> None:
+    device = bench.verifier({"record": bench.verifier()._window.record_id, "attempts": machine.ATTEMPTS_MAX - 1})
+    now = NOW + 60_000
+    stock = [hello(device, number, now) for number in range(2)]
+    assert refusal(ask(device, frame(Step.SHARE, stock[0], SHARE), now)) == ""
+    assert refusal(ask(device, frame(Step.CONFIRM, stock[0], b"c" * 32), now)) == "code"
+    for later in (now, now + 29_999):
+        assert refusal(ask(device, frame(Step.SHARE, stock[1], SHARE), later)) == "session"
+    assert device.attempts == machine.ATTEMPTS_MAX and not device.is_open
+
+
+def test_a_core_whose_hello_was_pushed_out_says_it_again() -> None:
+    device, core = bench.verifier(), bench.prover()
+    request = bench.run_until(core, device, 2)
+    for number in range(HELLOS_MAX):
+        hello(device, number)
+    refused = ask(device, request)
+    core.receive(refused, "device", NOW)
+    core.receive(refused, "device", NOW)  # twice on the way
+    assert bench.names(core) == ["Waiting"] and core.wake_at == NOW + 1000
+    now = NOW + 1000
+    core.wake(now)
+    for _ in range(3):
+        core.receive(ask(device, bench.sent(core), now), "device", now)
+    assert bench.names(core) == ["Proven", "Described"] and device.attempts == 0
+
+
+def test_a_device_that_always_forgets_is_given_up() -> None:
+    device, core = bench.verifier(), bench.prover()
+    request, now = bench.run_until(core, device, 2), NOW
+    while True:
+        device.close_window(now)
+        core.receive(ask(device, request, now), "device", now)
+        event = core.drain_events()[-1]
+        if type(event).__name__ == "Failed":
+            break
+        now = core.wake_at
+        device.open_window(bench.record(), False, now)
+        core.wake(now)
+        core.receive(ask(device, bench.sent(core), now), "device", now)
+        request = bench.sent(core)
+        assert now < NOW + 120_000
+    assert event.code == "session" and now >= NOW + 118_000
