@@ -25,9 +25,9 @@ def lock_name(files: "contract.Files", folder: str, device: int, inode: int) -> 
     path = home + "/name"
     if not files.exists(path):
         aside = home + "." + os.urandom(8).hex()
-        files.make_folder(aside)
-        files.write_atomic(aside + "/name", os.urandom(SECRET_BYTES))
         try:
+            files.make_folder(aside)
+            files.write_atomic(aside + "/name", os.urandom(SECRET_BYTES))
             files.rename(aside, home)
         except PortError:
             files.remove_tree(aside)

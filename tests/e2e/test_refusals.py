@@ -89,7 +89,8 @@ def test_a_full_disk(runtime: str, tmp_path: Path) -> None:
     with _tmpfs(tmp_path / "disk", "size=64m") as disk:
         (disk / "other").write_bytes(bytes(64 << 20))
         line = _refused(runtime, disk / "state")
-        assert "free space" in line and "0 KiB free" in line
+        assert "The disk is full" in line and "Free some space" in line
+        assert list((disk / "state").iterdir()) == [], "nothing is left behind"
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
