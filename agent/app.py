@@ -4,9 +4,11 @@
 """
 
 from agent import limits, port, screen, settings
+from agent.core.pairing import verifier
 from agent.device import Device
 from agent.errors import PortError, UsageError
-from agent.service import control
+from agent.membership import Left
+from agent.service import control, pairing
 from agent.state import CORE_ID_CHARS, State
 from boards import loader, schema
 
@@ -72,7 +74,25 @@ async def _live(device: Device, outcome: list[bool]) -> None:
     else:
         lines += ["  core      " + core["core"] + " " + core["name"] for core in status["cores"]]
     port.terminal.say("\n".join(lines))
+    device.on_event = lambda event: _tell(device, event)
     outcome.append(await device.run())
+
+
+def _tell(device: Device, event: object) -> None:
+    """What changes while a person looks on; a code on the screen must not outlive its window."""
+    lines: list[str] = []
+    if isinstance(event, pairing.Opened):
+        lines = screen.window_lines(device.status()["window"])
+    elif isinstance(event, verifier.Committed):
+        lines = [f"paired with core {event.core}; the code on this screen is used up"]
+    elif isinstance(event, verifier.RolledBack):
+        lines = [f"core {event.core} did not connect within a minute, so nothing was paired; the code is good still"]
+    elif isinstance(event, verifier.WindowClosed) and event.reason != "paired":
+        lines = screen.window_lines({"open": False})
+    elif isinstance(event, Left):
+        lines = [f"left core {event.core}"]
+    for line in lines:
+        port.terminal.say(line)
 
 
 def ask(state_folder: str, command: str, target: str) -> "dict[str, Any]":

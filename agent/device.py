@@ -36,6 +36,7 @@ class Device:
         self.state = State(port.files, self.codec, folder)
         self.settings = dict(overrides)
         self.missing: list[tuple[str, str]] = []
+        self.on_event: Callable[[object], None] | None = None
         self._started_ms = port.clock.now_ms()
         self._stop = asyncio.Event()
         self._is_new_life = False
@@ -150,6 +151,11 @@ class Device:
         """The pairing changed: discovery says so, and a core that sent its certificate is tried."""
         self.membership.noticed(event)
         self.owners_changed()
+        self.tell(event)
+
+    def tell(self, event: object) -> None:
+        if self.on_event is not None:  # whoever looks at the screen
+            self.on_event(event)
 
     def owners_changed(self) -> None:
         """Discovery and the next pairing show the id that is right now."""

@@ -4,6 +4,8 @@ A core that sent its certificate is *pending*: its link is tried, and only the c
 makes it durable (pairing's fail-safe takes it back otherwise). Bound: settings.CORES_MAX cores.
 """
 
+from collections import namedtuple
+
 from agent import port
 from agent.core.pairing import verifier
 from agent.errors import CoreletError, UsageError
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from agent.device import Device
+
+Left = namedtuple("Left", ("core",))  # told to the screen
 
 
 class Membership:
@@ -88,6 +92,7 @@ class Membership:
             await service.stop()
         device.journal.info("device", "left core " + core_id)
         device.owners_changed()
+        device.tell(Left(core_id))
         return {"core": core_id, "freed": freed}
 
     def _connect(self, record: "dict[str, Any]") -> None:

@@ -38,7 +38,7 @@ def window_lines(window: "dict[str, Any]") -> list[str]:
 
 
 def status(answer: "dict[str, Any]") -> list[str]:
-    lines = device_lines(answer)
+    lines = device_lines(answer) + ["  device    " + answer["device"]]
     shards = answer["shards"]
     lines.append(
         f"  shards    {shards['shards']} kept, {shards['used'] // 1024} KiB of {shards['quota'] // 1024} KiB used"
