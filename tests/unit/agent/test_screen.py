@@ -8,6 +8,7 @@ STATUS = {
     "version": "0.1.0",
     "runtime": "micropython 1.29.0",
     "name": "attic",
+    "device": "0123456789abcdef",
     "board": "generic-linux",
     "board_summary": "Any Linux machine",
     "folder": "/var/lib/corelet",
