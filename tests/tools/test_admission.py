@@ -1,15 +1,17 @@
 """Pairing tries each device that may be meant, in a good order, and leaves nothing behind when it fails."""
 
 import asyncio
+import itertools
 from types import SimpleNamespace
 
 import pytest
 
-from agent.errors import CoreletError, PortError, TrustError, UsageError
-from tools.gateway import admission, pairing
+from agent.errors import CoreletError, PeerError, PortError, TrustError, UsageError
+from tools.gateway import admission
 from tools.gateway.admission import Admission, Parts, Wanted, parse_address
 from tools.gateway.fleet import Fleet
 from tools.gateway.registry import Registry
+from tools.gateway.tables import Pairing
 
 CODE = "98YT-PG82-QG8B"
 
@@ -23,11 +25,18 @@ class World:
         self.fleet = Fleet(self.registry, lambda device: None)
         self.is_connecting = is_connecting
         browser = SimpleNamespace(by_discriminator=lambda number: list(found))
-        ca = SimpleNamespace(revoke=lambda serial: self.calls.append(("revoke", serial)))
-        broker = SimpleNamespace(allow=self.told("allow"), forbid=self.told("forbid"), endpoints=list)
-        links = SimpleNamespace(sessions=dict, wait_up=self.wait_up, command=self.told("command"))
-        self.admission = Admission(Parts(ca, broker, links, lambda: browser, self.registry, self.fleet, "home"))
+        ca = SimpleNamespace(revoke=lambda serial: None, is_revoked=lambda serial: False)
+        broker = SimpleNamespace(
+            allow=self.told("allow"), forbid=self.told("forbid"), revoke=self.told("revoke"), endpoints=list
+        )
+        links = SimpleNamespace(
+            sessions=lambda: dict(self.sessions), wait_up=self.wait_up, command=self.command, presence=self.presence
+        )
+        client = SimpleNamespace(has=self.has)
+        self.sessions, self.births, self.fault, self.held = {}, [], None, b""
+        self.admission = Admission(Parts(ca, broker, links, lambda: browser, self.registry, self.fleet, "home", client))
         self.steps = []
+        self.broker = broker
 
     def told(self, name):
         async def call(*arguments):
@@ -38,6 +47,29 @@ class World:
     async def wait_up(self, device, timeout_s, old=None):
         if not self.is_connecting:
             raise PortError("timeout", "it did not connect")
+        self.sessions[device] = (1, len(self.births))
+        if not self.births:
+            return SimpleNamespace(birth={"pending": True})
+        birth = self.births.pop(0)
+        if birth is None:
+            raise PortError("timeout", "it did not connect")
+        return SimpleNamespace(birth=birth)
+
+    async def command(self, device, op, body, timeout_s):
+        self.calls.append(("command", device, op))
+        if op == "bound" and self.fault is not None:
+            raise self.fault
+
+    def presence(self, device):
+        return SimpleNamespace(is_up=True, birth={"data": 9, "boot": 1, "addresses": []})
+
+    async def has(self, target, name, size):
+        if target.link_secret != self.held:
+            raise TrustError("token", "another secret")
+        return False
+
+    def finish(self):
+        asyncio.run(self.admission.finish())
 
     def pair(self, wanted):
         return asyncio.run(self.admission.pair(wanted, lambda step, detail: self.steps.append(step)))
@@ -51,19 +83,27 @@ def announced(name, port, status="1"):
 def devices(monkeypatch):
     """Port -> whether the device there knows the code."""
     known = {}
+    serials = itertools.count(5)
 
     async def pair(address, code, ca, offer, progress):
         if not known[address[1]]:
             raise TrustError("code", "another code")
-        await offer.admit(f"{address[1]:016x}", 5)
+        serial = next(serials)
+        await offer.admit(f"{address[1]:016x}", serial)
         progress("proven", "")
         progress("issued", "")
         progress("accepted", "")
         return SimpleNamespace(
-            device_id=f"{address[1]:016x}", public=b"", serial=5, link_secret=b"s", board="b", name="d", fw="1"
+            device_id=f"{address[1]:016x}",
+            public=b"",
+            serial=serial,
+            link_secret=b"s%d" % serial,
+            board="b",
+            name="d",
+            fw="1",
         )
 
-    monkeypatch.setattr(pairing, "pair", pair)
+    monkeypatch.setattr(admission, "prove", pair)
     monkeypatch.setattr(admission, "FIND_S", 0.3)
     return known
 
@@ -105,7 +145,7 @@ def test_failed_link_leaves_nothing_behind(tmp_path, devices):
     with pytest.raises(CoreletError):
         world.pair(Wanted(CODE, "", "", ""))
     assert world.registry.devices() == [] and not world.fleet.is_known(f"{1001:016x}")
-    assert ("forbid", f"{1001:016x}", 5) in world.calls and ("revoke", 5) in world.calls
+    assert ("forbid", f"{1001:016x}", 5) in world.calls and world.registry.pairings() == []
     assert "connected" not in world.steps
 
 
@@ -117,6 +157,116 @@ def test_failed_second_pairing_keeps_the_first(tmp_path, devices):
     with pytest.raises(CoreletError):
         world.pair(Wanted(CODE, "", "", "again"))
     assert world.registry.devices() == [first] and "forbid" not in [call[0] for call in world.calls]
+    assert world.calls[-1] == ("revoke", 6) and world.registry.pairings() == []
+
+
+def test_the_old_row_holds_until_the_device_is_bound(tmp_path, devices):
+    devices[1001] = True
+    world = World(tmp_path, [announced("attic", 1001)])
+    first = world.pair(Wanted(CODE, "", "", ""))
+    world.fault = PortError("timeout", "no answer")
+    with pytest.raises(PortError, match="finishes the pairing by itself"):
+        world.pair(Wanted(CODE, "", "", ""))
+    assert world.registry.devices() == [first] and [row.serial for row in world.registry.pairings()] == [6]
+    assert ("revoke", 6) not in world.calls and len(world.admission.unfinished()) == 1
+    world.fault = None
+    again = Registry(tmp_path)  # as after a power cut
+    assert again.is_pairing(first.id) and again.devices() == [first]
+    world.held = b"s6"
+    world.finish()
+    assert [device.serial for device in world.registry.devices()] == [6] and world.registry.pairings() == []
+    assert world.calls[-1] == ("revoke", 5)
+
+
+def test_a_device_that_took_the_new_pairing_back_keeps_the_old_one(tmp_path, devices):
+    devices[1001] = True
+    world = World(tmp_path, [announced("attic", 1001)])
+    first = world.pair(Wanted(CODE, "", "", ""))
+    world.fault, world.held = PortError("timeout", "no answer"), b"s5"
+    with pytest.raises(PortError):
+        world.pair(Wanted(CODE, "", "", ""))
+    world.fault = None  # it would say yes to `bound`: it is bound, by the old one
+    world.finish()
+    assert world.registry.devices() == [first] and world.registry.pairings() == []
+    assert world.calls[-1] == ("revoke", 6)
+
+
+def test_a_first_pairing_is_finished_later_or_refused(tmp_path, devices, monkeypatch):
+    monkeypatch.setattr(admission, "AGAIN_S", 0.0)
+    devices.update({1001: True, 1002: True})
+    world = World(tmp_path)
+    world.fault = PortError("timeout", "no answer")
+    for port in (1001, 1002):
+        with pytest.raises(PortError):
+            world.pair(Wanted(CODE, "", f"127.0.0.1:{port}", ""))
+    world.finish()
+    assert len(world.registry.pairings()) == 2 and world.registry.devices() == []
+    world.fault = PeerError("pairing", "no pairing waits for this core")
+    world.registry.drop_pairing(6)
+    world.finish()
+    assert world.registry.pairings() == [] and world.calls[-1] == ("forbid", f"{1001:016x}", 5)
+
+
+def test_an_unfinished_pairing_ends_after_a_day(tmp_path, devices, monkeypatch):
+    devices[1001] = True
+    world = World(tmp_path, [announced("attic", 1001)])
+    world.fault = PortError("timeout", "no answer")
+    with pytest.raises(PortError):
+        world.pair(Wanted(CODE, "", "", ""))
+    monkeypatch.setattr(admission, "KEPT_S", -1)
+    world.finish()
+    assert world.registry.pairings() == [] and ("forbid", f"{1001:016x}", 5) in world.calls
+
+
+def test_a_birth_without_a_pending_pairing_does_not_count(tmp_path, devices):
+    devices[1001] = True
+    world = World(tmp_path, [announced("attic", 1001)])
+    world.births = [{"pending": False}, {}, None]
+    with pytest.raises(PortError):
+        world.pair(Wanted(CODE, "", "", ""))
+    assert world.registry.devices() == [] and "command" not in [call[0] for call in world.calls]
+
+
+def test_names_are_told_apart(tmp_path, devices):
+    devices.update({1001: True, 1002: True})
+    world = World(tmp_path)
+    assert world.pair(Wanted(CODE, "", "127.0.0.1:1001", "")).name == "d"
+    assert world.pair(Wanted(CODE, "", "127.0.0.1:1002", "")).name == "d-2"
+    assert world.pair(Wanted(CODE, "", "127.0.0.1:1002", "")).name == "d-2"  # its own is not taken
+    for name in ("d", f"{1001:016x}"):
+        with pytest.raises(UsageError):
+            world.pair(Wanted(CODE, "", "127.0.0.1:1002", name))
+    assert len(world.registry.devices()) == 2 and world.registry.pairings() == []
+
+
+def test_what_a_stop_interrupted_is_repaired(tmp_path, devices):
+    devices[1001] = True
+    world = World(tmp_path, [announced("attic", 1001)])
+    device = world.pair(Wanted(CODE, "", "", ""))
+    world.registry.add_pairing(Pairing(9, device.id, "", "", "", b"", b"", "", "issued", 0))
+    world.registry.add_pairing(Pairing(8, "ab" * 8, "", "", "", b"", b"", "", "issued", 0))
+    world.registry.set_device(device.id, state="forgotten")
+    assert world.registry.devices() == []
+    asyncio.run(world.admission.repair())
+    assert world.registry.forgotten() == [] and world.registry.pairings() == []
+    assert ("forbid", device.id, 5) in world.calls and ("forbid", "ab" * 8, 8) in world.calls
+
+
+def test_forget_that_is_cut_off_leaves_what_there_is_to_revoke(tmp_path, devices):
+    devices[1001] = True
+    world = World(tmp_path, [announced("attic", 1001)])
+    device = world.pair(Wanted(CODE, "", "", ""))
+
+    async def killed(*_):
+        raise KeyboardInterrupt
+
+    forbid, world.broker.forbid = world.broker.forbid, killed
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(world.admission.forget(device))
+    assert world.registry.forgotten() == [device._replace(state="forgotten")]
+    world.broker.forbid = forbid
+    asyncio.run(world.admission.repair())
+    assert world.registry.forgotten() == [] and world.calls[-1] == ("forbid", device.id, 5)
 
 
 def test_forget_order_and_silence(tmp_path, devices):

@@ -7,7 +7,7 @@ import pytest
 
 from agent.errors import PortError, UsageError
 from tools.gateway.registry import Registry
-from tools.gateway.tables import Device, Object, Placed
+from tools.gateway.tables import Device, Object, Pairing, Placed
 
 
 @pytest.fixture
@@ -100,8 +100,8 @@ def test_drop_queues_a_deletion_for_every_shard(registry):
     assert registry.objects() == [] and registry.shards("ab" * 16) == {}
     assert registry.job_counts() == {(f"{number:016x}", "delete"): 2 for number in range(3)}
     jobs = registry.jobs(f"{1:016x}", 0, 10)
-    registry.postpone_job(jobs[0], 50)
-    assert len(registry.jobs(f"{1:016x}", 49, 10)) == 1 and registry.jobs(f"{1:016x}", 50, 1)[0].tries == 1
+    registry.postpone_job(jobs[0], 50, is_try=False)
+    assert len(registry.jobs(f"{1:016x}", 49, 10)) == 1 and registry.jobs(f"{1:016x}", 50, 1)[0].tries == 0
     registry.hasten_jobs(f"{1:016x}")
     assert len(registry.jobs(f"{1:016x}", 0, 10)) == 2
     for job in jobs:
@@ -111,26 +111,70 @@ def test_drop_queues_a_deletion_for_every_shard(registry):
 
 def test_lost_shard_is_queued_once_and_kept_again(registry):
     shard = stored(registry)[1]
-    registry.lose_shard(shard)
-    registry.lose_shard(shard)
+    every = [f"{number:016x}" for number in range(3)]
+    registry.lose_shard(shard)  # nothing is lost without a doubt first
+    registry.doubt_shard(shard)
+    registry.doubt_shard(shard)
     (job,) = registry.jobs(shard.device, 0, 10)
+    assert (job.kind, job.stripe, job.number) == ("check", 0, 1)
+    assert registry.survival(every)["ab" * 16] == (5, 0)
+    registry.trust_shard(shard)
+    assert registry.survival(every)["ab" * 16] == (6, 1) and not registry.job_counts()
+    registry.doubt_shard(shard)
+    registry.lose_shard(shard)
+    registry.lose_shard(shard)
+    (job,) = registry.jobs("", 0, 10)
     assert (job.kind, job.stripe, job.number) == ("put", 0, 1)
-    assert registry.survival([f"{number:016x}" for number in range(3)])["ab" * 16] == (5, 0)
+    row = registry.shards("ab" * 16)[0][1]
+    assert (row.device, row.state) == (shard.device, "missing")
     registry.finish_job(job, shard)
-    assert registry.survival([f"{number:016x}" for number in range(3)])["ab" * 16] == (6, 1)
+    assert registry.survival(every)["ab" * 16] == (6, 1) and not registry.job_counts()
+
+
+def test_doubted_shards_keep_an_object_readable_but_no_losses_survivable(registry):
+    for shard in stored(registry):
+        registry.doubt_shard(shard)
+    every = [f"{number:016x}" for number in range(3)]
+    assert registry.survival(every)["ab" * 16] == (0, 0)
+    assert registry.survival(every[:1])["ab" * 16] == (0, -1)
+    assert registry.shard_counts() == dict.fromkeys(every, 2)
+
+
+def test_old_news_of_a_shard_that_has_moved_changes_nothing(registry):
+    shard = stored(registry)[1]
+    registry.doubt_shard(shard)
+    registry.lose_shard(shard)
+    moved = shard._replace(device=f"{9:016x}")
+    registry.finish_job(registry.jobs("", 0, 10)[0], moved)
+    assert [job.kind for job in registry.jobs(shard.device, 0, 10)] == ["delete"]
+    registry.doubt_shard(shard)
+    assert registry.shards("ab" * 16)[0][1] == moved._replace(state="kept")
+
+
+def test_shard_restored_after_its_object_was_removed_is_deleted(registry):
+    shard = stored(registry)[1]
+    registry.doubt_shard(shard)
+    registry.lose_shard(shard)
+    (job,) = registry.jobs("", 0, 10)
+    registry.drop_object("ab" * 16)
+    registry.finish_job(job, shard._replace(device=f"{9:016x}"))
+    assert [job.kind for job in registry.jobs(f"{9:016x}", 0, 10)] == ["delete"]
 
 
 def test_a_shard_wanted_again_is_not_deleted(registry):
     shard = stored(registry)[0]
     registry.enqueue_delete([shard])
-    registry.lose_shard(shard)
+    registry.settle_stripe([], [shard])
+    assert [job.kind for job in registry.jobs(shard.device, 0, 10)] == ["put"]
+    registry.enqueue_delete([shard])
+    registry.withdraw_delete(shard)
     assert [job.kind for job in registry.jobs(shard.device, 0, 10)] == ["put"]
 
 
 def test_forgotten_device_leaves_its_shards_to_others(registry):
     registry.add_device(device(1))
     stored(registry)
-    registry.lose_shard(registry.shards("ab" * 16)[0][1])
+    registry.doubt_shard(registry.shards("ab" * 16)[0][1])
     assert registry.remove_device(device(1).id) == 2
     assert registry.devices() == []
     assert [(job.kind, job.device) for job in registry.jobs("", 0, 10)] == [("put", ""), ("put", "")]
@@ -173,3 +217,29 @@ def test_full_disk_is_one_sentence(registry, tmp_path):
         for number in range(200):
             registry.add_device(device(number + 10, "x" * 5000))
     assert caught.value.code == "disk_full" and os.fspath(tmp_path) in caught.value.text
+
+
+def test_an_exact_id_wins_over_a_name(registry):
+    registry.add_device(device(1, "attic"))
+    registry.add_device(device(2, f"{1:016x}"))
+    assert registry.device(f"{1:016x}").name == "attic"
+
+
+def test_a_pairing_stands_beside_the_row_until_it_is_bound(tmp_path):
+    registry = Registry(tmp_path)
+    registry.add_device(device(1))
+    new = Pairing(7 << 140, device(1).id, "attic", "b", "2", b"p", b"n" * 32, "", "given", 5)
+    registry.add_pairing(new._replace(state="issued", link_secret=b""))
+    registry.add_pairing(new)
+    registry.add_pairing(new._replace(serial=8))
+    registry.close()
+    registry = Registry(tmp_path)
+    assert registry.devices() == [device(1)] and registry.is_pairing(new.id) and new in registry.pairings()
+    bound = registry.bind_pairing(new, 9)
+    assert registry.devices() == [bound] and bound.link_secret == b"n" * 32 and bound.state == "paired"
+    void = {row.serial: (row.state, row.link_secret) for row in registry.pairings()}
+    assert void == {device(1).serial: ("void", b""), 8: ("void", b"")} and not registry.is_pairing(new.id)
+    for serial in void:
+        registry.drop_pairing(serial)
+    assert registry.pairings() == []
+    registry.close()

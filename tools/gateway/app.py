@@ -67,7 +67,7 @@ class Core:
         self.browser: Any = None
         self.fleet = Fleet(self.registry, self._presence)
         self.objects = Objects(self.registry, self.client, self.fleet.targets)
-        self.admission: Admission
+        self.admission: Admission | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._discover_at = time.monotonic() + DISCOVER_AGAIN_S
         self._grown_since: tuple[Profile | None, float] = (None, 0.0)
@@ -84,23 +84,29 @@ class Core:
             found.append(self.links.trouble)
         if self.browser is None:
             found.append("devices cannot be discovered on this network: pair with --address HOST:PORT")
+        if self.admission is not None:
+            found += self.admission.unfinished()
         return found
 
     async def start(self) -> None:
         """Everything up, in under five seconds; raises the first part's CoreletError."""
         await self._open_broker()
-        await self.broker.allow(*[device.id for device in self.registry.devices()])
+        unfinished = [row.id for row in self.registry.pairings() if row.state == "given"]
+        await self.broker.allow(*[device.id for device in self.registry.devices()], *unfinished)
         await self._open_links()
         await self._open_browser()
         parts = Parts(
-            self.ca, self.broker, self.links, lambda: self.browser, self.registry, self.fleet, self.options.name
-        )
+            self.ca, self.broker, self.links, lambda: self.browser, self.registry, self.fleet, self.options.name,
+            self.client,
+        )  # fmt: skip
         self.admission = Admission(parts)
+        await self.admission.repair()
         undone = self.objects.undo_unfinished()
         if undone:
             LOG.info("%d shards of puts that a stop interrupted will be deleted", undone)
         self._spawn("queue", self.objects.upkeep.run)
         self._spawn("watch", self._watch)
+        self._spawn("pairings", self._finish_pairings)
 
     async def _open_broker(self) -> None:
         from tools.gateway.broker import open_broker
@@ -112,7 +118,7 @@ class Core:
     async def _open_links(self) -> None:
         from tools.gateway.links import Links
 
-        self.links = Links(self.broker, self.ca, self.fleet.is_known)
+        self.links = Links(self.broker, self.ca, self._is_known)
         with contextlib.suppress(TimeoutError):  # it goes on trying by itself; status says so
             async with asyncio.timeout(LINKS_S):
                 await self.links.start()
@@ -131,6 +137,15 @@ class Core:
             await browser.close()
             return
         self.browser = browser
+
+    def _is_known(self, device_id: str) -> bool:
+        return self.fleet.is_known(device_id) or self.registry.is_pairing(device_id)
+
+    async def _finish_pairings(self) -> None:
+        while True:
+            if self.admission is not None:
+                await self.admission.finish()
+            await asyncio.sleep(WATCH_S)
 
     def _presence(self, device_id: str) -> Any:
         return self.links.presence(device_id) if self.links is not None else None
@@ -227,6 +242,7 @@ class Core:
 
     async def pair(self, wanted: Wanted, progress: Progress) -> Device:
         """For `corelet-core pair`."""
+        assert self.admission is not None
         device = await self.admission.pair(wanted, progress)
         self.objects.upkeep.welcome(device.id)
         return device
@@ -234,9 +250,11 @@ class Core:
     async def forget(self, reference: str, is_forced: bool) -> dict[str, Any]:
         """For `corelet-core forget`. LimitError("last_copies") when files would be lost by it."""
         device = self.registry.device(reference)
-        targets = self.fleet.targets()
-        before = self.registry.survival(targets)
-        after = self.registry.survival([each for each in targets if each != device.id])
+        paired = [
+            each.id for each in self.registry.devices() if each.state == "paired"
+        ]  # whatever they say of themselves
+        before = self.registry.survival(paired)
+        after = self.registry.survival([each for each in paired if each != device.id])
         # What is lost already is not lost by this.
         lost = [
             found.name
@@ -249,6 +267,7 @@ class Core:
                 f"{' and others' if len(lost) > 3 else ''}: get them first, or add --force to lose them"
             )
             raise LimitError("last_copies", text)
+        assert self.admission is not None
         shards = await self.admission.forget(device)
         self.client.drop(device.id)
         self.objects.upkeep.wake()

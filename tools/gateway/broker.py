@@ -40,8 +40,12 @@ class Broker(Protocol):
     async def allow(self, *devices: str) -> None:
         """In force when it returns; give many at once."""
 
-    async def forbid(self, device: str, serial: int) -> None:
-        """Revokes the certificate too; in force when it returns."""
+    async def forbid(self, device: str, *serials: int) -> None:
+        """Revokes its certificates too; in force when it returns."""
+
+    async def revoke(self, *serials: int) -> None:
+        """The only way a certificate is revoked: a list that the broker has not read is worth nothing. In force when it
+        returns, also for serials that are in the list already."""
 
     def endpoints(self) -> list[tuple[str, int]]:
         """Where devices reach it, numeric addresses first IPv4; at most ENDPOINTS_MAX."""
@@ -149,10 +153,14 @@ class External:
         self.rules.add(devices)
         self._write_lists()
 
-    async def forbid(self, device: str, serial: int) -> None:
+    async def forbid(self, device: str, *serials: int) -> None:
         """Written down; in force when the operator has reloaded that broker (the banner says so)."""
         self.rules.devices.discard(device)
-        self._ca.revoke(serial)
+        await self.revoke(*serials)
+
+    async def revoke(self, *serials: int) -> None:
+        for serial in serials:
+            self._ca.revoke(serial)
         self._write_lists()
 
     def endpoints(self) -> list[tuple[str, int]]:

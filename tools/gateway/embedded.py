@@ -39,6 +39,7 @@ class Embedded:
         self._amqtt: Any = None
         self._server: asyncio.Server | None = None
         self._live: dict[str, Any] = {}  # identity -> OutgoingGuard
+        self._serials: dict[str, int] = {}  # identity -> of the certificate of its live connection
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -77,10 +78,16 @@ class Embedded:
     async def allow(self, *devices: str) -> None:
         self.rules.add(devices)
 
-    async def forbid(self, device: str, serial: int) -> None:
+    async def forbid(self, device: str, *serials: int) -> None:
         self.rules.devices.discard(device)
-        self._ca.revoke(serial)
+        await self.revoke(*serials)
         self._cut(device)
+
+    async def revoke(self, *serials: int) -> None:
+        for serial in serials:
+            self._ca.revoke(serial)
+        for identity in [each for each, serial in self._serials.items() if serial in serials]:
+            self._cut(identity)
 
     def endpoints(self) -> list[tuple[str, int]]:
         return broker.endpoints(self._host, self._port)
@@ -100,6 +107,7 @@ class Embedded:
 
     def _cut(self, identity: str) -> None:
         """End its live connection; its will is not spoken: who is forgotten has no last word."""
+        self._serials.pop(identity, None)
         guard = self._live.pop(identity, None)
         if guard is None:
             return
@@ -121,6 +129,7 @@ class Embedded:
             self._cut(identity)  # a newer connection of the same identity ends the older one
             outgoing = OutgoingGuard(writer, identity, self.rules)
             self._live[identity] = outgoing
+            self._serials[identity] = _serial_of(writer)
             incoming = IncomingGuard(reader, writer, identity, self.rules)
             await self._amqtt.external_connected(incoming, outgoing, LISTENER)
         except (CoreletError, OSError) as error:
@@ -131,6 +140,7 @@ class Embedded:
             self._connections.discard(task)
             if self._live.get(identity) is outgoing:
                 self._live.pop(identity, None)
+                self._serials.pop(identity, None)
             writer.close()
 
     def _admit(self, writer: asyncio.StreamWriter) -> str:
@@ -142,3 +152,8 @@ class Embedded:
         if not self.rules.is_known(identity):
             raise PortError("not_authorised", f"{identity} does not belong to this core")
         return identity
+
+
+def _serial_of(writer: asyncio.StreamWriter) -> int:
+    """Of the peer's certificate."""
+    return int(writer.get_extra_info("peercert")["serialNumber"], 16)

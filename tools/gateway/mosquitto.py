@@ -156,9 +156,13 @@ class Mosquitto:
         self.rules.add(devices)
         await self._reload()
 
-    async def forbid(self, device: str, serial: int) -> None:
+    async def forbid(self, device: str, *serials: int) -> None:
         self.rules.devices.discard(device)
-        self._ca.revoke(serial)
+        await self.revoke(*serials)
+
+    async def revoke(self, *serials: int) -> None:
+        for serial in serials:
+            self._ca.revoke(serial)
         await self._reload()
 
     def endpoints(self) -> list[tuple[str, int]]:

@@ -16,9 +16,22 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from agent.errors import PortError, UsageError
+from tools.gateway.pairings import PairingRows
 from tools.gateway.stripes import SLOT_HEADER_BYTES, SLOTS
-from tools.gateway.tables import DEVICES, METADATA, OBJECTS, QUEUE, SHARDS, Device, Job, Object, Placed
+from tools.gateway.tables import (
+    DEVICES,
+    METADATA,
+    OBJECTS,
+    PAIRINGS,
+    QUEUE,
+    SHARDS,
+    Device,
+    Job,
+    Object,
+    Placed,
+)
 
+PROMISED = ("kept", "suspect")  # states of a shard that its device gave a receipt for
 REFERENCE_CHARS_MIN = 4  # an id may be shortened to this many characters
 Found = TypeVar("Found")
 
@@ -44,7 +57,7 @@ def _said(path: Path) -> Iterator[None]:
         raise PortError("registry", f"the registry {path} failed: {reason}") from error
 
 
-class Registry:
+class Registry(PairingRows):
     """Open (and create) the registry in `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -58,6 +71,7 @@ class Registry:
         self._quick = self._engine("NORMAL")
         with _said(self._path):
             METADATA.create_all(self._durable)
+        self._look_who_pairs()
 
     def _engine(self, synchronous: str) -> sa.Engine:
         engine = sa.create_engine(f"sqlite:///{self._path}")
@@ -93,11 +107,18 @@ class Registry:
 
     def devices(self) -> list[Device]:
         """In the order they were added."""
+        return [device for device in self._every_device() if device.state != "forgotten"]
+
+    def forgotten(self) -> list[Device]:
+        """Forgotten ones whose certificate may still have to be revoked."""
+        return [device for device in self._every_device() if device.state == "forgotten"]
+
+    def _every_device(self) -> list[Device]:
         rows = self._rows(sa.select(DEVICES).order_by(DEVICES.c.added, DEVICES.c.id))
         return [Device(**row._mapping)._replace(serial=int(row.serial)) for row in rows]
 
     def device(self, reference: str) -> Device:
-        """By id, name or the beginning of an id. UsageError("no_such_device", "ambiguous")."""
+        """By id, else by name, else by the beginning of an id. UsageError("no_such_device", "ambiguous")."""
         devices = self.devices()
         return _one("device", reference, [(device.id, device.name, device) for device in devices])
 
@@ -110,10 +131,12 @@ class Registry:
         """Forget it; the shards it kept are queued to be made again elsewhere. Returns how many."""
         with self._write() as connection:
             connection.execute(sa.delete(DEVICES).where(DEVICES.c.id == device_id))
+            connection.execute(sa.delete(PAIRINGS).where(PAIRINGS.c.id == device_id))
             connection.execute(sa.delete(QUEUE).where(QUEUE.c.device == device_id))
             lost = connection.execute(sa.select(SHARDS).where(SHARDS.c.device == device_id)).all()
             connection.execute(sa.update(SHARDS).where(SHARDS.c.device == device_id).values(device="", state="missing"))
             _enqueue(connection, [_job("put", Placed(**row._mapping)._replace(device="")) for row in lost])
+        self._look_who_pairs()
         return len(lost)
 
     # Objects
@@ -190,24 +213,48 @@ class Registry:
             found.setdefault(row.stripe, []).append(Placed(**row._mapping))
         return found
 
+    def doubt_shard(self, shard: Placed) -> None:
+        """A read of it failed, and nothing proves who answered: read it last and ask its device again later."""
+        with self._write(durable=False) as connection:
+            if _set_shard(connection, shard, device=shard.device, state="suspect", was="kept"):
+                _enqueue(connection, [_job("check", shard)])
+
+    def trust_shard(self, shard: Placed) -> None:
+        """A doubted one was read from its device and has the right hash."""
+        with self._write(durable=False) as connection:
+            if _set_shard(connection, shard, device=shard.device, state="kept", was="suspect"):
+                _withdraw(connection, "check", shard)
+
     def lose_shard(self, shard: Placed) -> None:
-        """The device does not have it (any more): queue it to be made again there."""
+        """A doubted one did not come back: queue it to be made again. Until a receipt names its new place, the row
+        names the old one, and reads still ask there."""
         with self._write() as connection:
-            if _set_shard(connection, shard, device=shard.device, state="missing", was="kept"):
-                _enqueue(connection, [_job("put", shard)])
+            if _set_shard(connection, shard, device=shard.device, state="missing", was="suspect"):
+                _withdraw(connection, "check", shard)
+                _enqueue(connection, [_job("put", shard._replace(device=""))])
+
+    def withdraw_delete(self, shard: Placed) -> None:
+        """It is about to be stored there again: an older deletion must not take it away."""
+        with self._write(durable=False) as connection:
+            _withdraw(connection, "delete", shard)
 
     def survival(self, up: Iterable[str]) -> dict[str, tuple[int, int]]:
         """For each stored object (shards with a receipt, losses its weakest stripe survives now); below 0 = it cannot
-        be read now. Only shards on the devices `up` count as readable."""
-        kept = sa.func.sum(sa.case((SHARDS.c.state == "kept", 1), else_=0))
-        readable = sa.func.sum(sa.case((sa.and_(SHARDS.c.state == "kept", SHARDS.c.device.in_(list(up))), 1), else_=0))
+        be read now. Only shards on the devices `up` count as readable; doubted ones make an object readable, but no
+        losses survivable."""
+        is_kept, is_up = SHARDS.c.state == "kept", SHARDS.c.device.in_(list(up))
+        kept = sa.func.sum(sa.case((is_kept, 1), else_=0))
+        readable = sa.func.sum(sa.case((sa.and_(is_kept, is_up), 1), else_=0))
+        likely = sa.func.sum(sa.case((sa.and_(SHARDS.c.state.in_(PROMISED), is_up), 1), else_=0))
         by_stripe = (
-            sa.select(SHARDS.c.object, kept.label("kept"), readable.label("readable"))
+            sa.select(SHARDS.c.object, kept.label("kept"), readable.label("readable"), likely.label("likely"))
             .group_by(SHARDS.c.object, SHARDS.c.stripe)
             .subquery()
         )
+        sure, hoped = by_stripe.c.readable - OBJECTS.c.k, by_stripe.c.likely - OBJECTS.c.k
+        losses = sa.case((sure >= 0, sure), (hoped >= 0, 0), else_=hoped)
         query = (
-            sa.select(OBJECTS.c.id, sa.func.sum(by_stripe.c.kept), sa.func.min(by_stripe.c.readable) - OBJECTS.c.k)
+            sa.select(OBJECTS.c.id, sa.func.sum(by_stripe.c.kept), sa.func.min(losses))
             .join(by_stripe, by_stripe.c.object == OBJECTS.c.id)
             .where(OBJECTS.c.state == "stored")
             .group_by(OBJECTS.c.id)
@@ -216,14 +263,16 @@ class Registry:
 
     def shard_counts(self) -> dict[str, int]:
         """Device -> shards that it has given a receipt for."""
-        query = sa.select(SHARDS.c.device, sa.func.count()).where(SHARDS.c.state == "kept").group_by(SHARDS.c.device)
+        promised = SHARDS.c.state.in_(PROMISED)
+        query = sa.select(SHARDS.c.device, sa.func.count()).where(promised).group_by(SHARDS.c.device)
         return {row[0]: row[1] for row in self._rows(query)}
 
     def kept_bytes(self) -> dict[str, int]:
         """Device -> bytes of its slots that our shards fill, as far as receipts tell."""
         whole = SHARDS.c.size + SLOT_HEADER_BYTES
         slot = sa.case(*[(whole <= slot, slot) for slot in SLOTS], else_=whole)
-        query = sa.select(SHARDS.c.device, sa.func.sum(slot)).where(SHARDS.c.state == "kept").group_by(SHARDS.c.device)
+        promised = SHARDS.c.state.in_(PROMISED)
+        query = sa.select(SHARDS.c.device, sa.func.sum(slot)).where(promised).group_by(SHARDS.c.device)
         return {row[0]: int(row[1]) for row in self._rows(query)}
 
     # Work for later
@@ -249,27 +298,39 @@ class Registry:
         return int(self._rows(query)[0][0])
 
     def finish_job(self, job: Job, kept: Placed | None = None) -> None:
-        """Done; a rebuilt shard is `kept` from now on."""
+        """Done; a rebuilt shard is `kept` from now on. Its old place, and a shard whose object has gone meanwhile, are
+        to be deleted."""
         with self._write() as connection:
             connection.execute(sa.delete(QUEUE).where(QUEUE.c.id == job.id))
             if kept is not None:
-                _set_shard(connection, kept, device=kept.device, state="kept")
+                old = connection.execute(sa.select(SHARDS.c.device).where(*_is(kept))).scalar()
+                if not _set_shard(connection, kept, device=kept.device, state="kept"):
+                    _enqueue(connection, [_job("delete", kept)])
+                elif old and old != kept.device:
+                    _enqueue(connection, [_job("delete", kept._replace(device=old))])
 
-    def postpone_job(self, job: Job, due: int) -> None:
+    def postpone_job(self, job: Job, due: int, is_try: bool = True) -> None:
         """It failed; try again at `due`."""
+        values = {"tries": job.tries + is_try, "due": due}
         with self._write(durable=False) as connection:
-            connection.execute(sa.update(QUEUE).where(QUEUE.c.id == job.id).values(tries=job.tries + 1, due=due))
+            connection.execute(sa.update(QUEUE).where(QUEUE.c.id == job.id).values(values))
 
     def hasten_jobs(self, device: str) -> None:
-        """The device is back: everything for it is due now."""
+        """The device is back: everything for it is due now, save a denial that must stand for a while to count."""
+        is_free = sa.or_(QUEUE.c.kind == "put", QUEUE.c.tries == 0)
         with self._write(durable=False) as connection:
-            connection.execute(sa.update(QUEUE).where(QUEUE.c.device == device).values(due=0))
+            connection.execute(sa.update(QUEUE).where(QUEUE.c.device == device, is_free).values(due=0))
+
+
+def _is(shard: Placed) -> list[sa.ColumnElement[bool]]:
+    return [SHARDS.c.object == shard.object, SHARDS.c.stripe == shard.stripe, SHARDS.c.number == shard.number]
 
 
 def _set_shard(connection: sa.Connection, shard: Placed, device: str, state: str, was: str = "") -> bool:
-    where = [SHARDS.c.object == shard.object, SHARDS.c.stripe == shard.stripe, SHARDS.c.number == shard.number]
+    """`was`: only from this state, and only while it is where the caller believes it to be."""
+    where = _is(shard)
     if was:
-        where.append(SHARDS.c.state == was)
+        where += [SHARDS.c.state == was, SHARDS.c.device == shard.device]
     changed = connection.execute(sa.update(SHARDS).where(*where).values(device=device, state=state))
     return bool(changed.rowcount)
 
@@ -290,9 +351,14 @@ def _enqueue(connection: sa.Connection, jobs: list[dict[str, Any]]) -> None:
             connection.execute(sa.delete(QUEUE).where(*older))
 
 
+def _withdraw(connection: sa.Connection, kind: str, shard: Placed) -> None:
+    where = (QUEUE.c.kind == kind, QUEUE.c.device == shard.device, QUEUE.c.name == shard.name)
+    connection.execute(sa.delete(QUEUE).where(*where))
+
+
 def _drop_object(connection: sa.Connection, object_id: str) -> int:
     """Shards without a receipt are deleted too: the device may have stored them all the same."""
-    connection.execute(sa.delete(QUEUE).where(QUEUE.c.object == object_id, QUEUE.c.kind == "put"))
+    connection.execute(sa.delete(QUEUE).where(QUEUE.c.object == object_id, QUEUE.c.kind != "delete"))
     column = SHARDS.c
     copied: list[Any] = [column.device, column.object, column.stripe, column.number, column.name, column.size]
     rows = sa.select(sa.literal("delete"), *copied, sa.literal(0), sa.literal(0)).where(
@@ -306,8 +372,9 @@ def _drop_object(connection: sa.Connection, object_id: str) -> int:
 
 
 def _one(kind: str, reference: str, entries: list[tuple[str, str, Found]]) -> Found:
-    """The entry whose name or id is `reference`, else the only one whose id starts with it."""
-    exact = [found for identifier, name, found in entries if reference in (identifier, name)]
+    """The entry whose id is `reference`, else the one of that name, else the only one whose id starts with it."""
+    same = [found for identifier, _, found in entries if identifier == reference]
+    exact = same or [found for _, name, found in entries if name == reference]
     begins = [found for identifier, _, found in entries if identifier.startswith(reference)]
     matches = exact or (begins if len(reference) >= REFERENCE_CHARS_MIN else [])
     if not matches:

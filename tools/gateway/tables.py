@@ -18,9 +18,23 @@ DEVICES = sa.Table(
     sa.Column("public", sa.LargeBinary, nullable=False),
     sa.Column("serial", sa.String, nullable=False),  # of its certificate, decimal: larger than SQLite's integers
     sa.Column("link_secret", sa.LargeBinary, nullable=False),
-    sa.Column("state", sa.String, nullable=False),  # "pairing" until the link is up once, then "paired"
+    sa.Column("state", sa.String, nullable=False),  # "paired"; "forgotten" until its certificate is revoked
     sa.Column("address", sa.String, nullable=False),
     sa.Column("added", sa.Integer, nullable=False),
+)
+PAIRINGS = sa.Table(  # what is not a pairing yet, or a certificate that is still to be revoked
+    "pairings",
+    METADATA,
+    sa.Column("serial", sa.String, primary_key=True),
+    sa.Column("id", sa.String, nullable=False),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("board", sa.String, nullable=False),
+    sa.Column("fw", sa.String, nullable=False),
+    sa.Column("public", sa.LargeBinary, nullable=False),
+    sa.Column("link_secret", sa.LargeBinary, nullable=False),
+    sa.Column("address", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),  # "issued"; "given": the device may commit it; "void": to be revoked
+    sa.Column("started", sa.Integer, nullable=False),
 )
 OBJECTS = sa.Table(
     "objects",
@@ -45,14 +59,14 @@ SHARDS = sa.Table(
     sa.Column("name", sa.LargeBinary, nullable=False),
     sa.Column("size", sa.Integer, nullable=False),
     sa.Column("device", sa.String, nullable=False, index=True),  # "" = none yet
-    sa.Column("state", sa.String, nullable=False),  # "sent" (no receipt yet), "kept", "missing"
+    sa.Column("state", sa.String, nullable=False),  # "sent" (no receipt yet), "kept", "suspect", "missing"
     sqlite_with_rowid=False,
 )
 QUEUE = sa.Table(
     "queue",
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("kind", sa.String, nullable=False),  # "put": rebuild and store; "delete"
+    sa.Column("kind", sa.String, nullable=False),  # "put": rebuild and store; "check": ask again; "delete"
     sa.Column("device", sa.String, nullable=False),  # "" = any that has room
     sa.Column("object", sa.String, nullable=False),
     sa.Column("stripe", sa.Integer, nullable=False),
@@ -80,6 +94,21 @@ class Device(NamedTuple):
     state: str
     address: str
     added: int
+
+
+class Pairing(NamedTuple):
+    """A certificate that was issued and what became of it; the device is paired by it when it says that it is bound."""
+
+    serial: int
+    id: str
+    name: str
+    board: str
+    fw: str
+    public: bytes
+    link_secret: bytes
+    address: str
+    state: str
+    started: int
 
 
 class Object(NamedTuple):

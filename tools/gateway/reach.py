@@ -1,0 +1,44 @@
+"""Where a device may be, and which of its addresses answers first. Bound: PROBE_S for one address."""
+
+import asyncio
+import contextlib
+from typing import NamedTuple
+
+from agent.errors import PortError
+
+PROBE_S = 3.0
+
+
+class Candidate(NamedTuple):
+    """Where a device may be: `addresses` are tried side by side."""
+
+    label: str
+    addresses: list[str]
+    port: int
+
+
+async def reachable(candidate: Candidate) -> str:
+    """The address that answers first (RFC 8305 in spirit). PortError("unreachable")."""
+
+    async def probe(host: str) -> str:
+        async with asyncio.timeout(PROBE_S):
+            _, writer = await asyncio.open_connection(host, candidate.port)
+        writer.close()
+        return host
+
+    if len(candidate.addresses) == 1:
+        return candidate.addresses[0]
+    tasks = [asyncio.create_task(probe(host)) for host in candidate.addresses]
+    try:
+        for first in asyncio.as_completed(tasks):
+            with contextlib.suppress(OSError):
+                return await first
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    text = (
+        f"{candidate.label} announces itself at {', '.join(candidate.addresses)} but port {candidate.port} does not "
+        "answer: check the firewall and that both are on the same network"
+    )
+    raise PortError("unreachable", text)
