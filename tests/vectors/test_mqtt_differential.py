@@ -4,6 +4,7 @@ paho's client is given a socket that is a list, so what it sends is seen and wha
 
 import asyncio
 import socket
+from typing import Any
 
 import pytest
 from amqtt.mqtt.connack import ConnackPacket
@@ -43,6 +44,7 @@ def client(protocol: MQTTProtocolVersion, will: bool = False) -> Client:
     if protocol == MQTTProtocolVersion.MQTTv5:
         properties = Properties(PacketTypes.CONNECT)
         properties.MaximumPacketSize = BYTES_MAX
+        properties.ReceiveMaximum = 16
     made.connect("x", 1, 60, properties=properties)
     return made
 
@@ -142,7 +144,7 @@ def test_what_we_take_paho_takes_and_gives_the_same(version: int, protocol: MQTT
 
 def test_paho_still_has_what_we_override() -> None:
     """agent/port/cpython/link.py hands paho a connected socket and caps its reads; both are paho's own methods."""
-    for name in ("_create_socket", "_sock_recv", "_reset_sockets"):
+    for name in ("_create_socket", "_sock_recv", "_reset_sockets", "_packet_handle"):
         assert callable(getattr(paho.Client, name))
 
 
@@ -160,3 +162,38 @@ def test_paho_is_not_made_to_take_a_giant() -> None:
         assert len(made._in_packet["packet"]) == 0
 
     asyncio.run(main())
+
+
+@both
+def test_paho_keeps_nothing_of_qos_2(version: int, protocol: MQTTProtocolVersion) -> None:
+    """It would hold each until its PUBREL: a hostile broker never sends one."""
+    made, other = linked(version, protocol)
+    none = b"\0" if version == mqtt.V5 else b""
+    other.send(mqtt._packet(0x34, b"\0\1a\0\1" + none + b"x"))
+    assert made.loop_read() == paho.MQTT_ERR_PROTOCOL
+    assert "QoS 2" in made.broken and not made._in_messages and made.socket() is None
+
+
+@both
+def test_a_broker_that_does_not_read_is_left(version: int, protocol: MQTTProtocolVersion) -> None:
+    from agent.port.cpython import link
+
+    made, other = linked(version, protocol)
+    made._out_packet.extend({} for _ in range(link.UNSENT_MAX))  # type: ignore[misc]
+    other.send(mqtt._packet(0x30, b"\0\1a" + (b"\0" if version == mqtt.V5 else b"") + b"x"))
+    assert made.loop_read() == paho.MQTT_ERR_PROTOCOL and "does not read" in made.broken
+
+
+def linked(version: int, protocol: MQTTProtocolVersion) -> Any:
+    """Our client after CONNACK, and the broker's end of its socket."""
+    from agent.port.cpython import link
+
+    clean = None if version == mqtt.V5 else True
+    made = link._Client(CallbackAPIVersion.VERSION2, "x", clean, protocol=protocol)
+    mine, other = socket.socketpair()
+    mine.setblocking(False)
+    made.made_socket, made.packet_bytes_max = mine, BYTES_MAX  # type: ignore[assignment]
+    made.connect("x", 1, 60)
+    other.send(b"\x20\2\0\0" if version == mqtt.V311 else b"\x20\3\0\0\0")
+    assert made.loop_read() == paho.MQTT_ERR_SUCCESS
+    return made, other

@@ -8,7 +8,8 @@ MQTT 5 first; a broker that speaks only 3.1.1 says so in its CONNACK and is aske
 is used once: after any failure it is closed for good, and the driver opens another.
 
 Bounds: `packet_bytes_max` of the options, QUEUE_MAX received messages (then the socket is not read, so the broker
-has to wait), ACKS_MAX publishes that wait for their PUBACK.
+has to wait), ACKS_MAX publishes that wait for their PUBACK, UNSENT_MAX packets that the broker does not read. QoS 2
+ends the connection: we subscribe at QoS 1, and paho would keep every such message until a PUBREL that may never come.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from agent.port.cpython import tls
 
 QUEUE_MAX = 16
 ACKS_MAX = 16
+UNSENT_MAX = 64
 CONNECT_S_MAX = 20
 ACK_S_MAX = 20
 READ_BYTES = 4096
@@ -43,6 +45,7 @@ class _Client(paho.Client):
     made_socket: ssl.SSLSocket
     packet_bytes_max: int
     tls_error: ssl.SSLError | None = None
+    broken = ""  # what the broker did that no broker may
 
     def _create_socket(self) -> Any:
         return self.made_socket
@@ -57,6 +60,14 @@ class _Client(paho.Client):
             # TLS 1.3 tells a client only now that its certificate was refused.
             self.tls_error = error
             raise
+
+    def _packet_handle(self) -> paho.MQTTErrorCode:
+        command = self._in_packet["command"]
+        if command >> 4 == 3 and command & 4:
+            self.broken = "it sent a message of QoS 2, which nobody subscribed to"
+        elif len(self._out_packet) >= UNSENT_MAX:
+            self.broken = f"it does not read, and {UNSENT_MAX} packets wait for it"
+        return paho.MQTT_ERR_PROTOCOL if self.broken else super()._packet_handle()
 
 
 class Link:
@@ -167,6 +178,7 @@ class Link:
         if protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = options.packet_bytes_max
+            properties.ReceiveMaximum = QUEUE_MAX
         client.connect(options.host, options.port, options.keepalive_s, properties=properties)
         self._run_misc()
         return await self._connack
@@ -219,6 +231,8 @@ class Link:
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         fault = PortError("closed", f"{self._what} closed the connection ({reason})")
+        if client.broken:
+            fault = PortError("closed", f"{self._what} broke the protocol: {client.broken}")
         if client.tls_error is not None:
             fault = tls.fault(client.tls_error, self._what)
         if self._connack is not None and not self._connack.done():

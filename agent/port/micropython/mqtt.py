@@ -20,6 +20,7 @@ V311 = 4
 V5 = 5
 TOPIC_BYTES_MAX = 128
 PROPERTIES_MAX = 32
+IN_FLIGHT_MAX = 16
 
 CONNACK, PUBLISH, PUBACK, SUBACK, PINGRESP, DISCONNECT = 2, 3, 4, 9, 13, 14
 
@@ -37,6 +38,7 @@ Pingresp = namedtuple("Pingresp", ("packet_id",))
 Disconnect = namedtuple("Disconnect", ("code",))
 
 KEEPALIVE = 19  # property: the keepalive that the broker wants
+RECEIVE_MAX = 33  # property: how many messages of QoS 1 may come before we acknowledge
 PACKET_BYTES = 39  # property: the largest packet that its sender takes
 
 # 5.0 section 2.2.2.2: {identifier: bytes of an integer}; the others are binary or text, but for these two.
@@ -92,7 +94,11 @@ def encode_connect(options: "Any", version: int) -> bytes:
         will = (b"\0" if version == V5 else b"") + _text(options.will_topic, True) + _field(options.will_payload)
     body = b"\0\4MQTT" + bytes((version, flags)) + options.keepalive_s.to_bytes(2, "big")
     if version == V5:
-        body += _length(5) + bytes((PACKET_BYTES,)) + options.packet_bytes_max.to_bytes(4, "big")
+        body += (
+            _length(8)
+            + bytes((RECEIVE_MAX, 0, IN_FLIGHT_MAX, PACKET_BYTES))
+            + options.packet_bytes_max.to_bytes(4, "big")
+        )
     return _packet(0x10, body + _text(options.client_id) + will)
 
 

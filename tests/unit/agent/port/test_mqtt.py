@@ -18,7 +18,7 @@ def packets(data: bytes, version: int = V4, bytes_max: int = 512) -> list:
 def test_connect() -> None:
     assert mqtt.encode_connect(OPTIONS, V4) == b"\x10\x1a\0\4MQTT\x04\x2e\0\x3c\0\2ab\0\4c1/x\0\4gone"
     assert mqtt.encode_connect(OPTIONS, V5) == (
-        b"\x10\x21\0\4MQTT\x05\x2e\0\x3c\x05\x27\0\0\x12\0\0\2ab\0\0\4c1/x\0\4gone"
+        b"\x10\x24\0\4MQTT\x05\x2e\0\x3c\x08\x21\0\x10\x27\0\0\x12\0\0\2ab\0\0\4c1/x\0\4gone"
     )
     quiet = LinkOptions("h", 1, "n", b"", b"", b"", "ab", 60, "", b"", 4608)
     assert mqtt.encode_connect(quiet, V4) == b"\x10\x0e\0\4MQTT\x04\x02\0\x3c\0\2ab"
@@ -106,6 +106,7 @@ def test_what_no_broker_may_send() -> None:
 
 def test_what_no_broker_may_send_in_5() -> None:
     for data in (
+        b"\x34\6\0\1a\0\1\0",  # QoS 2
         b"\x20\4\0\0\0\0",
         b"\x30\7\0\1a\3\x23\0\1",  # topic alias
         b"\x20\5\0\0\1\x24\1",  # a property longer than the properties
