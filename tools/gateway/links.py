@@ -5,7 +5,7 @@
 
 A client object of aiomqtt is used for one connection and never again. While the broker is away every device counts as
 down; when it is back, retained births tell who is there. What the broker keeps of devices that do not belong to this
-core (any more) is cleared. Bounds: those of core/presence.py; PUBLISH_S_MAX, JOURNAL of odd messages folded per device.
+core (any more) is cleared. Bounds: those of core/presence.py; PUBLISH_S_MAX, SPEECH_*, LOG_*, STRANGERS_MAX.
 """
 
 import asyncio
@@ -35,6 +35,11 @@ KEEPALIVE_S = 60
 CONNECT_S_MAX = 15
 PUBLISH_S_MAX = 10
 ODD_LOGGED_MAX = 3  # of one device, then silence until the next start
+SPEECH_BURST = 10  # births and telemetry of one device that are read at once, then SPEECH_S for each
+SPEECH_S = 1.0
+LOG_BURST = 10  # lines about one device, then LOG_S for each
+LOG_S = 30.0
+STRANGERS_MAX = 1024
 UP_FILTER = f"{envelope.TOPIC_ROOT}/+/up/+"
 _PROTOCOLS = {5: aiomqtt.ProtocolVersion.V5, 4: aiomqtt.ProtocolVersion.V311}
 
@@ -53,6 +58,25 @@ class Presence:
     odd: int
 
 
+class Allowance:
+    """A token bucket: `burst` at once, then one in `pause_s`. `dropped` counts what came beyond, since the start."""
+
+    def __init__(self, burst: int, pause_s: float) -> None:
+        self.dropped = 0
+        self._burst, self._pause_s = burst, pause_s
+        self._left, self._at = float(burst), time.monotonic()
+
+    def take(self) -> bool:
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) / self._pause_s)
+        self._at = now
+        if self._left < 1:
+            self.dropped += 1
+            return False
+        self._left -= 1
+        return True
+
+
 class Links:
     """`trouble`: why the core itself is not connected, "" when it is."""
 
@@ -68,7 +92,9 @@ class Links:
         self._answers: dict[bytes, asyncio.Future[dict[str, Any]]] = {}
         self._stir = asyncio.Event()
         self._moved = asyncio.Condition()
-        self._strangers: list[str] = []
+        self._strangers: set[str] = set()
+        self._speech: dict[str, Allowance] = {}  # only of devices that are allowed, so as many as there are of those
+        self._lines: dict[str, Allowance] = {}
 
     async def start(self) -> None:
         """Returns when connected, or after CONNECT_S_MAX; then it goes on trying by itself."""
@@ -182,33 +208,51 @@ class Links:
             payload = message.payload if isinstance(message.payload, bytes) else b""
             if not payload:
                 continue  # our own clearing of a retained message
-            self._take(topic, payload, message.retain)
-            await self._act()
+            if self._take(topic, payload, message.retain):
+                await self._act()
 
-    def _take(self, topic: str, payload: bytes, is_retained: bool) -> None:
+    def _take(self, topic: str, payload: bytes, is_retained: bool) -> bool:
+        """False when it was dropped unread: who floods hears nothing, and is asked for its birth after the gap."""
+        device, _, kind = topic.removeprefix(envelope.TOPIC_ROOT + "/").partition("/up/")
+        if kind in ("birth", "tele") and not is_retained and self._allowed(device):
+            allowance = self._speech.setdefault(device, Allowance(SPEECH_BURST, SPEECH_S))
+            if not allowance.take():
+                if allowance.dropped == 1:
+                    LOG.warning("device %s says more than the core reads; the rest is dropped and counted", device)
+                return False
         self._tick()
         try:
             self._machine.receive(payload, (topic, is_retained), _now())
         except PeerError as error:
-            device = topic.split("/")[1] if "/" in topic else ""
-            if is_retained and not self._allowed(device):
-                self._strangers.append(topic)
-                self._stir.set()
-                return
+            if not self._allowed(device):
+                if is_retained and len(self._strangers) < STRANGERS_MAX:  # the others come again on reconnection
+                    self._strangers.add(topic)
+                    self._stir.set()
+                LOG.debug("a message on %.80r was refused: %s", topic, error.text)
+                return True
             known = self._machine.devices.get(device)
             if known is None or known.odd <= ODD_LOGGED_MAX:
-                LOG.warning("a message on %.80r was refused: %s", topic, error.text)
+                self._log(device, logging.WARNING, f"a message of kind {kind[:16]!r} was refused: {error.text}")
+        return True
+
+    def _log(self, device: str, level: int, text: str) -> None:
+        """One device cannot rotate everybody's log away."""
+        lines = self._lines.setdefault(device, Allowance(LOG_BURST, LOG_S))
+        if lines.take():
+            folded = f" ({lines.dropped} lines of this device were left out before)" if lines.dropped else ""
+            lines.dropped = 0
+            LOG.log(level, "device %s: %s%s", device, text, folded)
 
     async def _send_and_wake(self, client: aiomqtt.Client) -> None:
         while True:
             self._forget_strangers()
             for payload, publish in self._machine.drain_outgoing():
                 await client.publish(publish.topic, payload, qos=publish.qos, retain=publish.retain)
-            strangers, self._strangers = self._strangers, []
-            for topic in strangers:
+            strangers, self._strangers = self._strangers, set()
+            for topic in sorted(strangers):
                 await client.publish(topic, b"", qos=1, retain=True)
             await self._act()
-            if self._machine.outgoing:
+            if self._machine.outgoing or self._strangers:
                 continue
             when = self._machine.wake_at
             delay_s = 60.0 if when is None else min(60.0, max(0, when - _now()) / 1000)
@@ -221,9 +265,11 @@ class Links:
 
     def _forget_strangers(self) -> None:
         for device in sorted(self._machine.devices):
-            if not self._allowed(device):
+            if not self._allowed(device) and len(self._strangers) < STRANGERS_MAX:
                 self._machine.forget(device, _now())
-                self._strangers += [envelope.topic(device, "up", kind) for kind in envelope.UP_KINDS]
+                self._speech.pop(device, None)
+                self._lines.pop(device, None)
+                self._strangers |= {envelope.topic(device, "up", kind) for kind in envelope.UP_KINDS}
 
     async def _act(self) -> None:
         """What the machine has to say."""
@@ -232,10 +278,10 @@ class Links:
             if isinstance(event, machines.Answer):
                 self._answer(event)
             elif isinstance(event, machines.Odd):
-                LOG.warning("device %s: %s", event.device, event.text)
+                self._log(event.device, logging.WARNING, event.text)
             elif isinstance(event, machines.Up | machines.Down):
                 word = "connected" if isinstance(event, machines.Up) else "disconnected"
-                LOG.info("device %s %s (boot %d, session %d)", event.device, word, event.boot, event.session)
+                self._log(event.device, logging.INFO, f"{word} (boot {event.boot}, session {event.session})")
         if self._machine.outgoing:
             self._stir.set()
         if events:

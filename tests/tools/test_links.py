@@ -1,0 +1,42 @@
+"""The core's end of the link under a flood of one device: what is read, logged and kept is bounded."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+from agent import port
+from agent.wire import envelope
+from tools.gateway import links
+
+DEVICE = "00112233445566aa"
+
+
+def made() -> Any:
+    return links.Links(SimpleNamespace(protocols=(5, 4)), None, lambda device: device == DEVICE)  # type: ignore[arg-type]
+
+
+def birth(session: int) -> bytes:
+    body = {"boot": 1, "session": session}
+    return envelope.encode(port.codec(), envelope.Envelope("birth", 0, None, None, body))
+
+
+def test_a_flood_of_births_is_read_once_a_second(caplog: Any) -> None:
+    core = made()
+    topic = envelope.topic(DEVICE, "up", "birth")
+    with caplog.at_level(logging.INFO, "corelet.links"):
+        read = sum(core._take(topic, birth(number), False) for number in range(2000))
+        for event in core._machine.drain_events() * 5:
+            if isinstance(event, links.machines.Up):
+                core._log(DEVICE, logging.INFO, "connected")
+    assert links.SPEECH_BURST <= read <= links.SPEECH_BURST + 5
+    assert core._speech[DEVICE].dropped == 2000 - read
+    assert len(caplog.records) <= links.LOG_BURST + 2
+    assert core._take(topic, birth(1), True)  # what the broker kept is one message a device
+
+
+def test_strangers_are_bounded() -> None:
+    core = made()
+    for number in range(3 * links.STRANGERS_MAX):
+        core._take(envelope.topic(f"{number:016x}", "up", "birth"), birth(1), True)
+    assert len(core._strangers) == links.STRANGERS_MAX
+    assert not core._speech and not core._lines and not core._machine.devices
