@@ -31,6 +31,7 @@ class FakeDevice:
     busy_answers: int = 0  # so many requests are told 503 first
     is_lying: bool = False  # sends other bytes than it stored
     is_forging: bool = False  # receipts for something else
+    stranger: tuple[int, bytes] = (0, b"")  # somebody else is at its address: (status, head lines) for everything
     port: int = 0
 
     @property
@@ -85,7 +86,8 @@ class FakeDevice:
                 writer.write(
                     f"HTTP/1.1 {status} {PHRASES.get(status, 'No')}\r\nContent-Length: {len(answer)}\r\n".encode()
                 )
-                writer.write(b"Retry-After: 1\r\n\r\n" if status == 503 else b"\r\n")
+                writer.write(self.stranger[1] or (b"Retry-After: 1\r\n" if status == 503 else b""))
+                writer.write(b"\r\n")
                 writer.write(b"" if method == "HEAD" else answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -98,6 +100,8 @@ class FakeDevice:
         await asyncio.sleep(self.delay_s)
         name = bytes.fromhex(target.removeprefix("/shards/"))
         self.requests.append((method, name))
+        if self.stranger[0]:
+            return self.stranger[0], b"hello"
         try:
             secrets = {CORE_ID: self.link_secret}
             claims = token.decode_token(

@@ -24,6 +24,8 @@ def test_lost_shards_return(tmp_path):
             await device.kill()
             await device.start()
         await net.quiet()
+        assert not net.devices[2].shards and net.objects.listed()[0].survives == 0  # its word alone is not enough yet
+        await net.much_later()
         assert net.objects.listed()[0].survives == 1
         assert len(net.devices[2].shards) == len(net.devices[0].shards)
 
@@ -103,5 +105,149 @@ def test_recoding_after_the_fleet_has_grown(tmp_path):
         (line,) = net.objects.listed()
         assert (line.object.k, line.object.n, line.survives) == (2, 4, 2)
         assert await net.get() == data and net.held() == line.shards
+
+    run(tmp_path, 2, scenario)
+
+
+NOT_FOUND = (404, b"Server: nginx\r\n")
+
+
+@pytest.mark.parametrize("stranger", [NOT_FOUND, (410, b""), (200, b""), (401, b"")])
+def test_strangers_at_the_addresses_lose_nothing(tmp_path, stranger):
+    """Devices away, somebody else at their addresses: everything is there when they are back."""
+
+    async def scenario(net):
+        data = noise(600_000)
+        await net.put(data)
+        for device in net.devices:
+            device.stranger = stranger
+        for _ in range(2):
+            with pytest.raises(PortError):
+                await net.get()
+            await net.quiet()  # welcomes them again and again: that must not make denials count faster
+        assert net.objects.listed()[0].survives >= 0
+        for device in net.devices:
+            device.stranger = (0, b"")
+            net.client.welcome(device.id)
+        assert await net.get() == data
+        await net.much_later()
+        assert await net.get() == data
+        (line,) = net.objects.listed()
+        assert line.survives == 1 and line.shards == net.held() and not net.registry.job_counts()
+
+    run(tmp_path, 3, scenario)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_strangers_for_days_lose_nothing(tmp_path, count):
+    async def scenario(net):
+        data = noise(300_000)
+        await net.put(data)
+        for device in net.devices:
+            device.stranger = NOT_FOUND
+        with pytest.raises(PortError):
+            await net.get()
+        for _ in range(5):
+            await net.much_later()
+        rows = [each for stripe in net.registry.shards(net.objects.find("file").id).values() for each in stripe]
+        assert any(each.state == "missing" for each in rows) and all(each.device for each in rows)
+        for device in net.devices:
+            device.stranger = (0, b"")
+            net.client.welcome(device.id)
+        assert await net.get() == data  # the rows still name their places, and reads ask there
+        await net.much_later()
+        (line,) = net.objects.listed()
+        assert line.shards == net.held() and line.survives == (1 if count == 3 else 0)
+
+    run(tmp_path, count, scenario)
+
+
+def test_denials_count_only_minutes_apart(tmp_path):
+    async def scenario(net):
+        await net.put(noise(100_000))
+        lost = net.devices[0]
+        gone = dict(lost.shards)
+        lost.shards.clear()
+        net.client._peer(lost.id).latency_s = 0.0  # so that it is asked
+        await net.get()
+        states = []
+        for ahead_s in (0, 1, 299, 310, 311, 620):
+            net.ahead_s = ahead_s
+            net.objects.upkeep.welcome(lost.id)
+            await net.objects.upkeep.round()
+            place = next(each for each in net.registry.shards(net.objects.find("file").id)[0] if each.device == lost.id)
+            states.append(place.state)
+        assert states[:-1] == ["suspect"] * 5 and states[-1] == "missing"
+        await net.quiet()
+        assert lost.shards == gone and net.objects.listed()[0].survives == 1
+
+    run(tmp_path, 3, scenario)
+
+
+def test_lost_shard_moves_to_a_fresh_device_and_its_old_place_is_cleared(tmp_path):
+    async def scenario(net):
+        data = noise(100_000)
+        await net.put(data)
+        liar, fresh = net.devices[0], FakeDevice(9)
+        await fresh.start()
+        net.devices.append(fresh)
+        liar.is_lying = True
+        net.client._peer(liar.id).latency_s = 0.0
+        assert await net.get() == data
+        await net.much_later()
+        assert fresh.shards and not liar.shards and net.objects.listed()[0].survives == 1
+        assert not net.registry.job_counts()
+
+    run(tmp_path, 3, scenario)
+
+
+def test_stranger_cannot_make_a_deletion_forgotten(tmp_path):
+    async def scenario(net):
+        await net.put(noise(100_000))
+        net.devices[0].stranger = NOT_FOUND
+        await net.objects.remove("file", 0.0)
+        await net.quiet()
+        net.devices[0].stranger = (0, b"")
+        assert net.held() == 1
+        await net.much_later()
+        assert net.held() == 0 and not net.registry.job_counts()
+
+    run(tmp_path, 3, scenario)
+
+
+def test_one_bad_job_does_not_stop_the_others(tmp_path, monkeypatch):
+    async def scenario(net):
+        await net.put(noise(100_000))
+        bad, delete = net.devices[0].id, net.client.delete
+
+        async def broken(target, name, size):
+            if target.device == bad:
+                raise RuntimeError("a defect of ours that this device found")
+            await delete(target, name, size)
+
+        monkeypatch.setattr(net.client, "delete", broken)
+        net.registry.drop_object(net.objects.find("file").id)
+        assert await net.objects.upkeep.round()
+        assert net.held() == 1 and net.registry.job_counts() == {(bad, "delete"): 1}
+        monkeypatch.undo()
+        await net.quiet()
+        assert net.held() == 0
+
+    run(tmp_path, 3, scenario)
+
+
+def test_recoding_goes_on_after_an_object_that_cannot_be_read(tmp_path):
+    async def scenario(net):
+        await net.put(noise(10_000), "gone")
+        first = list(net.devices[0].shards)
+        await net.put(noise(10_000, 2), "fine")
+        for device in net.devices:
+            for name in first:
+                device.shards.pop(name, None)
+        for number in (8, 9):
+            net.devices.append(FakeDevice(number))
+            await net.devices[-1].start()
+        assert await net.objects.recode_better(4) == 1
+        assert {line.object.name: line.object.n for line in net.objects.listed()} == {"gone": 2, "fine": 4}
 
     run(tmp_path, 2, scenario)

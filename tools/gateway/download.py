@@ -4,6 +4,9 @@ For each stripe the k cheapest shards are asked for (devices that are up first, 
 expected wait); an error brings in the next one at once, silence after HEDGE_S. Each shard is checked against its
 SHA-256 by the client, each stripe by its authentication tag, the whole by its SHA-256: a wrong byte is never returned.
 
+Only right bytes prove who answered. A denial or wrong bytes put the device last for this read and make the shard
+doubted (upkeep asks again); doubted and lost shards are still asked for, last, as long as their device is known.
+
 Bounds: WINDOW_BYTES of shards and STRIPES_MAX stripes ahead of the reader (one stripe at least).
 """
 
@@ -15,7 +18,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from agent.errors import CoreletError, PortError, TrustError
 from tools.gateway.coding import Code
 from tools.gateway.registry import Registry
-from tools.gateway.shards import ShardClient, Target
+from tools.gateway.shards import DENIALS, ShardClient, Target
 from tools.gateway.stripes import Place, unseal
 from tools.gateway.tables import Object, Placed
 
@@ -23,6 +26,7 @@ WINDOW_BYTES = 16 << 20
 STRIPES_MAX = 16
 HEDGE_S = 5.0
 ROWS_AT_ONCE = 64  # stripes whose places are read from the registry together
+DOUBT = {"kept": 0, "suspect": 1}
 PARITY_COST = 2.0  # a parity shard must promise to be this much faster to be preferred
 
 
@@ -39,6 +43,7 @@ class Download:
         self._layout = found.layout
         self._code = Code(self._layout.profile)
         self._rows: dict[int, list[Placed]] = {}
+        self._denying: set[str] = set()  # devices that did not have what they promised, in this read
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The plaintext, a stripe at a time. PortError("too_few_shards"), TrustError("stripe", "hash")."""
@@ -107,19 +112,26 @@ class Download:
             shards[place.number] = task.result()
         except CoreletError as error:
             problems.append(error.text)
-            if error.code in ("corrupt", "not_found"):
-                self._registry.lose_shard(place)
+            if error.code in DENIALS:
+                self._denying.add(place.device)
+                if place.state == "kept":
+                    self._registry.doubt_shard(place)
+        else:
+            if place.state == "suspect":
+                self._registry.trust_shard(place)
 
     def _ordered(self, placed: list[Placed]) -> list[Placed]:
-        """Shards that somebody known has, cheapest first. A device that seems to be away is asked last, not never."""
+        """Shards that somebody known has or had, cheapest first. What is doubtful or away is asked last, not never."""
         targets = self._targets()
 
-        def cost(place: Placed) -> tuple[bool, float]:
+        def cost(place: Placed) -> tuple[int, bool, bool, float]:
             seconds = self._client.cost(place.device)
             is_parity = place.number >= self._layout.profile.k
-            return not targets[place.device].is_up, seconds * (PARITY_COST if is_parity else 1.0)
+            doubt = DOUBT.get(place.state, len(DOUBT))
+            is_away = not targets[place.device].is_up
+            return doubt, place.device in self._denying, is_away, seconds * (PARITY_COST if is_parity else 1.0)
 
-        return sorted((place for place in placed if place.device in targets and place.state == "kept"), key=cost)
+        return sorted((place for place in placed if place.device in targets), key=cost)
 
     def _shortage(self, placed: list[Placed], found: int, problems: list[str]) -> CoreletError:
         k = self._layout.profile.k

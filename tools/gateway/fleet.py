@@ -7,12 +7,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from tools.gateway.addresses import usable_addresses, usable_port
 from tools.gateway.registry import Registry
 from tools.gateway.shards import Target
+from tools.gateway.stripes import SLOTS
 from tools.gateway.tables import Device
 
 KEPT_S = 5.0
 TARGETS_S = 0.1
+NUMBER_MAX = (1 << 63) - 1
+TEXT_CHARS_MAX = 80
 
 
 class Presence(Protocol):
@@ -69,17 +73,17 @@ class Fleet:
     def _target(self, device: Device) -> Target:
         presence = self._presence(device.id)
         birth = _birth(presence)
-        addresses = [device.address, *birth.get("addresses", [])]
+        data_port = usable_port(birth.get("data"))
         return Target(
             device=device.id,
             name=device.name,
-            addresses=tuple(dict.fromkeys(address for address in addresses if address)),
-            port=_number(birth.get("data")),
+            addresses=usable_addresses(birth.get("addresses"), device.address),
+            port=data_port,
             boot=_number(birth.get("boot")),
-            slots=tuple(slot for slot in birth.get("slots", []) if isinstance(slot, int)),
+            slots=tuple(slot for slot in SLOTS if slot in _listed(birth.get("slots"))),
             free_bytes=max(0, _number(birth.get("quota")) - self._used(device.id, presence)),
             link_secret=device.link_secret,
-            is_up=bool(presence and presence.is_up and birth.get("data")),
+            is_up=bool(presence and presence.is_up and data_port),
         )
 
     def _used(self, device_id: str, presence: Presence | None) -> int:
@@ -99,7 +103,7 @@ class Fleet:
             presence = self._presence(device)
             is_up = bool(presence and presence.is_up)
             birth = _birth(presence)
-            session = (is_up, birth.get("boot"), birth.get("session")) if is_up else (False,)
+            session = (is_up, _number(birth.get("boot")), _number(birth.get("session"))) if is_up else (False,)
             if self._sessions.get(device, (False,)) != session:
                 self._sessions[device] = session
                 changed.append((device, is_up))
@@ -130,8 +134,8 @@ class Fleet:
             "id": device.id,
             "name": device.name,
             "board": device.board,
-            "fw": birth.get("fw") or device.fw,
-            "runtime": birth.get("runtime") or "",
+            "fw": _text(birth.get("fw")) or device.fw,
+            "runtime": _text(birth.get("runtime")),
             "state": device.state,
             "up": target.is_up,
             "seen_s": None if seen_s is None else round(seen_s, 1),
@@ -139,7 +143,7 @@ class Fleet:
             "quota": _number(birth.get("quota")),
             "used": self._used(device.id, presence),
             "paired_s": max(0, int(time.time()) - device.added),
-            "telemetry": dict(presence.telemetry) if presence else {},
+            "telemetry": _shown(presence.telemetry) if presence else {},
         }
 
 
@@ -148,4 +152,27 @@ def _birth(presence: Presence | None) -> Mapping[str, Any]:
 
 
 def _number(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    """What a device says, as a number we can reckon with."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= NUMBER_MAX else 0
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _text(value: Any) -> str:
+    return value[:TEXT_CHARS_MAX] if isinstance(value, str) and value.isprintable() else ""
+
+
+def _shown(telemetry: Mapping[str, Any]) -> dict[str, Any]:
+    """What of it JSON can say; a device may send anything."""
+    return {str(key): shown for key, value in telemetry.items() if (shown := _plain(value)) is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _shown(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    is_plain = isinstance(value, str | bool) or (isinstance(value, int | float) and abs(value) <= NUMBER_MAX)
+    return value if is_plain else None

@@ -4,6 +4,7 @@ An object is listed only when all of it is safe. A put that ends early, by an er
 stop of the core, is undone: its shards are queued for deletion, at the next start if need be.
 """
 
+import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -21,6 +22,8 @@ from tools.gateway.upkeep import Upkeep
 from tools.gateway.upload import Blocks, Upload, choose
 
 NAME_CHARS_MAX = 200
+
+LOG = logging.getLogger("corelet.objects")
 
 
 class Listed(NamedTuple):
@@ -142,6 +145,6 @@ class Objects:
                 try:
                     await self.recode(found.id)
                     done += 1
-                except CoreletError:
-                    break  # the fleet is not well enough now; the next round tries again
+                except CoreletError as error:  # the next round tries again; the others must not wait for this one
+                    LOG.warning("%s could not be coded anew: %s", found.id[:8], error.text)
         return done

@@ -10,9 +10,9 @@ device that could not be reached is left alone for SUSPENDED_S: one dead device 
 
 import asyncio
 import hashlib
-import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,7 @@ import httpx
 
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
 from agent.wire import token
+from tools.gateway.addresses import parsed, plain, usable_port
 
 if TYPE_CHECKING:
     from agent.port import contract
@@ -36,6 +37,12 @@ ANSWER_BYTES_MAX = 4096
 LATENCY_START_S = 0.05
 LATENCY_WEIGHT = 0.2  # of the newest sample in the moving average
 KEEP_UNTIL_DELETED = 0
+RETRY_DIGITS_MAX = 4
+DENIALS = ("not_found", "corrupt")  # codes that say that the shard is not there
+UNEXPECTED = (
+    httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError,
+    ValueError, ArithmeticError, LookupError, TypeError, ExceptionGroup,
+)  # fmt: skip
 
 
 class Target(NamedTuple):
@@ -116,19 +123,18 @@ class ShardClient:
 
     async def put(self, target: Target, name: bytes, data: bytes) -> None:
         """Return when the device has promised to keep it and proven so. Raises CoreletError."""
-        await self._receipted(target, _Order("put", name, len(data), data), ("stored", "present"))
+        with _contained(target):
+            await self._receipted(target, _Order("put", name, len(data), data), ("stored", "present"))
 
     async def delete(self, target: Target, name: bytes, size: int) -> None:
-        """Return when the device has freed it, or never had it."""
-        try:
+        """Return when the device has proven that it freed it. PeerError("not_found") is what somebody there says."""
+        with _contained(target):
             await self._receipted(target, _Order("delete", name, size), ("deleted",))
-        except PeerError as error:
-            if error.code != "not_found":
-                raise
 
     async def get(self, target: Target, name: bytes, size: int) -> bytes:
-        """The shard, checked against its name. PeerError: "not_found", "corrupt" (it is lost there)."""
-        answer, _ = await self._ask(target, _Order("get", name, size))
+        """The shard, checked against its name. PeerError: DENIALS, which nobody has signed."""
+        with _contained(target):
+            answer, _ = await self._ask(target, _Order("get", name, size))
         if len(answer.body) != size or hashlib.sha256(answer.body).digest() != name:
             raise PeerError("corrupt", f"{target.name} sent bytes that are not the shard asked for")
         return answer.body
@@ -136,9 +142,10 @@ class ShardClient:
     async def has(self, target: Target, name: bytes, size: int) -> bool:
         """Whether the device says that it has it; only a GET proves it."""
         try:
-            await self._ask(target, _Order("head", name, size))
+            with _contained(target):
+                await self._ask(target, _Order("head", name, size))
         except PeerError as error:
-            if error.code in ("not_found", "corrupt"):
+            if error.code in DENIALS:
                 return False
             raise
         return True
@@ -191,7 +198,7 @@ class ShardClient:
     async def _exchange(self, target: Target, order: _Order, headers: dict[str, str]) -> _Answer:
         """Try the address that worked last, then the others. A refused connection costs nothing; a time-out ends it."""
         peer = self._peer(target.device)
-        addresses = sorted(_usable(target.addresses), key=lambda address: address != peer.address)
+        addresses = sorted(plain(target.addresses), key=lambda address: address != peer.address)
         problem = "it has announced no address"
         for address in addresses:
             started = time.monotonic()
@@ -214,7 +221,7 @@ class ShardClient:
         peer.suspended_until = time.monotonic() + SUSPENDED_S
         raise PortError("unreachable", f"{target.name} cannot be reached: {problem}")
 
-    async def _send(self, url: str, order: _Order, headers: dict[str, str]) -> _Answer:
+    async def _send(self, url: httpx.URL, order: _Order, headers: dict[str, str]) -> _Answer:
         timeout = httpx.Timeout(GET_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         headers = headers | {"accept-encoding": "identity"}
         method = order.operation.upper()
@@ -226,29 +233,32 @@ class ShardClient:
                 body += piece
                 if len(body) > room:
                     raise httpx.RemoteProtocolError("the answer is longer than what was asked for")
-            retry = response.headers.get("retry-after", "")
-            return _Answer(response.status_code, bytes(body), int(retry) if retry.isascii() and retry.isdigit() else 0)
+            return _Answer(response.status_code, bytes(body), _seconds(response.headers.get("retry-after", "")))
 
     def _peer(self, device: str) -> _Peer:
         return self._peers.setdefault(device, _Peer())
 
 
-def _usable(addresses: tuple[str, ...]) -> list[str]:
-    """Link-local IPv6 needs the sender's interface, which a birth cannot know."""
-    usable = []
-    for text in addresses:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            continue
-        if not (address.version == 6 and address.is_link_local) and not address.is_unspecified:
-            usable.append(text)
-    return usable
+@contextmanager
+def _contained(target: Target) -> Iterator[None]:
+    """Whatever a device's answer or birth can make a library raise is that device's failure and nobody else's."""
+    try:
+        yield
+    except UNEXPECTED as error:
+        text = f"{target.name} sent something that cannot be used ({type(error).__name__})"
+        raise PeerError("answer", text) from error
 
 
-def _url(address: str, port: int, name: bytes) -> str:
-    host = f"[{address}]" if ":" in address else address
-    return f"http://{host}:{port}/shards/{name.hex()}"
+def _seconds(text: str) -> int:
+    """Of a Retry-After header; 0 when it is a date, nonsense or endless."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= RETRY_DIGITS_MAX else 0
+
+
+def _url(address: str, port: int, name: bytes) -> httpx.URL:
+    """Built of parts that were checked: nothing in an address can become another part."""
+    if parsed(address) is None or not usable_port(port):
+        raise ValueError("it has announced no usable address")
+    return httpx.URL(scheme="http", host=address, port=port, path=f"/shards/{name.hex()}")
 
 
 REFUSALS: dict[int, tuple[type[CoreletError], str, str]] = {

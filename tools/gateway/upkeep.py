@@ -3,6 +3,9 @@
 One loop. It serves the devices that are up; a device that comes back is served at once, a job that fails waits
 2, 4, 8, … BACKOFF_S_MAX seconds. A missing shard is rebuilt from k others of its stripe, so nothing is spooled on disk.
 
+A plain "I do not have it" proves nothing: whoever sits at the device's address can say it. A doubted shard ("check")
+is asked for again; it is lost, and an absent one deleted, only when DENIALS_MIN answers said so, DENIED_AGAIN_S apart.
+
 Bounds: JOBS_AT_ONCE in flight, ROUND_JOBS read per device and round.
 """
 
@@ -15,7 +18,7 @@ from agent.errors import CoreletError, LimitError, PeerError
 from tools.gateway.download import Download
 from tools.gateway.placement import ranked
 from tools.gateway.registry import Registry
-from tools.gateway.shards import ShardClient, Target
+from tools.gateway.shards import DENIALS, ShardClient, Target
 from tools.gateway.stripes import rebuild
 from tools.gateway.tables import Job, Object, Placed
 
@@ -23,6 +26,9 @@ JOBS_AT_ONCE = 4
 ROUND_JOBS = 64
 ROUND_S = 5.0
 BACKOFF_S_MAX = 300
+DENIALS_MIN = 3
+DENIED_AGAIN_S = 300  # so the first and the last answer are ten minutes apart
+RETRY_S = 30  # a check or deletion that got no answer
 
 LOG = logging.getLogger("corelet.upkeep")
 
@@ -30,10 +36,17 @@ LOG = logging.getLogger("corelet.upkeep")
 class Upkeep:
     """Run `run()` as a task for as long as the core lives."""
 
-    def __init__(self, registry: Registry, client: ShardClient, targets: Callable[[], Mapping[str, Target]]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        client: ShardClient,
+        targets: Callable[[], Mapping[str, Target]],
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
         self._registry = registry
         self._client = client
         self._targets = targets
+        self._unix_time = unix_time
         self._is_wanted = asyncio.Event()
         self._round_ended = asyncio.Condition()
 
@@ -80,7 +93,7 @@ class Upkeep:
 
     async def round(self) -> bool:
         """Serve what is due on devices that can be reached. Whether anything was done."""
-        now = int(time.time())
+        now = int(self._unix_time())
         targets = self._targets()
         jobs: list[Job] = []
         for device in ["", *targets]:
@@ -93,49 +106,103 @@ class Upkeep:
             async with gate:
                 return await self._serve(job)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(serve(job)) for job in jobs]
-        return any(task.result() for task in tasks)
+        # Each job stands alone: what one device makes fail, even by a defect of ours, must not stop the others.
+        results = await asyncio.gather(*[serve(job) for job in jobs], return_exceptions=True)
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, Exception):
+                LOG.error("%s of a shard of object %s failed", job.kind, job.object[:8], exc_info=result)
+                self._postpone(job, is_denial=False)
+        return any(result is True for result in results)
 
     async def _serve(self, job: Job) -> bool:
+        work = {"delete": self._delete, "check": self._check, "put": self._restore}[job.kind]
         try:
-            if job.kind == "delete":
-                await self._delete(job)
-            else:
-                await self._restore(job)
+            await work(job)
         except CoreletError as error:
             LOG.info("%s of a shard of object %s waits: %s", job.kind, job.object[:8], error.text)
-            self._registry.postpone_job(job, int(time.time()) + min(BACKOFF_S_MAX, 2 << min(job.tries, 10)))
+            self._postpone(job, error.code in DENIALS)
             return False
         return True
 
+    def _postpone(self, job: Job, is_denial: bool) -> None:
+        """`tries` counts the failures of a restoration; of a check or deletion only the denials."""
+        wait_s = min(BACKOFF_S_MAX, 2 << min(job.tries, 10))
+        if job.kind != "put":
+            wait_s = DENIED_AGAIN_S if is_denial else RETRY_S
+        self._registry.postpone_job(job, int(self._unix_time()) + wait_s, job.kind == "put" or is_denial)
+
     async def _delete(self, job: Job) -> None:
         target = self._targets().get(job.device)
-        if target is not None:
-            await self._client.delete(target, job.name, job.size)
+        try:
+            if target is not None:
+                await self._client.delete(target, job.name, job.size)
+        except PeerError as error:
+            if not _is_final(job, error):
+                raise
         self._registry.finish_job(job)
 
-    async def _restore(self, job: Job) -> None:
-        """Rebuild one shard from k others and store it, on its own device or, if it has none, on a fresh one."""
-        found = self._registry.object_by_id(job.object)
-        stripe = self._registry.shards(job.object, job.stripe, 1).get(job.stripe, [])
-        mine = [place for place in stripe if place.number == job.number]
-        if found is None or not mine or mine[0].state == "kept":
+    async def _check(self, job: Job) -> None:
+        """Ask the device of a doubted shard again."""
+        place = self._place(job)
+        target = self._targets().get(job.device)
+        if place is None or target is None or (place.device, place.state) != (job.device, "suspect"):
             self._registry.finish_job(job)
             return
-        target = self._target(job, found, stripe)
-        others = [place for place in stripe if place.number != job.number]
+        try:
+            await self._client.get(target, job.name, job.size)
+        except PeerError as error:
+            if not _is_final(job, error):
+                raise
+            LOG.warning("%s has lost a shard of object %s: it is made again", target.name, job.object[:8])
+            self._registry.lose_shard(place)
+            return
+        self._registry.trust_shard(place)
+
+    def _place(self, job: Job) -> Placed | None:
+        stripe = self._registry.shards(job.object, job.stripe, 1).get(job.stripe, [])
+        return next((place for place in stripe if place.number == job.number), None)
+
+    async def _restore(self, job: Job) -> None:
+        """Store one shard again and get a receipt: where it was if it is there after all, else rebuilt from k others,
+        on the device the job names or a fresh one."""
+        found = self._registry.object_by_id(job.object)
+        place = self._place(job)
+        if found is None or place is None or place.state == "kept":
+            self._registry.finish_job(job)
+            return
+        stripe = self._registry.shards(job.object, job.stripe, 1)[job.stripe]
+        target = self._targets().get(place.device)
+        data = await self._still_there(place, target)
+        if target is None or data is None:
+            target = self._target(job, found, stripe)
+            data = await self._rebuilt(job, found, [each for each in stripe if each.number != job.number])
+        kept = place._replace(device=target.device, state="kept")
+        self._registry.withdraw_delete(kept)
+        await self._client.put(target, job.name, data)
+        self._registry.finish_job(job, kept)
+
+    async def _still_there(self, place: Placed, target: Target | None) -> bytes | None:
+        if target is None or not target.is_up:
+            return None
+        try:
+            return await self._client.get(target, place.name, place.size)
+        except CoreletError as error:
+            LOG.debug("%s", error.text)
+            return None
+
+    async def _rebuilt(self, job: Job, found: Object, others: list[Placed]) -> bytes:
         shards = await Download(self._registry, self._client, self._targets, found).fetch(others)
         made = await asyncio.to_thread(rebuild, found.layout, shards, job.number)
         if made.name != job.name:
             raise PeerError("rebuild", "a rebuilt shard has another name than the one that was lost")
-        await self._client.put(target, made.name, made.data)
-        self._registry.finish_job(job, mine[0]._replace(device=target.device, state="kept"))
+        return made.data
 
     def _target(self, job: Job, found: Object, stripe: list[Placed]) -> Target:
+        """LimitError("no_device")."""
         targets = self._targets()
         if job.device in targets:
             return targets[job.device]
+        own = next((each.device for each in stripe if each.number == job.number), "")
         taken = {place.device for place in stripe}
         room = {
             device: float(target.free_bytes)
@@ -143,8 +210,15 @@ class Upkeep:
             if device not in taken and target.is_up and found.slot in target.slots and target.free_bytes >= found.slot
         }
         order = ranked(bytes.fromhex(found.id) + job.stripe.to_bytes(8, "big"), room)
+        if not order and own in targets and targets[own].is_up:
+            return targets[own]
         if not order:
             raise LimitError(
                 "no_device", "it needs one more device with room: every other one has a shard of it already"
             )
         return targets[order[0]]
+
+
+def _is_final(job: Job, error: PeerError) -> bool:
+    """The device has denied it often enough, over long enough, to be believed."""
+    return error.code in DENIALS and job.tries + 1 >= DENIALS_MIN

@@ -1,0 +1,51 @@
+"""Whatever a paired device says of itself, the fleet can be asked and shown."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from tools.gateway.fleet import Fleet
+from tools.gateway.registry import Registry
+from tools.gateway.tables import Device
+
+BIRTH = {"boot": 1, "session": 1, "addresses": ["10.0.0.5"], "data": 7412, "slots": [65536], "quota": 1000, "used": 0}
+ODD = [
+    5,
+    -1,
+    1 << 70,
+    1 << 5000,
+    True,
+    None,
+    "x",
+    "\x1b[2J",
+    b"\xff",
+    [],
+    [5],
+    {},
+    1.5,
+    float("nan"),
+    float("inf"),
+    1e308,
+]
+
+
+@pytest.mark.parametrize("field", [*BIRTH, "fw", "runtime", "name"])
+@pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
+def test_hostile_births(tmp_path, field, value):
+    registry = Registry(tmp_path)
+    for number in (1, 2):
+        registry.add_device(
+            Device(f"{number:016x}", "a", "b", "1", b"", 1, b"s" * 32, "paired", "192.168.1.20", number)
+        )  # fmt: skip
+    births = {f"{1:016x}": BIRTH | {field: value}, f"{2:016x}": BIRTH}
+    fleet = Fleet(
+        registry,
+        lambda device: SimpleNamespace(is_up=True, birth=births[device], telemetry={field: value}, seen_s=1.0),
+    )
+    bad, good = fleet.targets().values()
+    assert good.is_up and good.addresses == ("192.168.1.20", "10.0.0.5") and float(bad.free_bytes) >= 0
+    assert 0 <= bad.port < 65536 and (bad.port or not bad.is_up)
+    json.dumps(fleet.listed(), allow_nan=False)
+    assert len(fleet.changes()) == 2 and fleet.changes() == []
+    registry.close()
