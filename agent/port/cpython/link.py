@@ -17,7 +17,7 @@ import ssl
 from typing import Any
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -61,7 +61,7 @@ class _Client(paho.Client):
             self.tls_error = error
             raise
 
-    def _packet_handle(self) -> paho.MQTTErrorCode:
+    def _packet_handle(self) -> MQTTErrorCode:
         command = self._in_packet["command"]
         if command >> 4 == 3 and command & 4:
             self.broken = "it sent a message of QoS 2, which nobody subscribed to"
