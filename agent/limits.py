@@ -15,7 +15,7 @@ SHOWN = (
     ("log_bytes", "KiB of logs", 1024),
 )
 
-# What this version holds by itself; the others are the profile's word for what will come (relay, flash budget, cgroups).
+# What this version holds by itself; the others wait for what they limit (relay, flash budget, cgroups).
 ENFORCED = ("shard_bytes", "connections", "log_bytes")
 
 
