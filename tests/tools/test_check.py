@@ -165,7 +165,7 @@ def test_longest_prefix_decides_the_floor() -> None:
     for module, name in (
         ("agent.app", "4 app"),
         ("agent.core.x", "2 core"),
-        ("agent.port.x", "port switch"),
+        ("agent.port.x", "port, shared"),
         ("ota.x", "ota"),
     ):
         floor = floors.floor_of(module)

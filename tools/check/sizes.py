@@ -28,7 +28,12 @@ SIZES = (
 # What one board gets: everything on-device but the other interpreter's bodies, the contract (types only), the
 # profiles of other boards, and the machines that only a full core runs in their other role.
 BOARDS = {"CPython": "agent/port/micropython/", "MicroPython": "agent/port/cpython/"}
-NEVER_SHIPPED = ("agent/port/contract.py", "agent/core/presence.py", "agent/core/pairing/prover.py")
+NEVER_SHIPPED = (
+    "agent/port/contract.py",
+    "agent/core/presence.py",
+    "agent/core/birth.py",
+    "agent/core/pairing/prover.py",
+)
 BOARD_CODE = ("boards/__init__.py", "boards/schema.py", "boards/loader.py")
 
 
