@@ -93,7 +93,8 @@ class Lab:
 
     def can_get(self) -> bool:
         back = self.folder / "back"
-        run(*CORE, "get", "file", "-o", str(back), "--force", "--state", str(self.core.folder))
+        back.unlink(missing_ok=True)
+        run(*CORE, "get", "file", "-o", str(back), "--state", str(self.core.folder))
         return back.exists() and back.read_bytes() == (self.folder / "file").read_bytes()
 
     def is_paired(self) -> bool:
