@@ -7,7 +7,7 @@ import sys
 from agent import port, screen
 from agent.errors import CoreletError, UsageError
 
-USAGE = """Corelet: this machine as a device core. It relays traffic and keeps shards within limits you set.
+USAGE = """Corelet: this machine as a device core. It keeps encrypted shards within limits you set.
 
   corelet up [--name NAME] [--board BOARD] [--listen ADDRESS] [--port N] [--data-port N]
                          start; prints the setup code a full core pairs with
@@ -39,7 +39,7 @@ def parse(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
         if item in FLAGS:
             options[item] = "yes"
         elif item in VALUES:
-            if not rest:
+            if not rest or not rest[0]:  # an empty one is a shell variable that was not set
                 raise UsageError("usage", f"{item} needs a value; see: corelet --help")
             options[item] = rest.pop(0)
         elif item.startswith("-"):

@@ -37,7 +37,7 @@ def parse(text: bytes) -> "dict[str, Any]":
     """A complete set from the file's bytes. Raises UsageError("settings")."""
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # RuntimeError: nested deeper than the stack
         raise UsageError("settings", f"owner/settings.json is not JSON ({error}); mend it or remove it")
     if not isinstance(found, dict):
         raise UsageError("settings", "owner/settings.json must hold one JSON object; mend it or remove it")

@@ -58,7 +58,7 @@ async def ask(net: object, folder: str, method: str, path: str) -> "dict[str, An
     try:
         conn = await net.connect_local(folder + "/" + SOCKET, TIMEOUT_MS)  # type: ignore[attr-defined]
     except PortError as error:
-        if error.code in ("refused", "not_found", "unreachable"):
+        if error.code in ("refused", "not_found", "unreachable", "io"):
             raise PortError("not_running", f"no device runs on {folder}; start it with: corelet up")
         raise
     try:

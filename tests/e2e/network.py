@@ -46,12 +46,12 @@ def free_port() -> int:
 
 
 class Device:
-    """One device core with a state folder of its own. `prefix`: words before its command."""
+    """One device core with a state folder of its own. `environment`: what `start` adds to ours."""
 
     def __init__(self, runtime: str, state: Path, logs: Path) -> None:
         self.runtime = runtime
         self.state = state
-        self.prefix: list[str] = []
+        self.environment: dict[str, str] = {}
         self.command = [*interpreter("micropython"), "-m", "agent"]
         if runtime == "cpython":
             self.command = [str(Path(sys.executable).with_name("corelet"))]
@@ -62,8 +62,8 @@ class Device:
     def start(self, *words: str, ready: str = READY) -> float:
         """Until `ready` stands on the screen; how many seconds that took."""
         ports = [] if "--port" in words else ["--port", "0", "--data-port", "0"]
-        up = [*self.prefix, *self.command, "up", "--state", str(self.state), "--listen", HOST, *ports, *words]
-        self.process = Process(self.state.name, up, self._logs, ENVIRONMENT)
+        up = [*self.command, "up", "--state", str(self.state), "--listen", HOST, *ports, *words]
+        self.process = Process(self.state.name, up, self._logs, ENVIRONMENT | self.environment)
         self._before = len(self.process.output())
         started = time.monotonic()
         self.process.start(ROOT)
@@ -94,10 +94,11 @@ class Device:
         return str(found[-1]) if found else ""
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """One command, as typed."""
-        command = [*self.command, *words, "--state", str(self.state)]
+        """One command, as typed; an `up` that should be refused and is not stays on loopback."""
+        quiet = ["--listen", HOST, "--port", "0", "--data-port", "0"] if words[:1] == ("up",) else []
+        command = [*self.command, *words[:1], *quiet, *words[1:], "--state", str(self.state)]
         return subprocess.run(
-            command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False
         )
 
     def say(self, *words: str) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_everything_in_the_state_is_private(core: Core, device: Device, tmp_path
 @both
 def test_one_process_for_one_state(device: Device) -> None:
     device.start()
-    line = device.refused("up", "--listen", HOST, "--port", "0", "--data-port", "0")
+    line = device.refused("up")
     assert "in use by another process" in line and str(device.state) in line and "--state" in line
     assert device.status()["window"]["code"] == device.code
 
@@ -213,7 +213,7 @@ def test_leaving_a_core_frees_what_it_kept(core: Core, device: Device, tmp_path:
             device.kill(signal.SIGINT)
         done = device.run("leave", core.id)
         assert done.returncode == 0 and re.search(r"128 KiB that it kept here are free", done.stdout), done
-        until("the core's knowledge of it", lambda: not core.is_up(identity), 10)
+        until("the core's knowledge of it", lambda who=identity: not core.is_up(who), 10)
         assert "does not belong to core" in device.refused("leave", core.id)
         if not is_running:
             device.start(ready="address")

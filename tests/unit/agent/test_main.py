@@ -19,6 +19,7 @@ def test_wrong_options_say_where_help_is():
     for arguments, part in (
         (["--colour"], "no option --colour"),
         (["up", "--name"], "--name needs a value"),
+        (["reset", "--state", ""], "--state needs a value"),
         (["-x"], "-x"),
     ):
         error = raises(UsageError, command.parse, arguments)

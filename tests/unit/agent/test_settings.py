@@ -16,6 +16,7 @@ def test_wrong_files_are_refused_with_key_and_allowed_values():
     cases = (
         (b"{", "not JSON"),
         (b"\xff\xfe", "not JSON"),
+        (b"", "not JSON"),
         (b"[]", "one JSON object"),
         (b'{"colour": 1}', "there is no 'colour'"),
         (b'{"control_port": 70000}', "0..65535"),
