@@ -1,9 +1,12 @@
 """A core with the right code and a guesser with wrong ones want the same device, over a lossy, reordering network,
 while the device's power is cut at any moment, also between counting an attempt and answering it.
 
+A stranger without any code says hello again and again and ends every session he overhears; an impostor with a code of
+its own names that device's public key.
+
 Invariant: the device takes a bundle only from the core that proved the code; wrong codes that were answered never
 exceed ATTEMPTS_MAX, whatever the power does; both sides end with one link secret or none. While guesses are left, the
-core gets its device in the end.
+core gets its device in the end; nobody is described to a core with a key that is not its own.
 """
 
 from agent import port
@@ -41,10 +44,12 @@ class Watched(Network):
     def __init__(self, world: World, faults: object) -> None:
         super().__init__(world, faults)
         self.answered: set = set()
+        self.overheard = b""
 
     def send(self, source: object, destination: object, data: bytes) -> None:
         if source == "device":
             frame = pairing_frames.decode_frame(port.codec(), data, ANSWERS)
+            self.overheard = frame.session if frame.step == Step.CONFIRM else self.overheard
             if frame.step == Step.SHARE and destination == "guesser":
                 self.answered.add(bytes(data))
         super().send(source, destination, data)
@@ -145,6 +150,39 @@ class Guest:
             self._world.after(self._world.random.between(1000, 20_000), self.start)
 
 
+class Stranger:
+    """Floods hello, and aborts the newest proven session he saw on the wire."""
+
+    def __init__(self, world: World, network: Watched) -> None:
+        self._world, self._network = world, network
+        network.attach("stranger", lambda source, data: None)
+        world.after(1000, self.act)
+
+    def act(self) -> None:
+        nonce = self._world.random.bytes(16)
+        self._say(Step.HELLO, b"", [[1], "7777777777777777", nonce])
+        if self._network.overheard:
+            self._say(Step.ABORT, self._network.overheard, [self._world.random.bytes(32)])
+        self._world.after(self._world.random.between(300, 3000), self.act)
+
+    def _say(self, step: int, session: bytes, fields: list) -> None:
+        self._network.send("stranger", "device", pairing_frames.encode_frame(port.codec(), step, session, fields))
+
+
+def impostor(world: World) -> str:
+    """What a core makes of a device that knows its code, and names a key that it does not have."""
+    info = pairing_frames.Info(certificates.DEVICE_PUBLIC, b"p" * 32, "generic-linux", "0.1.0", "Mallory")
+    own = Own("a1b2c3d4", info, lambda data: port.crypto().ecdsa_sign(5, data))
+    device = Verifier(Crypto(world), port.codec(), own, {})
+    device.open_window(LABEL[0], False, world.now)
+    core = Prover(Crypto(world), port.codec(), CORE, pairing.password(*CODE), "impostor")
+    core.start(world.now)
+    for _ in range(3):
+        device.receive(core.drain_outgoing()[-1][0], "core", world.now)
+        core.receive(device.drain_outgoing()[-1][0], "impostor", world.now)
+    return " ".join([type(event).__name__ for event in core.events]) + " " + core.events[-1].code
+
+
 def bundle() -> dict:
     return {
         "ca": certificates.CA_ONE,
@@ -174,6 +212,10 @@ def run(seed: int) -> bytes:
     guesser = Guest("guesser", device, False, 60 if seed % 4 == 0 else 4)
     world.at(world.random.between(1000, 30_000), guesser.start)
     world.at(600_000 if seed % 4 == 0 else world.random.between(1000, 60_000), core.start)
+    if seed % 4 == 3:
+        Stranger(world, network)
+    if seed % 4 == 1:
+        assert impostor(world) == "Proven Failed proof"
     for _ in range(world.random.below(4)):
         world.at(world.random.between(1000, 120_000), device.power_cut)
     world.run(END_MS)
