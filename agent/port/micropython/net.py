@@ -6,6 +6,7 @@ getsockname, so for port 0 a random one is tried. SIGTERM cannot be caught: it i
 
 import asyncio
 import errno
+import gc
 import io
 import os
 import socket
@@ -177,8 +178,11 @@ def report_lost(report: "Callable[[BaseException], None]") -> None:
 
 
 def _lost(loop: "Any", context: "dict[str, Any]") -> None:
-    for report in _on_lost:
-        report(context["exception"])
+    try:
+        for report in _on_lost:
+            report(context["exception"])
+    except MemoryError:  # no room even for the line that says so; raised here it would end the loop and the device
+        gc.collect()
     if not _on_lost:
         core.Loop.default_exception_handler(loop, context)
 
