@@ -238,7 +238,7 @@ def test_reset_begins_a_new_life(core: Core, device: Device, tmp_path: Path) -> 
     device.kill(signal.SIGINT)
     assert device.say("reset") == {"restarted": False}
     left = {path.name for path in device.state.rglob("*") if path.is_file()}
-    assert left == {"boot.cbor", "settings.json", "0.log"}
+    assert left == {"boot.cbor", "settings.json", "0.log", "name"}  # the last one names the lock
     device.start()
     third = core.pair(device)["device"]
     assert third not in (first, second) and core.is_up(third) and device.status()["boot"] == 3
