@@ -68,7 +68,7 @@ def test_the_first_screen(device: Device) -> None:
         r"Corelet \S+ on " + device.runtime + r" \d",
         r"name +attic\n",
         r"board +generic-linux \(",
-        r"ceilings .*MiB of memory, .*% of one processor core, .*MiB of shards, .*of logs",
+        r"ceilings +4096 MiB of shards, 64 connections, 1024 KiB of logs\n",
         rf"address +{HOST}:\d+\n",
         rf"state +{device.state}\n",
         r"setup code +[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}\n",
