@@ -1,5 +1,6 @@
 """First starts at the same moment on one new state folder, of both interpreters: exactly one holds it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,8 @@ sys.stdin.readline()
 def _start(runtime: str, folder: Path) -> subprocess.Popen[str]:
     program = PROGRAM.replace("FOLDER", repr(str(folder)))
     command = [needs.program("micropython") if runtime == "micropython" else sys.executable, "-c", program]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    unbuffered = dict(os.environ, PYTHONUNBUFFERED="1")  # its one word is waited for while it runs
+    return subprocess.Popen(command, cwd=ROOT, env=unbuffered, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
