@@ -1,33 +1,39 @@
-"""Finds and loads board profiles, and says why a machine is not fit for one."""
+"""Chooses and loads one board profile, and says why a machine is not fit for it."""
 
 from agent.errors import UsageError
 from boards import schema
+from boards.marks import MARKS
 
-# Every board file; a test holds this against the folder. (A board may not be able to list its own files:
-# a frozen tree has none.)
-NAMES = ("generic-linux", "gl-mt300n-v2", "qemu-x86-64", "raspberry-pi-zero-2w")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Every board there is; the image of one board may carry the profile of that board alone.
+NAMES: "tuple[Any, ...]" = tuple([row[0] for row in MARKS])
 DEFAULT = "generic-linux"
 
 
 def load(name: str) -> "schema.Profile":
-    """The validated Profile. UsageError("board") for an unknown name, UsageError("profile") for a wrong file."""
+    """The validated Profile. UsageError("board") for a name that is unknown or whose profile is not installed,
+    UsageError("profile") for a wrong file."""
     if name not in NAMES:
         raise UsageError("board", f"there is no board '{name}'; there are: " + ", ".join(NAMES))
-    module = __import__("boards." + name.replace("-", "_"), None, None, ["PROFILE"])
+    try:
+        module = __import__("boards." + name.replace("-", "_"), None, None, ["PROFILE"])
+    except ImportError:
+        why = f"the profile of board '{name}' is not installed here: install the package for that board, or choose"
+        raise UsageError("board", why + " the board this one was made for with --board")
     return schema.validate(module.PROFILE)
 
 
 def recognise(evidence: dict[str, str]) -> str:
-    """The board whose marks are in `evidence` (agent/port/contract.py Health.board_evidence), else DEFAULT."""
-    compatible = evidence.get("dt_compatible", "").replace("\0", " ").split()
-    for name in NAMES:
-        profile = load(name)
-        if (
-            [mark for mark in profile.match_dt if mark in compatible]
-            or evidence.get("dmi_product", "") in profile.match_dmi
-            or evidence.get("cpuinfo_machine", "") in profile.match_cpuinfo
-        ):
-            return name
+    """The board whose marks are in `evidence` (agent/port/contract.py Health.board_evidence), else DEFAULT.
+    No profile is loaded."""
+    found = {kind: [evidence[kind]] for kind in evidence}
+    found["dt_compatible"] = evidence.get("dt_compatible", "").replace("\0", " ").split()
+    for row in MARKS:
+        if [mark for mark in row[1:] if mark[1] in found.get(mark[0], ())]:
+            return str(row[0])
     return DEFAULT
 
 

@@ -20,9 +20,6 @@ FIELDS: "tuple[Any, ...]" = (
     ("id", "text", 3, 40, "", "the name a person types and the TXT record shows"),
     ("summary", "text", 10, 200, "", "one line for people"),
     ("kind", "word", ("router", "sbc", "tv", "mcu", "vm"), None, "", "what class of thing it is"),
-    ("match_dt", "words", 0, 8, "", "device tree `compatible` strings that identify it"),
-    ("match_dmi", "words", 0, 8, "", "DMI product names that identify it"),
-    ("match_cpuinfo", "words", 0, 8, "", "`machine` lines of /proc/cpuinfo that identify it"),
     ("soc", "text", 2, 40, "", "the chip"),
     ("arch", "word", ("mips32", "armv7", "aarch64", "x86_64", "any"), None, "", "which builds run on it"),
     ("endian", "word", ("little", "big", "any"), None, "", "byte order"),
@@ -44,7 +41,7 @@ FIELDS: "tuple[Any, ...]" = (
     ("allocations", "int", 0, 100_000, "allocations", "ceiling: TURN allocations at once"),
     ("connections", "int", 4, 4096, "connections", "ceiling: open HTTP connections"),
     ("log_bytes", "int", 8192, 64 * MIB, "bytes", "ceiling: all log files together"),
-    ("slot_bytes", "ints", 1, 3, "bytes", "slot classes of the shard store, smallest first"),
+    ("slot_bytes", "ints", 1, 3, "bytes", "slot classes of the shard store, 64 KiB first: all have room for it"),
     ("sources", "sources", 0, 40, "", "where each hardware number comes from"),
 )
 
@@ -109,6 +106,8 @@ def _check_members(owner: str, row: "tuple[Any, ...]", value: object) -> None:
             raise _refuse(owner, name, member, "texts")
         if kind == "ints" and member not in SLOT_CLASSES:
             raise _refuse(owner, name, member, "one of " + ", ".join([str(size) for size in SLOT_CLASSES]))
+    if kind == "ints" and (value[0] != SLOT_CLASSES[0] or list(value) != sorted(set(value))):
+        raise _refuse(owner, name, value, f"{SLOT_CLASSES[0]} first, then larger ones, each once")
 
 
 def _check_sources(owner: str, name: str, value: object, count_max: int) -> None:

@@ -1,16 +1,54 @@
-"""Board files are data: one literal each, and the loader's list names exactly them."""
+"""Board files are data: one literal each; the table of marks names exactly them, and one of them is enough."""
 
 import ast
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
+
 from boards import loader
+from tests.e2e.house import RUNTIMES, interpreter
 
-FOLDER = Path(__file__).parents[2] / "boards"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "boards"
+CODE = {"__init__.py", "loader.py", "marks.py", "schema.py"}
+OWN = "gl-mt300n-v2"
+PROGRAM = f"""
+import sys
+sys.path.insert(0, ".")
+from agent.errors import UsageError
+from boards import loader
+assert loader.recognise({{"dt_compatible": "glinet,gl-mt300n-v2"}}) == "{OWN}"
+print(loader.load("{OWN}").id)
+try:
+    loader.load(loader.recognise({{}}))
+except UsageError as error:
+    print(error.text)
+"""
 
 
-def test_the_list_names_every_board_file() -> None:
-    files = {path.stem.replace("_", "-") for path in FOLDER.glob("*.py")} - {"--init--", "schema", "loader"}
-    assert files == set(loader.NAMES)
+def test_the_table_names_every_board_file() -> None:
+    files = {path.stem.replace("_", "-") for path in FOLDER.glob("*.py") if path.name not in CODE}
+    assert sorted(files) == sorted(loader.NAMES)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_image_carries_only_its_own_profile(runtime: str, tmp_path: Path) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "boards").mkdir()
+    for name in ("agent/__init__.py", "agent/errors.py", f"boards/{OWN.replace('-', '_')}.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in CODE:
+        shutil.copy(FOLDER / name, tmp_path / "boards" / name)
+    environment = dict(os.environ, PYTHONPATH=str(tmp_path), MICROPYPATH=".frozen")
+    alone = ["-S"] if runtime == "cpython" else []  # without what is installed beside it, such as this checkout
+    command = [*interpreter(runtime), *alone, "-c", PROGRAM]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    own, sentence = done.stdout.splitlines()
+    assert own == OWN and sentence.startswith("the profile of board 'generic-linux' is not installed here")
 
 
 def test_every_board_file_is_one_docstring_and_one_literal() -> None:

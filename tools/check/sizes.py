@@ -34,7 +34,7 @@ NEVER_SHIPPED = (
     "agent/core/birth.py",
     "agent/core/pairing/prover.py",
 )
-BOARD_CODE = ("boards/__init__.py", "boards/schema.py", "boards/loader.py")
+BOARD_CODE = ("boards/__init__.py", "boards/schema.py", "boards/loader.py", "boards/marks.py")
 
 
 def check(source: Source) -> list[Finding]:

@@ -28,8 +28,11 @@ def test_wrong_values_name_key_value_and_range():
         ("heap_kib", 64, "128..65536 KiB"),
         ("kind", "toaster", "router, sbc"),
         ("id", "x", "3..40 characters"),
-        ("match_dt", ["a"], "tuple"),
+        ("needs_features", ["tls"], "tuple"),
         ("slot_bytes", (1000,), "65536"),
+        ("slot_bytes", (262144,), "65536 first"),
+        ("slot_bytes", (65536, 1048576, 262144), "65536 first, then larger"),
+        ("slot_bytes", (65536, 65536), "each once"),
         ("sources", {}, "unverified"),
         ("shard_bytes", -1, "0..17592186044416 bytes"),
     )
@@ -44,13 +47,6 @@ def test_missing_and_unknown_keys_are_refused():
     del profile["cores"]
     assert "cores" in raises(UsageError, schema.validate, profile).text
     assert "colour" in raises(UsageError, schema.validate, changed("colour", "red")).text
-
-
-def test_recognise_by_device_tree_and_default():
-    assert loader.recognise({"dt_compatible": "raspberrypi,model-zero-2-w\0brcm,bcm2837\0"}) == "raspberry-pi-zero-2w"
-    assert loader.recognise({"cpuinfo_machine": "GL.iNet GL-MT300N-V2"}) == "gl-mt300n-v2"
-    assert loader.recognise({"dmi_product": "Standard PC (Q35 + ICH9, 2009)"}) == "qemu-x86-64"
-    assert loader.recognise({}) == "generic-linux"
 
 
 def test_small_router_without_tls_or_storage_is_refused_with_the_sentence():
