@@ -1,106 +1,204 @@
 """The command `corelet`, the same on both interpreters: `corelet ...`, `python -m agent ...`,
-`micropython -m agent ...`."""
+`micropython -m agent ...`.
+
+COMMANDS is all there is to say of a command here; what it does is imported when it is asked for.
+"""
 
 import json
 import sys
 
-from agent import port, screen
+from agent import __version__, port, screen
 from agent.errors import CoreletError, UsageError
 
-USAGE = """Corelet: this machine as a device core. It keeps encrypted shards within limits you set.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Row = tuple[str, str, str, str, str]
 
-  corelet up [--name NAME] [--board BOARD] [--listen ADDRESS] [--port N] [--data-port N]
-                         start; prints the setup code a full core pairs with
-  corelet status         what it is doing now
-  corelet pair-window    open a pairing window with a fresh code (15 minutes)
-  corelet leave CORE     stop working for a full core and free what it kept here
-  corelet reset          forget identity, cores and shards
-  corelet logs           the last lines it wrote
-  corelet boards         the board profiles and their ceilings
+ABOUT = "Corelet: this machine as a device core. It keeps encrypted shards within limits you set."
 
-  --state DIR            where its state lives (default: the system's place)
-  --json                 for scripts (status, logs, pair-window, leave, boards)
+# A row: words, options, help line, example, function.
+# Words: the name in small letters, one word or two, then one word in capitals for each that must follow.
+# Options: those beyond --state and --help; one that takes a value is followed by its name in capitals.
+# The function takes a Call. It gives (answer, lines): the object for --json and the same for a person, or None when it
+# has said everything itself; it raises CoreletError with one sentence.
+COMMANDS = (
+    (
+        "up",
+        "--name NAME --board BOARD --listen ADDRESS --port N --data-port N",
+        "start; shows the setup code that a full core pairs with",
+        "up --name attic --listen 192.168.1.20",
+        "agent.app.up",
+    ),
+    ("status", "--json", "what it is doing now", "status --json", "agent.commands.status"),
+    (
+        "pair-window",
+        "--json",
+        "open a pairing window with a fresh code (15 minutes)",
+        "pair-window",
+        "agent.commands.pair_window",
+    ),
+    (
+        "leave CORE",
+        "--yes --json",
+        "stop working for a full core and free what it kept here",
+        "leave 0123456789abcdef",
+        "agent.commands.leave",
+    ),
+    ("reset", "--yes --json", "forget identity, cores and shards", "reset --yes", "agent.commands.reset"),
+    ("logs", "--json", "the last lines it wrote", "logs", "agent.commands.logs"),
+    ("boards", "--json", "the board profiles and their ceilings", "boards", "agent.commands.boards"),
+)
 
-Example: corelet up --name attic --listen 192.168.1.20
-"""
+COMMON = "--state DIR --help -h --version"
+MEANINGS = (
+    ("CORE", "CORE         a core's id, 16 hex digits; `status` shows them"),
+    ("--state", "--state DIR  where its state lives (default: the system's place)"),
+    ("--json", "--json       the answer as one JSON object, for scripts"),
+    ("--yes", "--yes        do not ask"),
+)
 
-VALUES = ("--state", "--name", "--board", "--listen", "--port", "--data-port")
-FLAGS = ("--json", "--yes", "--help", "-h")
-COMMANDS = ("up", "status", "pair-window", "leave", "reset", "logs", "boards")
+
+class Call:
+    """One command as it was typed. `folder`: of the state; `words`: those in the place of the capitals; `options`:
+    {"--json": "yes", "--name": "attic"}."""
+
+    def __init__(self, words: list[str], options: dict[str, str]) -> None:
+        self.words = words
+        self.options = options
+        self.folder: str = options.get("--state") or port.files.state_folder("corelet")
+
+    def typed(self, line: str) -> str:
+        """`line` with the command at its end as it must be typed here."""
+        return typed(line, self.options)
+
+
+def typed(line: str, options: dict[str, str]) -> str:
+    """A hint ": corelet ..." ends its line; it names the same state folder as the command did that was given."""
+    head, mark, hint = line.rpartition(": corelet ")
+    if not mark:
+        return line
+    state = options.get("--state", "")
+    if state and "--help" not in hint:
+        plain = "/-_.+0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        if [character for character in state if character not in plain]:
+            state = "'" + state.replace("'", "'\\''") + "'"
+        hint += " --state " + state
+    return head + ": " + port.terminal.program() + " " + hint
+
+
+def split(options: str) -> list[str]:
+    """A row's options one by one: ["--name NAME", "--json"]."""
+    found: list[str] = []
+    for word in options.split():
+        if word.startswith("-"):
+            found.append(word)
+        else:
+            found[-1] += " " + word
+    return found
+
+
+def takes_value(options: str) -> dict[str, bool]:
+    return {option.split()[0]: " " in option for option in split(options)}
 
 
 def parse(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
     """(words, options). Raises UsageError("usage")."""
+    known = takes_value(COMMON)
+    for row in COMMANDS:
+        known.update(takes_value(row[1]))
     words: list[str] = []
     options: dict[str, str] = {}
     rest = list(arguments)
     while rest:
         item = rest.pop(0)
-        if item in FLAGS:
-            options[item] = "yes"
-        elif item in VALUES:
-            if not rest or not rest[0]:  # an empty one is a shell variable that was not set
-                raise UsageError("usage", f"{item} needs a value; see: corelet --help")
-            options[item] = rest.pop(0)
-        elif item.startswith("-"):
-            raise UsageError("usage", f"there is no option {item}; see: corelet --help")
-        else:
+        if not item.startswith("-"):
             words.append(item)
+        elif item not in known:
+            raise UsageError("usage", f"there is no option {item}; see: corelet --help")
+        elif not known[item]:
+            options[item] = "yes"
+        elif not rest or not rest[0]:  # an empty one is a shell variable that was not set
+            raise UsageError("usage", f"{item} needs a value; see: corelet --help")
+        else:
+            options[item] = rest.pop(0)
     return words, options
 
 
-def run(words: list[str], options: dict[str, str]) -> int:
-    if "--help" in options or "-h" in options or not words:
-        print(USAGE)
-        return 0 if words or options else 2
-    command = words[0]
-    if command not in COMMANDS:
-        raise UsageError("usage", f"there is no command '{command}'; there are: {', '.join(COMMANDS)}")
-    if len(words) != (2 if command == "leave" else 1):
-        needs = "one core's id (see: corelet status)" if command == "leave" else "no further words"
-        raise UsageError("usage", f"{command} takes {needs}, not '{' '.join(words[1:])}'; see: corelet --help")
-    from agent import app
+def find(words: list[str]) -> "Row":
+    """The row that the words begin with, the longest one. Raises UsageError("usage")."""
+    found = None
+    for row in COMMANDS:
+        name = name_of(row).split()
+        if words[: len(name)] == name and (found is None or len(name) > len(name_of(found).split())):
+            found = row
+    if found is None:
+        names = ", ".join([name_of(row) for row in COMMANDS])
+        raise UsageError("usage", f"there is no command '{' '.join(words)}'; there are: {names}")
+    return found
 
-    if command == "boards":
-        _print(app.boards(), options, screen.boards)
+
+def name_of(row: "Row") -> str:
+    return " ".join([word for word in row[0].split() if word == word.lower()])
+
+
+def run(words: list[str], options: dict[str, str]) -> int:
+    if "--version" in options:
+        print("corelet", __version__)
         return 0
-    folder = app.folder(options)
-    if command == "up":
-        return app.up(folder, options)
-    if command == "reset" and not _sure(folder, options):
-        return 1
-    target = words[1] if command == "leave" else ""
-    _print(app.ask(folder, command, target), options, screen.BY_COMMAND[command])
+    is_help = "--help" in options or "-h" in options
+    if not words:
+        print("\n".join(overview()))
+        return 0 if is_help else 2
+    row = find(words)
+    if is_help:
+        print("\n".join(explained(row)))
+        return 0
+    name = name_of(row)
+    rest, needed = words[len(name.split()) :], row[0][len(name) :].split()
+    if len(rest) != len(needed):
+        wanted, came = " ".join(needed) or "no further word", " ".join(rest) or "nothing"
+        raise UsageError("usage", f"{name} takes {wanted}; '{came}' came; see: corelet {name} --help")
+    for option in sorted(options):
+        if option not in takes_value(COMMON + " " + row[1]):
+            raise UsageError("usage", f"{name} has no option {option}; see: corelet {name} --help")
+    module, _, function = row[4].rpartition(".")
+    call = Call(rest, options)
+    answer = getattr(__import__(module, None, None, [function]), function)(call)
+    if answer is not None:
+        print(json.dumps(answer[0]) if "--json" in options else "\n".join([call.typed(line) for line in answer[1]]))
     return 0
 
 
-def _sure(folder: str, options: dict[str, str]) -> bool:
-    """Asks a person at a terminal; a script has no terminal and means it."""
-    if "--yes" in options or not port.terminal.is_terminal():
-        return True
-    print(f"This forgets the identity, the cores and the shards in {folder}.")
-    return input("Type yes to go on: ").strip() == "yes"
+def overview() -> list[str]:
+    program = port.terminal.program()
+    lines = screen.wrapped(ABOUT.split(), "")
+    lines += ["", f"usage: {program} COMMAND [--state DIR] [OPTIONS]", ""]
+    lines += ["  " + f"{row[0]:<16}" + row[2] for row in COMMANDS]
+    lines += ["", "  " + MEANINGS[1][1], "  --version    which Corelet this is", ""]
+    return lines + [f"What a command takes: {program} COMMAND --help", f"Example: {program} {COMMANDS[0][3]}"]
 
 
-def _print(answer: dict[str, object], options: dict[str, str], show: object) -> None:
-    if "--json" in options:
-        print(json.dumps(answer))
-        return
-    for line in show(answer):  # type: ignore[operator]
-        print(line)
+def explained(row: "Row") -> list[str]:
+    """One command: usage, what it does, an example."""
+    program = port.terminal.program()
+    options = split("--state DIR " + row[1])
+    names = [word for option in [row[0]] + options for word in option.split()]
+    lines = screen.wrapped([f"usage: {program} {row[0]}"] + ["[" + option + "]" for option in options], "       ")
+    lines += ["", row[2][0].upper() + row[2][1:] + ".", ""]
+    lines += ["  " + text for option, text in MEANINGS if option in names]
+    return lines + ["", f"Example: {program} {row[3]}"]
 
 
 def main() -> int:
     """0 done; 1 it could not; 2 wrong words."""
     port.terminal.begin()
+    options: dict[str, str] = {}
     try:
-        return run(*parse(sys.argv[1:]))
-    except UsageError as error:
-        print("corelet: " + error.text, file=sys.stderr)
-        return 2 if error.code == "usage" else 1
+        words, options = parse(sys.argv[1:])
+        return run(words, options)
     except CoreletError as error:
-        print("corelet: " + error.text, file=sys.stderr)
-        return 1
+        print("corelet: " + typed(error.text, options), file=sys.stderr)
+        return 2 if isinstance(error, UsageError) and error.code == "usage" else 1
     except MemoryError:
         print("corelet: out of memory; this needs a heap of 512 KiB (micropython -X heapsize=512k)", file=sys.stderr)
         return 1

@@ -7,6 +7,21 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+COLUMNS = 80
+
+
+def wrapped(pieces: list[str], indent: str) -> list[str]:
+    """The pieces as lines of at most COLUMNS characters, a longer piece on a line of its own; `indent` is before all
+    lines but the first."""
+    lines = [""]
+    for piece in pieces:
+        if lines[-1].strip() and len(lines[-1]) + 1 + len(piece) > COLUMNS:
+            lines.append(indent + piece)
+        else:
+            lines[-1] += " " + piece if lines[-1] else piece
+    return lines
+
+
 def device_lines(status: "dict[str, Any]") -> list[str]:
     """The head of `up` and `status`."""
     lines = [
@@ -56,10 +71,6 @@ def status(answer: "dict[str, Any]") -> list[str]:
     return lines
 
 
-def logs(answer: "dict[str, Any]") -> list[str]:
-    return list(answer["lines"])
-
-
 def left(answer: "dict[str, Any]") -> list[str]:
     return [f"Left core {answer['core']}; {answer['freed'] // 1024} KiB that it kept here are free again."]
 
@@ -76,6 +87,3 @@ def boards(answer: "dict[str, Any]") -> list[str]:
         lines.append(board["id"] + ": " + board["summary"])
         lines.append("    " + ", ".join(limits.shown(board["ceilings"])))
     return lines
-
-
-BY_COMMAND = {"status": status, "logs": logs, "pair-window": window_lines, "leave": left, "reset": reset}

@@ -210,6 +210,9 @@ class Terminal(Protocol):
     def runtime(self) -> tuple[str, str]:
         """("cpython" or "micropython", version)."""
 
+    def program(self) -> str:
+        """The words that a person types here for this program."""
+
     def is_terminal(self) -> bool:
         """Whether a person can be asked something."""
 
@@ -220,6 +223,13 @@ class Terminal(Protocol):
 
     def give_up(self, text: str) -> int:
         """Exit status 1, for an error of the output itself."""
+
+
+class Heap(Protocol):
+    """What this interpreter has room for: bounds of its own, beside the ceilings of the board."""
+
+    SLOT_BYTES_MAX: int  # of a slot of the shard store; never below boards.schema.SLOT_CLASSES[0]
+    PLACES_MAX: int  # connections to one listener
 
 
 class Health(Protocol):

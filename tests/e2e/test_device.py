@@ -127,9 +127,9 @@ def test_status_logs_boards_and_windows(device: Device) -> None:
 def test_wrong_words(device: Device) -> None:
     cases = (
         (("frobnicate",), "there are: up, status"),
-        (("leave",), "corelet status"),
+        (("leave",), "takes CORE"),
         (("leave", "nonsense id"), "16 hex digits"),
-        (("status", "now"), "not 'now'"),
+        (("status", "now"), "'now' came"),
         (("up", "--colour"), "no option --colour"),
         (("up", "--port", "99999"), "--port is 99999; allowed: a whole number 0..65535"),
         (("up", "--data-port", "x"), "--data-port is 'x'"),
@@ -140,8 +140,8 @@ def test_wrong_words(device: Device) -> None:
         assert hint in sentence(device.run(*words), 2), words
     assert not device.state.exists(), "wrong words made a state folder"
     helped = device.run("--help")
-    assert helped.returncode == 0 and "Example: corelet up" in helped.stdout
-    assert "corelet up" in device.refused("status")
+    assert helped.returncode == 0 and " up --name attic" in helped.stdout
+    assert device.refused("status").endswith(f" up --state {device.state}")
     assert "no device has its state" in device.refused("leave", "0123456789abcdef")
     assert not device.state.exists()
 

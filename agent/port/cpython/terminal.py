@@ -17,6 +17,14 @@ def runtime() -> tuple[str, str]:
     return "cpython", platform.python_version()
 
 
+def program() -> str:
+    """How this program is typed here: by its name where a shell finds it, else by its path."""
+    path = sys.argv[0]
+    if os.path.basename(path) != "corelet":
+        return "python3 -m agent"
+    return "corelet" if os.path.dirname(path) in os.environ.get("PATH", "").split(":") else path
+
+
 def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 

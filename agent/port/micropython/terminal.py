@@ -16,6 +16,10 @@ def runtime() -> tuple[str, str]:
     return "micropython", ".".join([str(number) for number in sys.implementation.version[:3]])
 
 
+def program() -> str:
+    return "micropython -m agent"
+
+
 def is_terminal() -> bool:
     return False
 

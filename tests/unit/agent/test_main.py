@@ -3,6 +3,7 @@
 import sys
 
 from agent import __main__ as command
+from agent import port
 from agent.errors import UsageError
 from tests.expect import raises
 
@@ -27,23 +28,70 @@ def test_wrong_options_say_where_help_is():
 
 
 def test_wrong_words_say_what_there_is():
-    for words, part in (
-        (["frobnicate"], "up, status, pair-window, leave"),
-        (["leave"], "corelet status"),
-        (["leave", "a", "b"], "one core's id"),
-        (["up", "now"], "not 'now'"),
-        (["status", "please"], "not 'please'"),
+    for words, options, part in (
+        (["frobnicate"], {}, "up, status, pair-window, leave"),
+        (["leave"], {}, "leave takes CORE; 'nothing' came"),
+        (["leave", "a", "b"], {}, "'a b' came"),
+        (["up", "now"], {}, "'now' came"),
+        (["status", "please"], {}, "takes no further word; 'please' came; see: corelet status --help"),
+        (["status"], {"--name": "x"}, "status has no option --name; see: corelet status --help"),
     ):
-        error = raises(UsageError, command.run, words, {})
+        error = raises(UsageError, command.run, words, options)
         assert error.code == "usage" and part in error.text, error.text
 
 
-def test_help_names_every_command_and_option():
-    for word in command.COMMANDS + command.VALUES + ("--json",):
-        assert word in command.USAGE, word
-    assert command.run([], {"--help": "yes"}) == 0
-    assert command.run(["up"], {"-h": "yes"}) == 0
-    assert command.run([], {}) == 2
+def test_a_row_is_all_there_is_to_say_of_a_command():
+    kinds = command.takes_value(command.COMMON)
+    for row in command.COMMANDS:
+        words, options, line, example, function = row
+        name = command.name_of(row)
+        assert 1 <= len(name.split()) <= 2 and words.startswith(name), words
+        assert example.startswith(name + " ") or example == name, example
+        assert len(line) <= 60 and line[0] == line[0].lower() and not line.endswith("."), line
+        for option, is_valued in command.takes_value(options).items():
+            assert kinds.setdefault(option, is_valued) is is_valued, option  # one meaning in all rows
+        module, _, function = function.rpartition(".")
+        assert function in [each.replace("-", "_") for each in (name, name.replace(" ", "-"))], function
+        assert module.startswith("agent."), module
+
+
+def test_two_words_make_a_command_too():
+    kept = command.COMMANDS
+    command.COMMANDS = (
+        ("limits", "", "the limits", "limits", "agent.commands.limits"),
+        ("limits set NAME VALUE", "--json", "lower one", "limits set connections 4", "agent.commands.limits_set"),
+    )
+    try:
+        assert command.find(["limits"]) is command.COMMANDS[0]
+        assert command.find(["limits", "set", "a", "1"]) is command.COMMANDS[1]
+        assert command.name_of(command.COMMANDS[1]) == "limits set"
+        assert "takes NAME VALUE; 'a' came" in raises(UsageError, command.run, ["limits", "set", "a"], {}).text
+    finally:
+        command.COMMANDS = kept
+
+
+def test_help_fits_80_columns_and_names_every_command_and_option():
+    text = "\n".join(command.overview())
+    for row in command.COMMANDS:
+        lines = command.explained(row)
+        assert "\n  " + row[0] in text and row[2] in text
+        assert [option for option in command.split(row[1]) if "[" + option + "]" not in " ".join(lines)] == []
+        assert lines[-1].startswith("Example: ") and lines[-1].endswith(" " + row[3])
+        assert [line for line in lines if len(line) > 80 and not line.startswith("Example")] == []
+    assert [line for line in command.overview() if len(line) > 80] == []
+    assert command.run([], {"--help": "yes"}) == 0 and command.run(["up"], {"-h": "yes"}) == 0
+    assert command.run([], {}) == 2 and command.run([], {"--version": "yes"}) == 0
+
+
+def test_a_hint_can_be_typed_as_it_stands():
+    here = port.terminal.program()
+    call = command.Call([], {"--state": "/tmp/a b", "--json": "yes"})
+    assert call.typed("start it with: corelet up") == f"start it with: {here} up --state '/tmp/a b'"
+    assert call.typed("see: corelet up --help") == f"see: {here} up --help"
+    assert call.typed("there: corelet-core pair K7QX-3M9D-4TPH") == "there: corelet-core pair K7QX-3M9D-4TPH"
+    assert call.typed("a plain line") == "a plain line"
+    assert command.Call([], {"--state": "it's"}).typed("x: corelet up").endswith(" up --state 'it'\\''s'")
+    assert command.Call([], {}).typed("x: corelet up") == f"x: {here} up"
 
 
 def exit_status(error):

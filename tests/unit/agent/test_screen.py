@@ -27,6 +27,13 @@ def changed(**named):
     return dict(STATUS, **named)
 
 
+def test_lines_are_wrapped_between_pieces():
+    lines = screen.wrapped(["word"] * 40, "  ")
+    assert " ".join(lines).split() == ["word"] * 40 and 70 < max([len(line) for line in lines]) <= 80
+    assert lines[0].startswith("word") and lines[1].startswith("  word")
+    assert screen.wrapped(["a", "b" * 90, "c"], "") == ["a", "b" * 90, "c"]
+
+
 def test_the_head_says_who_what_where_and_how_much():
     text = "\n".join(screen.device_lines(STATUS))
     for part in (
@@ -76,7 +83,5 @@ def test_status_says_why_a_core_is_away():
 def test_short_answers():
     assert screen.left({"core": "c", "freed": 131072}) == ["Left core c; 128 KiB that it kept here are free again."]
     assert len(screen.reset({"restarted": False})) == 1 and len(screen.reset({"restarted": True})) == 2
-    assert screen.logs({"lines": ["a", "b"]}) == ["a", "b"]
     board = {"id": "x", "summary": "A board", "ceilings": CEILINGS}
     assert screen.boards({"boards": [board]})[0] == "x: A board"
-    assert sorted(screen.BY_COMMAND) == ["leave", "logs", "pair-window", "reset", "status"]
