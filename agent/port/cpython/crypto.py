@@ -34,6 +34,14 @@ def hmac_sha256(key: bytes, data: bytes) -> bytes:
     return hmac.digest(key, data, "sha256")
 
 
+def hmac_sha1(key: bytes, data: bytes) -> bytes:
+    return hmac.digest(key, data, "sha1")
+
+
+def md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()  # works where policy bars MD5
+
+
 def hkdf_sha256(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     """RFC 5869; UsageError("length") outside 1..8160."""
     if not 1 <= length <= 255 * 32:

@@ -28,6 +28,14 @@ def hmac_sha256(key: bytes, data: bytes) -> bytes:
     return hmac.hmac(key, data)
 
 
+def hmac_sha1(key: bytes, data: bytes) -> bytes:
+    return hmac.hmac(key, data, hashlib.sha1)
+
+
+def md5(data: bytes) -> bytes:
+    return hashlib.md5(data).digest()  # noqa: S324 (RFC 8489 asks for it; see the contract)
+
+
 def hkdf_sha256(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     return hmac.hkdf(secret, salt, info, length)
 

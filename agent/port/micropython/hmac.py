@@ -1,4 +1,5 @@
-"""HMAC (RFC 2104), HKDF (RFC 5869) and PBKDF2 (RFC 8018 section 5.2) over the native SHA-256.
+"""HMAC (RFC 2104), HKDF (RFC 5869) and PBKDF2 (RFC 8018 section 5.2) over the native SHA-256; HMAC also over
+the native SHA-1, whose block has the same size.
 
 A sha256 object here gives its digest once and cannot be copied, so PBKDF2 keeps the two padded keys but
 must hash them again in every iteration: four blocks instead of two.
@@ -8,14 +9,19 @@ import hashlib
 
 from agent.errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 BLOCK_BYTES = 64
 HASH_BYTES = 32
 HKDF_BYTES_MAX = 255 * HASH_BYTES
 
 
-def hmac(key: bytes, data: bytes) -> bytes:
-    inner, outer = _pads(key)
-    return _keyed(inner, outer, data)
+def hmac(key: bytes, data: bytes, new: "Callable[[bytes], Any]" = hashlib.sha256) -> bytes:
+    inner, outer = _pads(key, new)
+    return _keyed(inner, outer, data, new)
 
 
 def hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
@@ -47,9 +53,9 @@ def pbkdf2(password: bytes, salt: bytes, iterations: int, length: int) -> bytes:
     return bytes(out[:length])
 
 
-def _pads(key: bytes) -> tuple[bytes, bytes]:
+def _pads(key: bytes, new: "Callable[[bytes], Any]" = hashlib.sha256) -> tuple[bytes, bytes]:
     if len(key) > BLOCK_BYTES:
-        key = hashlib.sha256(key).digest()
+        key = new(key).digest()
     inner = bytearray(b"\x36" * BLOCK_BYTES)
     outer = bytearray(b"\x5c" * BLOCK_BYTES)
     for index in range(len(key)):
@@ -58,9 +64,9 @@ def _pads(key: bytes) -> tuple[bytes, bytes]:
     return bytes(inner), bytes(outer)
 
 
-def _keyed(inner: bytes, outer: bytes, data: bytes) -> bytes:
-    digest = hashlib.sha256(inner)
+def _keyed(inner: bytes, outer: bytes, data: bytes, new: "Callable[[bytes], Any]" = hashlib.sha256) -> bytes:
+    digest = new(inner)
     digest.update(data)
-    outer_digest = hashlib.sha256(outer)
+    outer_digest = new(outer)
     outer_digest.update(digest.digest())
-    return outer_digest.digest()
+    return bytes(outer_digest.digest())
