@@ -74,26 +74,29 @@ class Membership:
             self._links[core_id].refresh()
 
     async def leave(self, core_id: str) -> "dict[str, Any]":
-        """Free what the core kept here, forget it. UsageError("core") when this device does not belong to it."""
+        """Tell the core, free what it kept here, forget it. A core that cannot be told is left all the same ("told").
+        UsageError("core") when this device does not belong to it."""
         device = self._device
         if core_id not in device.state.core_ids():
             device.state.remove_core(core_id)  # raises, and says which cores there are
         service = self._links.pop(core_id, None)  # from here on its tokens are worth nothing
+        is_told = False
+        if service is not None:
+            # First, while there still is a certificate to say it with.
+            is_told = await service.leave()
+            self._session = max(self._session, service.session)
         try:
             freed = await device.shards.forget_core(core_id)
             device.state.remove_core(core_id)
         except CoreletError:
-            if service is not None:
-                self._links[core_id] = service
+            if core_id in self._records:
+                self._connect(self._records[core_id])
             raise
         self._records.pop(core_id, None)
-        if service is not None:
-            self._session = max(self._session, service.session)
-            await service.stop()
-        device.journal.info("device", "left core " + core_id)
+        device.journal.info("device", "left core " + core_id + ("" if is_told else ", which could not be told"))
         device.owners_changed()
         device.tell(Left(core_id))
-        return {"core": core_id, "freed": freed}
+        return {"core": core_id, "freed": freed, "told": is_told}
 
     def _connect(self, record: "dict[str, Any]") -> None:
         core_id: str = record["core"]

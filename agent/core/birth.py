@@ -80,6 +80,18 @@ def parse_telemetry(body: "dict[Any, Any]") -> "dict[str, int]":
     return {row[0]: _checked("telemetry", row, body[row[0]]) for row in TELEMETRY if row[0] in body}
 
 
+def parse_death(body: "dict[Any, Any]") -> tuple[int, int, bool]:
+    """(boot, session, whether the device has left for ever). PeerError("session"), PeerError("death"): a field of a
+    death is absent or exactly what version 1 says, and names we do not know mean a version we do not know."""
+    boot, session = session_of(body)
+    for key in body:
+        if key not in ("boot", "session", "left"):
+            raise PeerError("death", "death: expected boot, session and left only; is the device newer?")
+    if "left" in body and body["left"] is not True:
+        raise PeerError("death", "death: left is true or absent")
+    return boot, session, "left" in body
+
+
 def session_of(body: "dict[Any, Any]") -> tuple[int, int]:
     """(boot, session) of a birth or a death. PeerError("session")."""
     boot, session = body.get("boot"), body.get("session")

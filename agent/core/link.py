@@ -118,10 +118,14 @@ class DeviceLink(Machine):
         self.outgoing = []
         self._arm()
 
-    def stop(self, now: int) -> None:
-        """Say goodbye (the will is not sent after an orderly end) and stay off."""
+    def stop(self, now: int, is_leaving: bool = False) -> None:
+        """Say goodbye (the will is not sent after an orderly end) and stay off. `is_leaving`: the device belongs to
+        this core no longer; no will ever says so, because a will is spoken for who is only away."""
         if self.state == UP:
-            self._send("death", None, {"boot": self.boot, "session": self.session}, True)
+            body = {"boot": self.boot, "session": self.session}
+            if is_leaving:
+                body["left"] = True
+            self._send("death", None, body, True)
         self.state = OFF
         self._retry_at = self._stable_at = self._telemetry_at = self._birth_at = None
         self._arm()

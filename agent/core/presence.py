@@ -2,12 +2,13 @@
 
     machine = CoreLink(codec, entropy, allowed)
     set_unix(unix, now)                           # the core's wall clock; again whenever it may have been set
-    receive(payload, (topic, is_retained), now)   -> events Up, Down, Heard, Answer, Odd
+    receive(payload, (topic, is_retained), now)   -> events Up, Down, Left, Heard, Answer, Odd
     command(device, op, body, timeout_ms, now)    -> correlation; later event Answer
 
 A device's birth and its will carry (boot, session). A will of an older session is ignored: the broker sends it when
 it notices the end of a connection, which may be after the next one began. A *live* birth with lower numbers than seen
 before is believed (a restored backup must not be locked out) and reported as Odd: two boards may share one identity.
+A device that leaves for ever says so in its death ("left"); its will never does.
 
 Sequence numbers of one session have no gaps; a gap means that something was lost, and asks for a new birth.
 A command is sent again when its device comes back within the same boot: it never runs the same correlation twice.
@@ -18,6 +19,7 @@ Bounds: DEVICES_MAX devices, COMMANDS_MAX waiting commands, one rebirth in REBIR
 from collections import namedtuple
 
 from agent.core import birth
+from agent.core.known import Presence
 from agent.core.machine import Machine
 from agent.errors import LimitError, PeerError
 from agent.wire import envelope
@@ -33,6 +35,7 @@ DEVICES_MAX = 2000
 COMMANDS_MAX = 256
 REBIRTH_GAP_MS = 30_000
 TIME_EVERY_MS = 600_000
+LEFT_PAUSE_MS = 5_000
 CLOCK_STEP_MS = 2_000  # less is the rounding of `unix`
 EXPIRY_SLACK_S = 2  # core time travels in whole seconds
 
@@ -40,28 +43,10 @@ Publish = namedtuple("Publish", ("topic", "qos", "retain"))
 
 Up = namedtuple("Up", ("device", "boot", "session"))
 Down = namedtuple("Down", ("device", "boot", "session"))
+Left = namedtuple("Left", ("device",))  # it says that it belongs to this core no longer
 Heard = namedtuple("Heard", ("device", "kind"))  # birth or telemetry changed
 Answer = namedtuple("Answer", ("correlation", "is_ok", "body"))  # body of a failure: code, text
 Odd = namedtuple("Odd", ("device", "code", "text"))
-
-
-class Presence:
-    """What is known of one device. Times are `now` values; None is never. `odd`: messages that were refused.
-    `birth` and `telemetry` are what core/birth.py lets through, so every value has the type that it should."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self.is_up = False
-        self.birth: dict[str, Any] | None = None
-        self.birth_at: int | None = None
-        self.telemetry: dict[str, Any] | None = None
-        self.telemetry_at: int | None = None
-        self.seen_at: int | None = None  # the last live message
-        self.odd = 0
-        self.born = (0, 0)  # (boot, session) of the birth
-        self.died = (0, 0)  # of the last will
-        self.sequence: int | None = None  # of the last live message; None: take any
-        self.rebirth_free_at = 0
 
 
 class _Wait:
@@ -88,6 +73,7 @@ class CoreLink(Machine):
         self._entropy = entropy
         self._allowed = allowed
         self._waits: list[_Wait] = []
+        self._leaving: dict[str, int] = {}  # device -> when its word that it has left is believed
         self._offset_ms = 0
         self._sequence = 0
         self._time_at: int | None = None
@@ -165,6 +151,7 @@ class CoreLink(Machine):
     def wake(self, now: int) -> None:
         for wait in [each for each in self._waits if each.deadline <= now]:
             self._end(wait, False, _failure("timeout", "the device did not answer in time"))
+        self._tell_left(now)
         if self._time_at is not None and self._time_at <= now:
             self._time_at = now + TIME_EVERY_MS
             for device in sorted(self.devices):
@@ -183,7 +170,7 @@ class CoreLink(Machine):
     def _take(self, presence: Presence, message: envelope.Envelope, is_retained: bool, now: int) -> None:
         kind = message.kind
         if kind == "death":
-            self._death(presence, birth.session_of(message.body))
+            self._death(presence, message.body, is_retained, now)
             return
         if kind == "birth":
             self._birth(presence, message, is_retained, now)
@@ -198,7 +185,6 @@ class CoreLink(Machine):
         presence.seen_at = now
         if telemetry is not None:
             presence.telemetry = telemetry
-            presence.telemetry_at = now
             self.events.append(Heard(presence.device, kind))
 
     def _birth(self, presence: Presence, message: envelope.Envelope, is_retained: bool, now: int) -> None:
@@ -213,7 +199,6 @@ class CoreLink(Machine):
         before = presence.born
         presence.born = born
         presence.birth = record
-        presence.birth_at = now
         presence.sequence = None if is_retained else message.sequence
         if is_retained and born <= presence.died:
             presence.is_up = False  # its will is kept beside it
@@ -227,10 +212,24 @@ class CoreLink(Machine):
             self.events.append(Up(presence.device, born[0], born[1]))
         self.events.append(Heard(presence.device, "birth"))
 
-    def _death(self, presence: Presence, died: tuple[int, int]) -> None:
-        presence.died = max(presence.died, died)
-        if died >= presence.born and presence.is_up:
+    def _death(self, presence: Presence, body: "dict[Any, Any]", is_retained: bool, now: int) -> None:
+        boot, session, has_left = birth.parse_death(body)
+        presence.died = max(presence.died, (boot, session))
+        if (boot, session) < presence.born:
+            return
+        if presence.is_up:
             self._set_down(presence)
+        if has_left:
+            # What the broker kept may be from before a new pairing, whose birth is kept beside it: wait for that.
+            self._leaving[presence.device] = now + (LEFT_PAUSE_MS if is_retained else 0)
+            self._tell_left(now)
+
+    def _tell_left(self, now: int) -> None:
+        for device in [each for each in sorted(self._leaving) if self._leaving[each] <= now]:
+            del self._leaving[device]
+            presence = self.devices.get(device)
+            if presence is not None and presence.died >= presence.born:
+                self.events.append(Left(device))
 
     def _set_down(self, presence: Presence) -> None:
         presence.is_up = False
@@ -283,6 +282,7 @@ class CoreLink(Machine):
 
     def _arm(self) -> None:
         times = [wait.deadline for wait in self._waits]
+        times += self._leaving.values()
         if self._time_at is not None:
             times.append(self._time_at)
         self.wake_at = min(times) if times else None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KEEPALIVE_S = 60
 PACKET_BYTES_MAX = envelope.ENVELOPE_BYTES_MAX + 512  # the topic, and properties that a broker may add
 GOODBYE_MS_MAX = 2_000
+FAREWELL_MS_MAX = 5_000  # of a device that leaves: its core should hear it, but cannot keep it
 PAUSE_MS_MAX = 3_600_000
 
 # `device`: id; `key_der`: SEC1 private key; `boot`: the persisted count of starts.
@@ -97,6 +98,12 @@ class LinkService:
         self._is_stopped = True
         self._stir.set()
         await self._goodbye()
+
+    async def leave(self) -> bool:
+        """`stop`, and tell the core that it is for ever. Whether its broker has acknowledged that."""
+        self._is_stopped = True
+        self._stir.set()
+        return await self._goodbye(True)
 
     def _now(self) -> int:
         now: int = self._world.clock.now_ms()
@@ -230,18 +237,22 @@ class LinkService:
         if link is not None:
             await link.close()
 
-    async def _goodbye(self) -> None:
-        self._machine.stop(self._now())
+    async def _goodbye(self, is_leaving: bool = False) -> bool:
+        """Whether it was acknowledged."""
+        self._machine.stop(self._now(), is_leaving)
         link, self._link = self._link, None
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.cancel()
+        is_heard = False
         if link is None:
-            return
+            return is_heard
         try:
             for payload, publish in self._machine.drain_outgoing():
                 sending = link.publish(publish.topic, payload, publish.qos, publish.retain)
-                await self._world.net.wait_for(sending, GOODBYE_MS_MAX)
+                await self._world.net.wait_for(sending, FAREWELL_MS_MAX if is_leaving else GOODBYE_MS_MAX)
+                is_heard = True
         except CoreletError as error:
             self._journal.info(self._source, "no goodbye was said: " + error.text)
         await link.close()
+        return is_heard

@@ -168,7 +168,11 @@ class Core:
         self.id = self.ask("/status")["core"]
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = [*self._command, *words, "--state", str(self.state), "--json"]
+        return self.run_plainly(*words, "--json")
+
+    def run_plainly(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """As typed."""
+        command = [*self._command, *words, "--state", str(self.state)]
         return subprocess.run(
             command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
         )
@@ -192,6 +196,12 @@ class Core:
             return answer
         finally:
             client.close()
+
+    def revoked(self) -> list[str]:
+        """Serials of the certificates that it has taken back."""
+        file = self.state / "ca" / "revoked.json"
+        found: list[str] = json.loads(file.read_text()) if file.exists() else []
+        return found
 
     def row(self, device_id: str) -> dict[str, Any]:
         """The line of `corelet-core devices`; {} when it is not there."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from agent import port
 from tests.tools.fake_device import FakeDevice
 from tools.gateway import life
 from tools.gateway.app import Core, Options
@@ -62,7 +63,7 @@ class FakeCore(Core):
             "boot": fake.boot, "session": 1, "fw": "0.1.0", "runtime": "cpython", "addresses": ["127.0.0.1"],
             "data": fake.port, "slots": list(fake.slots), "quota": fake.quota, "used": 0,
         }  # fmt: skip
-        return SimpleNamespace(is_up=True, birth=birth, telemetry={}, seen_s=0.5)
+        return SimpleNamespace(is_up=True, birth=birth, telemetry={}, seen_at=port.clock.now_ms() - 500)
 
 
 class HangingCore(FakeCore):

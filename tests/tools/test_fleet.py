@@ -41,7 +41,7 @@ def test_hostile_births(tmp_path, field, value):
     births = {f"{1:016x}": BIRTH | {field: value}, f"{2:016x}": BIRTH}
     fleet = Fleet(
         registry,
-        lambda device: SimpleNamespace(is_up=True, birth=births[device], telemetry={field: value}, seen_s=1.0),
+        lambda device: SimpleNamespace(is_up=True, birth=births[device], telemetry={field: value}, seen_at=1),
     )
     bad, good = fleet.targets().values()
     assert good.is_up and good.addresses == ("192.168.1.20", "10.0.0.5") and float(bad.free_bytes) >= 0

@@ -243,3 +243,14 @@ def test_a_pairing_stands_beside_the_row_until_it_is_bound(tmp_path):
         registry.drop_pairing(serial)
     assert registry.pairings() == []
     registry.close()
+
+
+def test_device_that_has_left_is_listed_without_shards_and_is_no_member(registry):
+    registry.add_device(device(1))
+    stored(registry)
+    assert registry.part_device(device(1).id) == 2
+    assert [each.state for each in registry.devices() if each.id == device(1).id] == ["left"]
+    assert device(1).id not in [each.id for each in registry.paired()]
+    assert registry.shard_counts().get(device(1).id, 0) == 0
+    assert registry.part_device(device(1).id) == 0
+    assert [(job.kind, job.device) for job in registry.jobs("", 0, 10)] == [("put", ""), ("put", "")]

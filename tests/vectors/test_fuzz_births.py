@@ -14,7 +14,7 @@ from agent.errors import PeerError
 from agent.wire import envelope
 from boards import schema
 from tests.unit.agent.core.test_birth import HONEST
-from tools.gateway import links, screen
+from tools.gateway import screen
 
 ROUNDS = 300_000 if os.environ.get("CORELET_FULL") == "1" else 10_000
 CODEC = port.codec()
@@ -97,7 +97,7 @@ def test_births_and_telemetry() -> None:
             assert len(error.text) < 200 and error.text.isprintable()
             refused += 1
             continue
-        view = links._view(core.devices[DEVICE], number)
+        view = core.devices[DEVICE]
         if view.birth:
             check_birth(dict(view.birth))
         assert all(type(each) is int for each in view.telemetry.values())

@@ -26,7 +26,7 @@ from tools.gateway.fleet import Fleet
 from tools.gateway.objects import Objects
 from tools.gateway.registry import Registry
 from tools.gateway.shards import ShardClient
-from tools.gateway.state import State
+from tools.gateway.state import State, typed
 from tools.gateway.tables import Device
 
 LINKS_S = 2.5
@@ -71,6 +71,7 @@ class Core:
         self._tasks: list[asyncio.Task[None]] = []
         self._discover_at = time.monotonic() + DISCOVER_AGAIN_S
         self._grown_since: tuple[Profile | None, float] = (None, 0.0)
+        self._left: asyncio.Queue[str] = asyncio.Queue()
 
     def warnings(self) -> list[str]:
         """What the operator should know at start, a sentence each."""
@@ -86,13 +87,30 @@ class Core:
             found.append("devices cannot be discovered on this network: pair with --address HOST:PORT")
         if self.admission is not None:
             found += self.admission.unfinished()
+        return found + self._departed()
+
+    def _departed(self) -> list[str]:
+        """Devices whose owners took them away, and what that means for the files."""
+        found = [
+            f"{each.name} has left this core: take it off the list with: {self.hint(f'forget {each.name}')}"
+            for each in self.registry.devices()
+            if each.state == "left"
+        ]
+        waiting = self.registry.job_counts().get(("", "put"), 0)
+        if waiting and not self.registry.paired():
+            shards = "1 shard waits" if waiting == 1 else f"{waiting} shards wait"
+            found.append(f"no device is paired: {shards} for one, and files that need them cannot be read")
         return found
+
+    def hint(self, words: str) -> str:
+        """A line that can be typed as it stands."""
+        return typed(self.state.folder, words)
 
     async def start(self) -> None:
         """Everything up, in under five seconds; raises the first part's CoreletError."""
         await self._open_broker()
         unfinished = [row.id for row in self.registry.pairings() if row.state == "given"]
-        await self.broker.allow(*[device.id for device in self.registry.devices()], *unfinished)
+        await self.broker.allow(*[device.id for device in self.registry.paired()], *unfinished)
         await self._open_links()
         await self._open_browser()
         parts = Parts(
@@ -107,6 +125,7 @@ class Core:
         self._spawn("queue", self.objects.upkeep.run)
         self._spawn("watch", self._watch)
         self._spawn("pairings", self._finish_pairings)
+        self._spawn("departures", self._part_with)
 
     async def _open_broker(self) -> None:
         from tools.gateway.broker import open_broker
@@ -119,6 +138,7 @@ class Core:
         from tools.gateway.links import Links
 
         self.links = Links(self.broker, self.ca, self._is_known)
+        self.links.on_left = self._left.put_nowait
         with contextlib.suppress(TimeoutError):  # it goes on trying by itself; status says so
             async with asyncio.timeout(LINKS_S):
                 await self.links.start()
@@ -146,6 +166,18 @@ class Core:
             if self.admission is not None:
                 await self.admission.finish()
             await asyncio.sleep(WATCH_S)
+
+    async def _part_with(self) -> None:
+        """Devices that say that they have left."""
+        while True:
+            device_id = await self._left.get()
+            for device in [each for each in self.registry.paired() if each.id == device_id]:
+                assert self.admission is not None
+                shards = await self.admission.part(device)
+                self.client.drop(device.id)
+                self.objects.upkeep.wake()
+                where = "are made again on the others" if self.registry.paired() else "have no other device to go to"
+                LOG.warning("%s has left this core; the %d shards it kept %s", device.name, shards, where)
 
     def _presence(self, device_id: str) -> Any:
         return self.links.presence(device_id) if self.links is not None else None
@@ -206,7 +238,7 @@ class Core:
     def status(self) -> dict[str, Any]:
         """For `corelet-core status`."""
         up = self.fleet.up()
-        devices = self.registry.devices()
+        devices = self.registry.paired()
         return {
             "name": self.options.name,
             "core": self.ca.core_id,
@@ -250,9 +282,7 @@ class Core:
     async def forget(self, reference: str, is_forced: bool) -> dict[str, Any]:
         """For `corelet-core forget`. LimitError("last_copies") when files would be lost by it."""
         device = self.registry.device(reference)
-        paired = [
-            each.id for each in self.registry.devices() if each.state == "paired"
-        ]  # whatever they say of themselves
+        paired = [each.id for each in self.registry.paired()]  # whatever they say of themselves
         before = self.registry.survival(paired)
         after = self.registry.survival([each for each in paired if each != device.id])
         # What is lost already is not lost by this.
@@ -271,7 +301,13 @@ class Core:
         shards = await self.admission.forget(device)
         self.client.drop(device.id)
         self.objects.upkeep.wake()
-        return {"device": device.id, "name": device.name, "shards": shards, "lost": lost}
+        return {
+            "device": device.id,
+            "name": device.name,
+            "shards": shards,
+            "lost": lost,
+            "others": len(self.registry.paired()),
+        }
 
 
 async def _within(work: Any, name: str) -> None:

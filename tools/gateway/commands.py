@@ -58,7 +58,7 @@ def devices(client: Client, options: argparse.Namespace) -> int:
         (
             line["name"],
             line["id"],
-            "up" if line["up"] else "down",
+            "up" if line["up"] else "left" if line["state"] == "left" else "down",
             screen.age(line["seen_s"]) + (" ago" if line["seen_s"] is not None else ""),
             line["board"],
             line["fw"],
@@ -168,8 +168,20 @@ def forget(client: Client, options: argparse.Namespace) -> int:
         return 0
     screen.say(f"{screen.printable(value['name'])} is forgotten: it can no longer speak or listen here")
     if value["shards"]:
-        screen.say(f"the {value['shards']} shards it kept will be made again on other devices")
+        screen.say(_moved(value))
     return 0
+
+
+def _moved(value: dict[str, Any]) -> str:
+    """What becomes of the shards of a device that is forgotten."""
+    kept = "the shard it kept" if value["shards"] == 1 else f"the {value['shards']} shards it kept"
+    files = len(value["lost"])
+    if files:
+        kept += f", and with {'it' if value['shards'] == 1 else 'them'} {files} file{'s' if files > 1 else ''},"
+        return f"{kept} are lost: too few others are left to make them again"
+    if not value["others"]:
+        return f"{kept} cannot be made again until another device is paired: there is none now"
+    return f"{kept} {'is' if value['shards'] == 1 else 'are'} made again on the other devices"
 
 
 def put(client: Client, options: argparse.Namespace) -> int:

@@ -5,8 +5,10 @@ Up or down is the link's word with its age, never discovery's. It decides nothin
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
+from agent import port
+from agent.core.known import Presence
 from tools.gateway.addresses import usable_addresses, usable_port
 from tools.gateway.registry import Registry
 from tools.gateway.shards import Target
@@ -17,24 +19,6 @@ KEPT_S = 5.0
 TARGETS_S = 0.1
 NUMBER_MAX = (1 << 63) - 1
 TEXT_CHARS_MAX = 80
-
-
-class Presence(Protocol):
-    """What tools/gateway/links.py keeps of one device."""
-
-    @property
-    def is_up(self) -> bool: ...
-    @property
-    def birth(self) -> Mapping[str, Any]:
-        """Empty before the first one."""
-
-    @property
-    def telemetry(self) -> Mapping[str, Any]:
-        """Empty before the first one."""
-
-    @property
-    def seen_s(self) -> float | None:
-        """Since its last message."""
 
 
 class Fleet:
@@ -58,7 +42,8 @@ class Fleet:
 
     def is_known(self, device_id: str) -> bool:
         """Whether this device may speak with the core."""
-        return device_id in self._devices
+        device = self._devices.get(device_id)
+        return device is not None and device.state == "paired"
 
     def targets(self) -> dict[str, Target]:
         """Every paired device as the shard client needs it; the same answer for TARGETS_S: it is asked often."""
@@ -129,7 +114,7 @@ class Fleet:
         presence = self._presence(device.id)
         birth = _birth(presence)
         target = self._target(device)
-        seen_s = presence.seen_s if presence else None
+        seen_at = presence.seen_at if presence else None
         return {
             "id": device.id,
             "name": device.name,
@@ -138,7 +123,7 @@ class Fleet:
             "runtime": _text(birth.get("runtime")),
             "state": device.state,
             "up": target.is_up,
-            "seen_s": None if seen_s is None else round(seen_s, 1),
+            "seen_s": None if seen_at is None else round((port.clock.now_ms() - seen_at) / 1000, 1),
             "addresses": list(target.addresses),
             "quota": _number(birth.get("quota")),
             "used": self._used(device.id, presence),

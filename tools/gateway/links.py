@@ -13,8 +13,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import aiomqtt
@@ -22,6 +21,7 @@ import aiomqtt
 from agent import port
 from agent.core import presence as machines
 from agent.core.backoff import Backoff
+from agent.core.known import Presence
 from agent.errors import CoreletError, LimitError, PeerError, PortError
 from agent.port.cpython import tls
 from agent.wire import envelope
@@ -42,20 +42,6 @@ LOG_S = 30.0
 STRANGERS_MAX = 1024
 UP_FILTER = f"{envelope.TOPIC_ROOT}/+/up/+"
 _PROTOCOLS = {5: aiomqtt.ProtocolVersion.V5, 4: aiomqtt.ProtocolVersion.V311}
-
-
-@dataclass(frozen=True)
-class Presence:
-    """One device as its link tells it. Ages are seconds; None is never. Empty maps: nothing was said yet."""
-
-    device: str
-    is_up: bool
-    birth: Mapping[str, Any]
-    telemetry: Mapping[str, Any]
-    seen_s: float | None
-    birth_s: float | None
-    telemetry_s: float | None
-    odd: int
 
 
 class Allowance:
@@ -95,6 +81,7 @@ class Links:
         self._strangers: set[str] = set()
         self._speech: dict[str, Allowance] = {}  # only of devices that are allowed, so as many as there are of those
         self._lines: dict[str, Allowance] = {}
+        self.on_left: Callable[[str], None] = lambda _device: None  # it says that it belongs to this core no longer
 
     async def start(self) -> None:
         """Returns when connected, or after CONNECT_S_MAX; then it goes on trying by itself."""
@@ -112,17 +99,16 @@ class Links:
     def presence(self, device: str) -> Presence | None:
         """None for one that was never heard of since the start."""
         known = self._machine.devices.get(device)
-        return _view(known, _now()) if known is not None and self._allowed(device) else None
+        return known if self._allowed(device) else None
 
     def all(self) -> list[Presence]:
-        now = _now()
-        return [_view(self._machine.devices[each], now) for each in sorted(self._machine.devices)]
+        return [self._machine.devices[each] for each in sorted(self._machine.devices)]
 
     async def command(self, device: str, op: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """The device's answer. LimitError("offline"), PortError("timeout"); a refusal of the device is a PeerError
         with the device's own code and sentence."""
         self._tick()
-        correlation = self._machine.command(device, op, body, int(timeout_s * 1000), _now())
+        correlation = self._machine.command(device, op, body, int(timeout_s * 1000), port.clock.now_ms())
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[correlation] = future
         self._stir.set()
@@ -154,7 +140,7 @@ class Links:
         return found
 
     def _tick(self) -> None:
-        self._machine.set_unix(int(time.time()), _now())
+        self._machine.set_unix(int(time.time()), port.clock.now_ms())
 
     async def _run(self) -> None:
         backoff = Backoff(os.urandom, PAUSE_MS_MAX)
@@ -167,7 +153,7 @@ class Links:
                 if "Unsupported protocol version" in str(error) and 4 in self._broker.protocols:
                     self._protocol = 4
                 LOG.warning("%s", self.trouble)
-            self._machine.disconnected(_now())
+            self._machine.disconnected(port.clock.now_ms())
             await self._act()
             if time.monotonic() - began > STABLE_S:
                 backoff.reset()
@@ -186,7 +172,7 @@ class Links:
             await client.subscribe(UP_FILTER, qos=1)
             self._client = client
             self._tick()
-            self._machine.connected(_now())
+            self._machine.connected(port.clock.now_ms())
             self.trouble = ""
             LOG.info("connected to the broker at %s port %d", host, number)
             await self._tell()
@@ -222,7 +208,7 @@ class Links:
                 return False
         self._tick()
         try:
-            self._machine.receive(payload, (topic, is_retained), _now())
+            self._machine.receive(payload, (topic, is_retained), port.clock.now_ms())
         except PeerError as error:
             if not self._allowed(device):
                 if is_retained and len(self._strangers) < STRANGERS_MAX:  # the others come again on reconnection
@@ -255,18 +241,18 @@ class Links:
             if self._machine.outgoing or self._strangers:
                 continue
             when = self._machine.wake_at
-            delay_s = 60.0 if when is None else min(60.0, max(0, when - _now()) / 1000)
+            delay_s = 60.0 if when is None else min(60.0, max(0, when - port.clock.now_ms()) / 1000)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await self._stir.wait()
             self._stir.clear()
             self._tick()
-            self._machine.wake(_now())
+            self._machine.wake(port.clock.now_ms())
 
     def _forget_strangers(self) -> None:
         for device in sorted(self._machine.devices):
             if not self._allowed(device) and len(self._strangers) < STRANGERS_MAX:
-                self._machine.forget(device, _now())
+                self._machine.forget(device, port.clock.now_ms())
                 self._speech.pop(device, None)
                 self._lines.pop(device, None)
                 self._strangers |= {envelope.topic(device, "up", kind) for kind in envelope.UP_KINDS}
@@ -279,6 +265,8 @@ class Links:
                 self._answer(event)
             elif isinstance(event, machines.Odd):
                 self._log(event.device, logging.WARNING, event.text)
+            elif isinstance(event, machines.Left):
+                self.on_left(event.device)
             elif isinstance(event, machines.Up | machines.Down):
                 word = "connected" if isinstance(event, machines.Up) else "disconnected"
                 self._log(event.device, logging.INFO, f"{word} (boot {event.boot}, session {event.session})")
@@ -307,26 +295,6 @@ class Links:
             future.set_exception(PeerError(code, text))
 
 
-def _now() -> int:
-    return time.monotonic_ns() // 1_000_000
-
-
 def _printable(value: Any, chars_max: int) -> str:
     """A device's words end up on a terminal."""
     return "".join(char if char.isprintable() else "?" for char in str(value)[:chars_max])
-
-
-def _view(known: machines.Presence, now: int) -> Presence:
-    def age(at: int | None) -> float | None:
-        return None if at is None else (now - at) / 1000
-
-    return Presence(
-        known.device,
-        known.is_up,
-        dict(known.birth or {}),
-        dict(known.telemetry or {}),
-        age(known.seen_at),
-        age(known.birth_at),
-        age(known.telemetry_at),
-        known.odd,
-    )

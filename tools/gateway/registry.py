@@ -106,8 +106,12 @@ class Registry(PairingRows):
             connection.execute(sa.insert(DEVICES).values(device._asdict() | {"serial": str(device.serial)}))
 
     def devices(self) -> list[Device]:
-        """In the order they were added."""
+        """Paired ones and those that have left, in the order they were added."""
         return [device for device in self._every_device() if device.state != "forgotten"]
+
+    def paired(self) -> list[Device]:
+        """Those that belong to this core now."""
+        return [device for device in self._every_device() if device.state == "paired"]
 
     def forgotten(self) -> list[Device]:
         """Forgotten ones whose certificate may still have to be revoked."""
@@ -132,12 +136,15 @@ class Registry(PairingRows):
         with self._write() as connection:
             connection.execute(sa.delete(DEVICES).where(DEVICES.c.id == device_id))
             connection.execute(sa.delete(PAIRINGS).where(PAIRINGS.c.id == device_id))
-            connection.execute(sa.delete(QUEUE).where(QUEUE.c.device == device_id))
-            lost = connection.execute(sa.select(SHARDS).where(SHARDS.c.device == device_id)).all()
-            connection.execute(sa.update(SHARDS).where(SHARDS.c.device == device_id).values(device="", state="missing"))
-            _enqueue(connection, [_job("put", Placed(**row._mapping)._replace(device="")) for row in lost])
+            lost = _release(connection, device_id)
         self._look_who_pairs()
-        return len(lost)
+        return lost
+
+    def part_device(self, device_id: str) -> int:
+        """It has left by its owner's will: as `remove_device`, but its row stays to tell the operator."""
+        with self._write() as connection:
+            connection.execute(sa.update(DEVICES).where(DEVICES.c.id == device_id).values(state="left"))
+            return _release(connection, device_id)
 
     # Objects
 
@@ -349,6 +356,15 @@ def _enqueue(connection: sa.Connection, jobs: list[dict[str, Any]]) -> None:
         if job["kind"] == "put":
             older = (QUEUE.c.kind == "delete", QUEUE.c.device == job["device"], QUEUE.c.name == job["name"])
             connection.execute(sa.delete(QUEUE).where(*older))
+
+
+def _release(connection: sa.Connection, device_id: str) -> int:
+    """Nothing is asked of it any more, and what it kept is to be made again elsewhere. Returns how many shards."""
+    connection.execute(sa.delete(QUEUE).where(QUEUE.c.device == device_id))
+    lost = connection.execute(sa.select(SHARDS).where(SHARDS.c.device == device_id)).all()
+    connection.execute(sa.update(SHARDS).where(SHARDS.c.device == device_id).values(device="", state="missing"))
+    _enqueue(connection, [_job("put", Placed(**row._mapping)._replace(device="")) for row in lost])
+    return len(lost)
 
 
 def _withdraw(connection: sa.Connection, kind: str, shard: Placed) -> None:

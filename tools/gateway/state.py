@@ -7,6 +7,7 @@ can be unusable is one sentence. Every stop counts as a power cut: the lock is t
 import errno
 import fcntl
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def default_folder() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib") / APP
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / APP
+
+
+def typed(folder: Path, words: str) -> str:
+    """A command of ours for the core in `folder`, as it has to be typed."""
+    state = "" if folder.absolute() == default_folder().absolute() else " --state " + shlex.quote(str(folder))
+    return f"corelet-core {words}{state}"
 
 
 def said(error: OSError, path: Path) -> PortError:

@@ -18,7 +18,7 @@ DEVICES = sa.Table(
     sa.Column("public", sa.LargeBinary, nullable=False),
     sa.Column("serial", sa.String, nullable=False),  # of its certificate, decimal: larger than SQLite's integers
     sa.Column("link_secret", sa.LargeBinary, nullable=False),
-    sa.Column("state", sa.String, nullable=False),  # "paired"; "forgotten" until its certificate is revoked
+    sa.Column("state", sa.String, nullable=False),  # "paired"; "left"; "forgotten" until its certificate is revoked
     sa.Column("address", sa.String, nullable=False),
     sa.Column("added", sa.Integer, nullable=False),
 )

@@ -132,3 +132,17 @@ def test_what_is_not_for_this_device_is_refused() -> None:
 
 def test_a_core_without_brokers_is_refused() -> None:
     assert raises(UsageError, link.DeviceLink, CODEC, Xorshift32(1).bytes, DEVICE, 1, []).code == "link"
+
+
+def test_only_a_farewell_says_left_and_never_a_will() -> None:
+    machine = up()
+    machine.stop(9, True)
+    ((publish, death),) = sent(machine)
+    assert publish == ("c1/" + DEVICE + "/up/death", 1, True)
+    assert death.body == {"boot": 3, "session": 1, "left": True}
+    machine = made()
+    machine.start(0)
+    (event,) = machine.drain_events()
+    assert "left" not in envelope.decode(CODEC, event.will_payload).body
+    machine.stop(1, True)  # not connected: there is nobody to tell
+    assert sent(machine) == []
