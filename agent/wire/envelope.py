@@ -13,9 +13,12 @@ Bounds: ENVELOPE_BYTES_MAX, KIND_CHARS_MAX, CORRELATION_BYTES_MAX, SEQUENCE_MAX,
 from collections import namedtuple
 
 from agent.errors import PeerError, UsageError
+from agent.wire.shape import ID, fits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from agent.port import contract
 
 VERSION = 1
@@ -25,14 +28,22 @@ CORRELATION_BYTES_MAX = 16
 SEQUENCE_MAX = 0xFFFFFFFF
 EXPIRY_MAX = 1 << 40
 DEPTH_MAX = 8
-DEVICE_CHARS = 16
 
 TOPIC_ROOT = "c1"
 # The broker's access lists are made of these two: what is not named here cannot be sent at all.
 UP_KINDS = ("birth", "death", "tele", "ack")
 DN_KINDS = ("cmd", "time")
 
-_HEX = "0123456789abcdef"
+# {key: (what is expected, shape)}; those in OPTIONAL may be left out.
+FIELDS: "dict[int, tuple[str, tuple[Any, ...]]]" = {
+    0: (f"version {VERSION}, came another; is one side older?", ("int", VERSION, VERSION)),
+    1: (f"a kind of 1 to {KIND_CHARS_MAX} letters a-z", ("letters", 1, KIND_CHARS_MAX)),
+    2: ("a sequence number below 2^32", ("int", 0, SEQUENCE_MAX)),
+    3: (f"a correlation of 1 to {CORRELATION_BYTES_MAX} bytes", ("bytes", 1, CORRELATION_BYTES_MAX)),
+    4: ("an expiry in unix seconds", ("int", 0, EXPIRY_MAX)),
+    5: ("a map as body", ("map", 0, ENVELOPE_BYTES_MAX)),
+}
+OPTIONAL = (3, 4)
 
 Envelope = namedtuple("Envelope", ("kind", "sequence", "correlation", "expiry", "body"))
 Topic = namedtuple("Topic", ("device", "direction", "kind"))
@@ -40,14 +51,14 @@ Topic = namedtuple("Topic", ("device", "direction", "kind"))
 
 def encode(codec: "contract.Codec", envelope: Envelope) -> bytes:
     """UsageError("envelope") for a field that `decode` would refuse, or more than ENVELOPE_BYTES_MAX."""
-    fault = _fault(envelope)
-    if fault:
-        raise UsageError("envelope", "envelope: " + fault)
     fields = {0: VERSION, 1: envelope.kind, 2: envelope.sequence, 5: envelope.body}
     if envelope.correlation is not None:
         fields[3] = envelope.correlation
     if envelope.expiry is not None:
         fields[4] = envelope.expiry
+    fault = _fault(fields)
+    if fault:
+        raise UsageError("envelope", "envelope: " + fault)
     data = codec.encode(fields)
     if len(data) > ENVELOPE_BYTES_MAX:
         raise UsageError("envelope", f"envelope: expected at most {ENVELOPE_BYTES_MAX} bytes, came {len(data)}")
@@ -61,52 +72,27 @@ def decode(codec: "contract.Codec", data: bytes) -> Envelope:
     fields = codec.decode(data, (), DEPTH_MAX)
     if not isinstance(fields, dict):
         raise PeerError("envelope", "envelope: expected a map")
-    version = fields.get(0)
-    if version is True or version != VERSION:
-        raise PeerError("envelope", f"envelope: expected version {VERSION}, came another; is one side older?")
-    for key in fields:
-        if isinstance(key, str) or key not in (0, 1, 2, 3, 4, 5):
-            raise PeerError("envelope", "envelope: expected the keys 0 to 5 only")
-    for key in (3, 4):
-        if key in fields and fields[key] is None:
-            raise PeerError("envelope", "envelope: an absent field is left out, not null")
-    envelope = Envelope(fields.get(1), fields.get(2), fields.get(3), fields.get(4), fields.get(5))
-    fault = _fault(envelope)
+    fault = _fault(fields)
     if fault:
         raise PeerError("envelope", "envelope: " + fault)
-    return envelope
+    return Envelope(fields[1], fields[2], fields.get(3), fields.get(4), fields[5])
 
 
-def _fault(envelope: Envelope) -> str:
-    """What is wrong with it, "" when nothing is."""
-    kind, sequence, correlation, expiry, body = envelope
-    if not isinstance(kind, str) or not is_kind(kind):
-        return f"expected a kind of 1 to {KIND_CHARS_MAX} letters a-z"
-    if not _is_int(sequence) or not 0 <= sequence <= SEQUENCE_MAX:
-        return "expected a sequence number below 2^32"
-    if correlation is not None and (
-        not isinstance(correlation, bytes) or not 1 <= len(correlation) <= CORRELATION_BYTES_MAX
-    ):
-        return f"expected a correlation of 1 to {CORRELATION_BYTES_MAX} bytes"
-    if expiry is not None and (not _is_int(expiry) or not 0 <= expiry <= EXPIRY_MAX):
-        return "expected an expiry in unix seconds"
-    if not isinstance(body, dict):
-        return "expected a map as body"
+def _fault(fields: "dict[int, Any]") -> str:
+    """What is wrong, "" when nothing is."""
+    for key in fields:
+        if isinstance(key, str) or key not in FIELDS:
+            return "expected the keys 0 to 5 only"
+    for key in sorted(FIELDS):
+        text, shape = FIELDS[key]
+        if not (fits(fields[key], shape) if key in fields else key in OPTIONAL):
+            return "expected " + text
     return ""
-
-
-def _is_int(value: object) -> bool:
-    # On CPython True is an int, on MicroPython it is not (house rule).
-    return value is not True and value is not False and isinstance(value, int)
-
-
-def is_kind(text: str) -> bool:
-    return 1 <= len(text) <= KIND_CHARS_MAX and all("a" <= char <= "z" for char in text)
 
 
 def is_device(text: str) -> bool:
     """16 lower-case hex digits."""
-    return len(text) == DEVICE_CHARS and all(char in _HEX for char in text)
+    return fits(text, ID)
 
 
 def topic(device: str, direction: str, kind: str) -> str:
@@ -122,7 +108,7 @@ def parse_topic(text: str) -> Topic:
         or parts[0] != TOPIC_ROOT
         or not is_device(parts[1])
         or parts[2] not in ("up", "dn")
-        or not is_kind(parts[3])
+        or not fits(parts[3], FIELDS[1][1])
     ):
         raise PeerError("topic", "topic: expected c1/<device>/up|dn/<kind>")
     return Topic(parts[1], parts[2], parts[3])

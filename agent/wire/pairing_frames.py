@@ -9,6 +9,7 @@ Bounds: every field has its range in a table below; a decoder of a peer's bytes 
 from collections import namedtuple
 
 from agent.errors import PeerError, UsageError
+from agent.wire.shape import ID, NUMBER, POINT, fits, misfit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from agent.port import contract
 
-    Shape = tuple[str, int, int]
+    Shape = tuple[Any, ...]
     Table = dict[int, tuple[Shape, ...]]
 
 VERSION = 1  # "pv": the versions of this protocol one side offers and the other chooses from
@@ -31,8 +32,6 @@ TIME_MAX = 1 << 40
 ITERATIONS_MIN = 1_000
 ITERATIONS_MAX = 200_000
 
-HOST_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%"
-
 
 class Step:
     """First item of a frame, the same in a request and in its answer."""
@@ -45,10 +44,13 @@ class Step:
     ABORT = 5
 
 
-# (kind, least, most): lengths of bytes and text, values of ints; "ids": 16 lower-case hex digits.
+_BYTE = ("int", 0, 255)
+_NAME = ("text", 1, NAME_CHARS_MAX)
+
+# Shapes of the fields (agent/wire/shape.py).
 REQUESTS: "Table" = {
-    Step.HELLO: (("versions", 1, 8), ("id", 16, 16), ("bytes", 16, 16)),  # pv, core id, nonce
-    Step.SHARE: (("bytes", 65, 65),),  # shareP
+    Step.HELLO: (("list", 1, 8, _BYTE), ID, ("bytes", 16, 16)),  # pv, core id, nonce
+    Step.SHARE: (POINT,),  # shareP
     Step.CONFIRM: (("bytes", 32, 32),),  # confirmP
     Step.DELIVER: (("bytes", 17, 1984),),  # sealed bundle
     Step.ABORT: (("bytes", 0, 32),),  # the tag of a core that proved the code (channel.abort_tag), empty before that
@@ -61,9 +63,9 @@ ANSWERS: "Table" = {
         ("bytes", 16, 16),
         ("bytes", 16, 32),
         ("int", ITERATIONS_MIN, ITERATIONS_MAX),
-        ("int", 0, 255),
+        _BYTE,
     ),
-    Step.SHARE: (("bytes", 65, 65), ("bytes", 32, 32)),  # shareV, confirmV
+    Step.SHARE: (POINT, ("bytes", 32, 32)),  # shareV, confirmV
     Step.CONFIRM: (("bytes", 17, 1024),),  # sealed device info
     Step.DELIVER: (("bytes", 17, 64),),  # sealed receipt
     Step.ABORT: (),
@@ -75,73 +77,25 @@ Frame = namedtuple("Frame", ("step", "session", "fields"))
 # What the device keeps instead of the code. `is_factory`: on the label, read-only, closed while the board is owned.
 Record = namedtuple("Record", ("discriminator", "salt", "iterations", "w0", "point_l", "is_factory"))
 Info = namedtuple("Info", ("key", "profile", "board", "fw", "name"))  # what the device says of itself
-Described = namedtuple("Described", ("info", "proof"))  # what is sealed: `proof` is a signature by the key in `info`
 
-_INFO = {
-    "key": ("bytes", 65, 65),
+INFO = {
+    "key": POINT,
     "profile": ("bytes", 32, 32),
-    "board": ("text", 1, NAME_CHARS_MAX),
-    "fw": ("text", 1, NAME_CHARS_MAX),
-    "name": ("text", 1, NAME_CHARS_MAX),
+    "board": _NAME,
+    "fw": _NAME,
+    "name": _NAME,
     "proof": ("bytes", 64, 64),
 }
-_BUNDLE = {
+BUNDLE = {
     "ca": ("bytes", 1, CERTIFICATE_BYTES_MAX),
     "cert": ("bytes", 1, CERTIFICATE_BYTES_MAX),
-    "core": ("id", 16, 16),
-    "name": ("text", 1, NAME_CHARS_MAX),
-    "brokers": ("brokers", 1, BROKERS_MAX),
+    "core": ID,
+    "name": _NAME,
+    "brokers": ("list", 1, BROKERS_MAX, ("row", ("host", 1, HOST_CHARS_MAX), ("int", 1, 65535))),
     "time": ("int", 0, TIME_MAX),
-    "signing_key": ("bytes", 65, 65),
-    "ceilings": ("ceilings", 0, CEILINGS_MAX),
+    "signing_key": POINT,
+    "ceilings": ("map", 0, CEILINGS_MAX, ("text", 0, 32), NUMBER),
 }
-
-
-def is_plain(text: str) -> bool:
-    """No control characters and no invisible ones that reorder a line: names end up in logs and terminals."""
-    for letter in text:
-        point = ord(letter)
-        if point < 32 or 127 <= point < 160 or 0x200B <= point <= 0x200F or 0x2028 <= point <= 0x202E:
-            return False
-        if 0x2060 <= point <= 0x206F or 0xD800 <= point < 0xE000 or point == 0xFEFF:
-            return False
-    return True
-
-
-def _is_id(text: str) -> bool:
-    return len(text) == 16 and all(digit in "0123456789abcdef" for digit in text)
-
-
-def _is_int(value: object, low: int, high: int) -> bool:
-    # True is an int on CPython and none on MicroPython.
-    return isinstance(value, int) and value is not True and value is not False and low <= value <= high
-
-
-def _is_broker(value: object) -> bool:
-    if not isinstance(value, list) or len(value) != 2 or not isinstance(value[0], str):
-        return False
-    is_host = 0 < len(value[0]) <= HOST_CHARS_MAX and all(letter in HOST_LETTERS for letter in value[0])
-    return is_host and _is_int(value[1], 1, 65535)
-
-
-def fits(value: object, shape: tuple[str, int, int]) -> bool:
-    """Whether a decoded value has the kind and range of `shape`."""
-    kind, low, high = shape
-    if kind == "int":
-        return _is_int(value, low, high)
-    if isinstance(value, bytes):
-        return kind == "bytes" and low <= len(value) <= high
-    if isinstance(value, str):
-        return (kind == "text" and low <= len(value) <= high and is_plain(value)) or (kind == "id" and _is_id(value))
-    if isinstance(value, list):
-        if kind not in ("versions", "brokers") or not low <= len(value) <= high:
-            return False
-        return all(_is_broker(each) if kind == "brokers" else _is_int(each, 0, 255) for each in value)
-    if isinstance(value, dict):
-        is_named = all(isinstance(key, str) and len(key) <= 32 and is_plain(key) for key in value)
-        are_ints = all(_is_int(each, 0, 1 << 62) for each in value.values())
-        return kind == "ceilings" and len(value) <= high and is_named and are_ints
-    return False
 
 
 def encode_frame(codec: "contract.Codec", step: int, session: bytes, fields: "list[Any]") -> bytes:
@@ -157,7 +111,7 @@ def decode_frame(codec: "contract.Codec", data: bytes, shapes: "Table") -> Frame
     if len(data) > FRAME_BYTES_MAX:
         raise PeerError("too_big", f"a pairing frame has at most {FRAME_BYTES_MAX} bytes, this one has {len(data)}")
     value = codec.decode(data, (), 3)
-    if not isinstance(value, list) or len(value) < 2 or not _is_int(value[0], 0, 255) or value[0] not in shapes:
+    if not isinstance(value, list) or len(value) < 2 or not fits(value[0], _BYTE) or value[0] not in shapes:
         raise PeerError("frame", "expected a pairing frame: a list of step, session and fields; came something else")
     step, session, fields = value[0], value[1], value[2:]
     table = shapes[step]
@@ -171,14 +125,14 @@ def decode_frame(codec: "contract.Codec", data: bytes, shapes: "Table") -> Frame
     return Frame(step, session, fields)
 
 
-def _decode_map(codec: "contract.Codec", data: bytes, shapes: "dict[str, Shape]") -> "dict[str, Any]":
+def decode_map(codec: "contract.Codec", data: bytes, shapes: "dict[str, Shape]") -> "dict[str, Any]":
     """Known keys only; unknown ones are left for later versions. PeerError("cbor"), ("frame")."""
     value = codec.decode(data, (), 4)
     if not isinstance(value, dict):
         raise PeerError("frame", "expected a map inside the sealed pairing frame")
-    for key in sorted(shapes):
-        if key not in value or not fits(value[key], shapes[key]):
-            raise PeerError("frame", f"'{key}' of the sealed pairing frame is missing or out of its range")
+    wrong = misfit(value, shapes)
+    if wrong is not None:
+        raise PeerError("frame", f"'{wrong}' of the sealed pairing frame is missing or out of its range")
     return {key: value[key] for key in shapes}
 
 
@@ -188,20 +142,5 @@ def encode_info(codec: "contract.Codec", info: Info, proof: bytes) -> bytes:
     return codec.encode(sealed)
 
 
-def decode_info(codec: "contract.Codec", data: bytes) -> Described:
-    """Whether the proof holds is the caller's to check. PeerError("cbor"), ("frame")."""
-    value = _decode_map(codec, data, _INFO)
-    info = Info(value["key"], value["profile"], value["board"], value["fw"], value["name"])
-    return Described(info, value["proof"])
-
-
-def encode_bundle(codec: "contract.Codec", bundle: "dict[str, Any]") -> bytes:
-    """UsageError("bundle") for what the device would refuse."""
-    for key in sorted(_BUNDLE):
-        if key not in bundle or not fits(bundle[key], _BUNDLE[key]):
-            raise UsageError("bundle", f"'{key}' of the bundle for the device is missing or out of its range")
-    return codec.encode({key: bundle[key] for key in _BUNDLE})
-
-
 def decode_bundle(codec: "contract.Codec", data: bytes) -> "dict[str, Any]":
-    return _decode_map(codec, data, _BUNDLE)
+    return decode_map(codec, data, BUNDLE)

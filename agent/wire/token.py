@@ -16,6 +16,7 @@ from collections import namedtuple
 
 from agent.errors import PeerError, TrustError, UsageError
 from agent.wire import cose
+from agent.wire.shape import ID, NUMBER, fits, misfit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
 
     from agent.port import contract
 
+    Table = tuple[tuple[int, tuple[Any, ...]], ...]
     Secrets = dict[str, bytes] | Callable[[str], bytes | None]
 
 TOKEN_CHARS_MAX = 512
 RECEIPT_BYTES_MAX = 512
 TOKEN_ID_BYTES = 8
-ID_CHARS = 16
-NUMBER_MAX = (1 << 53) - 1
 OPERATIONS = ("put", "get", "delete", "head")
 RESULTS = ("stored", "present", "deleted")
 _BOOT_BYTES = 2
@@ -39,25 +39,19 @@ _URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 Claims = namedtuple("Claims", ("core", "device", "expiry", "token_id", "operation", "shard", "size", "keep_until"))
 Receipt = namedtuple("Receipt", ("device", "boot", "token_id", "operation", "shard", "size", "result"))
 
-# (key in the map, kind, least, most): for text the length of an id, for bytes the exact length.
-_CLAIMS = (
-    (1, "id", ID_CHARS, ID_CHARS),
-    (3, "id", ID_CHARS, ID_CHARS),
-    (4, "int", 0, NUMBER_MAX),
-    (7, "bytes", TOKEN_ID_BYTES, TOKEN_ID_BYTES),
-    (100, OPERATIONS, 0, 0),
-    (101, "bytes", 32, 32),
-    (102, "int", 0, NUMBER_MAX),
-    (103, "int", 0, NUMBER_MAX),
-)
-_RECEIPT = (
-    (3, "id", ID_CHARS, ID_CHARS),
-    (104, "int", 0, NUMBER_MAX),
-    (7, "bytes", TOKEN_ID_BYTES, TOKEN_ID_BYTES),
-    (100, OPERATIONS, 0, 0),
-    (101, "bytes", 32, 32),
-    (102, "int", 0, NUMBER_MAX),
-    (105, RESULTS, 0, 0),
+_TOKEN_ID = ("bytes", TOKEN_ID_BYTES, TOKEN_ID_BYTES)
+_OPERATION = ("word", 1, 16, OPERATIONS)
+_SHARD = ("bytes", 32, 32)
+# (key in the map, shape) of each field, in the order of the tuple.
+CLAIMS = ((1, ID), (3, ID), (4, NUMBER), (7, _TOKEN_ID), (100, _OPERATION), (101, _SHARD), (102, NUMBER), (103, NUMBER))
+RECEIPT = (
+    (3, ID),
+    (104, NUMBER),
+    (7, _TOKEN_ID),
+    (100, _OPERATION),
+    (101, _SHARD),
+    (102, NUMBER),
+    (105, ("word", 1, 16, RESULTS)),
 )
 
 
@@ -72,29 +66,22 @@ def is_of_boot(identifier: bytes, boot: int) -> bool:
     return identifier[:_BOOT_BYTES] == (boot & 0xFFFF).to_bytes(_BOOT_BYTES, "big")
 
 
-def encode_token(codec: "contract.Codec", crypto: "contract.Crypto", link_secret: bytes, claims: Claims) -> str:
-    """The value after `Bearer `. UsageError("token") when a claim is out of range."""
-    payload = _encode(codec, _CLAIMS, claims)
-    data = cose.mac0(codec, crypto, _token_key(crypto, link_secret), payload, claims.core.encode())
-    return _to_base64url(data)
-
-
 def decode_token(codec: "contract.Codec", crypto: "contract.Crypto", secrets: "Secrets", text: str) -> Claims:
     """Claims whose MAC is right. `secrets`: core id -> link secret, a dict or a function that returns None for an
     unknown core. TrustError: "token" (not one of ours), "core" (no such core here), "mac" (forged or damaged)."""
-    data = _from_base64url(text)
+    data = from_base64url(text)
     try:
         core = cose.mac0_kid(codec, data).decode()
     except (PeerError, TrustError, UnicodeError):
         raise _malformed("its envelope is not a COSE_Mac0 with the core's id")
-    if not _is_fit("id", ID_CHARS, ID_CHARS, core):
+    if not fits(core, ID):
         raise _malformed("its key id is not the id of a core")
     secret = secrets.get(core) if isinstance(secrets, dict) else secrets(core)
     if secret is None:
         raise TrustError("core", "This device belongs to no core with the id that the token names; pair first.")
     try:
-        payload = cose.open_mac0(codec, crypto, _token_key(crypto, secret), data)
-        claims = Claims(*_decode(codec, _CLAIMS, payload))
+        payload = cose.open_mac0(codec, crypto, token_key(crypto, secret), data)
+        claims = Claims(*decode_fields(codec, CLAIMS, payload))
     except PeerError as error:
         raise _malformed(error.text)
     if claims.core != core:
@@ -104,69 +91,40 @@ def decode_token(codec: "contract.Codec", crypto: "contract.Crypto", secrets: "S
 
 def encode_receipt(codec: "contract.Codec", crypto: "contract.Crypto", link_secret: bytes, receipt: Receipt) -> bytes:
     """The body of the answer to PUT and DELETE (application/cose)."""
-    payload = _encode(codec, _RECEIPT, receipt)
-    return cose.mac0(codec, crypto, _receipt_key(crypto, link_secret), payload, receipt.device.encode())
+    payload = encode_fields(codec, RECEIPT, receipt)
+    return cose.mac0(codec, crypto, receipt_key(crypto, link_secret), payload, receipt.device.encode())
 
 
-def decode_receipt(codec: "contract.Codec", crypto: "contract.Crypto", link_secret: bytes, data: bytes) -> Receipt:
-    """TrustError "receipt" (not one) or "mac" (not from this device). The caller compares it with what it asked for."""
-    if len(data) > RECEIPT_BYTES_MAX:
-        raise TrustError("receipt", f"A receipt has at most {RECEIPT_BYTES_MAX} bytes, this one has {len(data)}.")
-    try:
-        payload = cose.open_mac0(codec, crypto, _receipt_key(crypto, link_secret), data)
-        return Receipt(*_decode(codec, _RECEIPT, payload))
-    except PeerError as error:
-        raise TrustError("receipt", "That is not a receipt: " + error.text)
-
-
-def _token_key(crypto: "contract.Crypto", link_secret: bytes) -> bytes:
+def token_key(crypto: "contract.Crypto", link_secret: bytes) -> bytes:
     return crypto.hkdf_sha256(link_secret, b"", b"corelet token v1", 32)
 
 
-def _receipt_key(crypto: "contract.Crypto", link_secret: bytes) -> bytes:
+def receipt_key(crypto: "contract.Crypto", link_secret: bytes) -> bytes:
     return crypto.hkdf_sha256(link_secret, b"", b"corelet receipt v1", 32)
 
 
-def _encode(codec: "contract.Codec", fields: "tuple[Any, ...]", values: "tuple[Any, ...]") -> bytes:
-    made = {}
-    for (key, kind, low, high), value in zip(fields, values):  # noqa: B905 (no strict= on MicroPython)
-        if not _is_fit(kind, low, high, value):
-            raise UsageError("token", f"claim {key} is {value!r}, which is not allowed there")
-        made[key] = value
+def encode_fields(codec: "contract.Codec", table: "Table", values: "tuple[Any, ...]") -> bytes:
+    """UsageError("token") when a value is out of range."""
+    made = {row[0]: value for row, value in zip(table, values)}  # noqa: B905 (no strict= on MicroPython)
+    wrong = misfit(made, dict(table))
+    if wrong is not None:
+        raise UsageError("token", f"claim {wrong} is {made[wrong]!r}, which is not allowed there")
     return codec.encode(made)
 
 
-def _decode(codec: "contract.Codec", fields: "tuple[Any, ...]", payload: bytes) -> "list[Any]":
+def decode_fields(codec: "contract.Codec", table: "Table", payload: bytes) -> "list[Any]":
     found = codec.decode(payload)
-    if not isinstance(found, dict) or len(found) != len(fields):
-        raise PeerError("token", f"expected a map with {len(fields)} entries")
-    values = []
-    for key, kind, low, high in fields:
-        value = found.get(key)
-        if not _is_fit(kind, low, high, value):
-            raise PeerError("token", f"claim {key} is missing or out of range")
-        values.append(value)
-    return values
+    if not isinstance(found, dict) or len(found) != len(table) or misfit(found, dict(table)) is not None:
+        raise PeerError("token", f"expected a map with {len(table)} entries, each in its range")
+    return [found[row[0]] for row in table]
 
 
-def _is_fit(kind: "str | tuple[str, ...]", low: int, high: int, value: object) -> bool:
-    if kind == "int":
-        return value is not True and value is not False and isinstance(value, int) and low <= value <= high
-    if kind == "bytes":
-        return isinstance(value, bytes) and low <= len(value) <= high
-    if not isinstance(value, str):
-        return False
-    if kind == "id":
-        return low <= len(value) <= high and not [sign for sign in value if sign not in "0123456789abcdef"]
-    return value in kind
-
-
-def _to_base64url(data: bytes) -> str:
+def to_base64url(data: bytes) -> str:
     text = binascii.b2a_base64(data).strip().replace(b"+", b"-").replace(b"/", b"_")
     return text.rstrip(b"=").decode()
 
 
-def _from_base64url(text: str) -> bytes:
+def from_base64url(text: str) -> bytes:
     """RFC 4648 section 5, no padding, and only the one text that encodes these bytes."""
     if not 0 < len(text) <= TOKEN_CHARS_MAX:
         raise _malformed(f"it has {len(text)} characters, expected 1 to {TOKEN_CHARS_MAX}")
@@ -174,7 +132,7 @@ def _from_base64url(text: str) -> bytes:
     if len(raw) % 4 == 1 or [sign for sign in raw if sign not in _URL]:
         raise _malformed("it is not base64url without padding")
     data = binascii.a2b_base64(raw.replace(b"-", b"+").replace(b"_", b"/") + b"=" * (-len(raw) % 4))
-    if _to_base64url(data) != text:
+    if to_base64url(data) != text:
         raise _malformed("its base64url is not canonical")
     return data
 

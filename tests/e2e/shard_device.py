@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.port.cpython import codec, crypto
-from agent.wire import token
+from agent.wire import full_core, token
 from tests.e2e import needs
 from tests.e2e.shard_server import DEVICE, SECRETS
 
@@ -110,7 +110,7 @@ class ShardDevice:
             "keep_until": 0,
         }  # fmt: skip
         secret = changes.pop("secret", SECRETS.get(changes.get("core", CORE), b""))
-        return token.encode_token(codec, crypto, secret, token.Claims(**(values | changes)))
+        return full_core.encode_token(codec, crypto, secret, token.Claims(**(values | changes)))
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -137,7 +137,7 @@ class ShardDevice:
         return self.ask("GET", crypto.sha256(data), **headers)
 
     def receipt(self, answer: Answer, core: str = CORE) -> token.Receipt:
-        return token.decode_receipt(codec, crypto, SECRETS[core], answer.body)
+        return full_core.decode_receipt(codec, crypto, SECRETS[core], answer.body)
 
     def raw(self, text: bytes) -> bytes:
         """What comes back for these bytes until the server closes or 1 s passes."""

@@ -13,8 +13,8 @@ from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustEr
 from agent.port import net
 from agent.service import pairing as service
 from agent.service.http import HttpServer, Router
-from agent.wire import pairing as wire
-from agent.wire import pairing_frames
+from agent.wire import full_core, pairing_frames, shape
+from agent.wire.pairing import encode_code
 from tools.gateway import pairing
 from tools.gateway.ca import CA, id_of
 
@@ -126,8 +126,8 @@ def test_pair_then_commit_then_pair_a_second_core(tmp_path: Path) -> None:
 def test_wrong_code_then_right_code_at_once(tmp_path: Path) -> None:
     async def test(device: Device, ca: CA) -> None:
         code = device.service.open_window()
-        discriminator, secret = wire.decode_code(code)
-        wrong = wire.encode_code(discriminator, secret ^ 1)
+        discriminator, secret = full_core.decode_code(code)
+        wrong = encode_code(discriminator, secret ^ 1)
         with pytest.raises(TrustError, match=r"compare it with the device's screen \(19 more tries\)"):
             await pairing.pair(device.address, wrong, ca, OFFER, quiet)
         assert device.state.counters["attempts"] == 1
@@ -321,7 +321,7 @@ def test_log_injection_by_an_answer_is_not_shown() -> None:
         (b"", "no reason that can be shown"),
     ):
         error = answers(b"HTTP/1.1 400 Bad\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        assert part in error.text and "400" in error.text and pairing_frames.is_plain(error.text)
+        assert part in error.text and "400" in error.text and shape.is_plain(error.text)
 
 
 def test_hello_from_a_web_page_is_refused(tmp_path: Path) -> None:

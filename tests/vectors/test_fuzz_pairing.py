@@ -22,11 +22,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from agent import port
 from agent.core.pairing import spake2plus
-from agent.core.pairing.channel import check_proof, proof_message
-from agent.core.pairing.prover import Prover
+from agent.core.pairing.channel import proof_message
+from agent.core.pairing.prover import Prover, check_proof, decode_info, encode_bundle
 from agent.core.pairing.verifier import ATTEMPTS_MAX, Verifier
 from agent.errors import PeerError, TrustError
-from agent.wire import pairing, pairing_frames, x509
+from agent.wire import full_core, pairing, pairing_frames, shape, x509
 from agent.wire.pairing_frames import ANSWERS, REQUESTS
 from tests.unit.agent.core.pairing import bench, certificates
 from tools.gateway import pairing as driver
@@ -93,7 +93,7 @@ def test_frames() -> None:
 
 def test_sealed_maps() -> None:
     """Invariant: a bundle or an info that is taken fits its table, so it can be sent on and stored."""
-    bundle = pairing_frames.encode_bundle(codec, bench.bundle())
+    bundle = encode_bundle(codec, bench.bundle())
     info = pairing_frames.encode_info(codec, bench.info(), bytes(64))
     for seed in rounds(2000):
         try:
@@ -101,13 +101,13 @@ def test_sealed_maps() -> None:
         except PeerError:
             pass
         else:
-            assert pairing_frames.decode_bundle(codec, pairing_frames.encode_bundle(codec, taken)) == taken
+            assert pairing_frames.decode_bundle(codec, encode_bundle(codec, taken)) == taken
             assert len(taken) == 8
         try:
-            known = pairing_frames.decode_info(codec, mutate(seed, info))
+            known, proof = decode_info(codec, mutate(seed, info))
         except PeerError:
             continue
-        assert pairing_frames.is_plain(known.info.name) and len(known.info.key) == 65 and len(known.proof) == 64
+        assert shape.is_plain(known.name) and len(known.key) == 65 and len(proof) == 64
 
 
 def test_proof_of_possession_against_the_library() -> None:
@@ -133,19 +133,19 @@ def test_codes_and_qr_texts() -> None:
     for seed in rounds(5000):
         number = (seed.getrandbits(10), seed.getrandbits(45))
         code = pairing.encode_code(*number)
-        assert pairing.decode_code(code) == number
+        assert full_core.decode_code(code) == number
         typed = list(code)
         for _ in range(seed.randrange(4)):
             typed[seed.randrange(len(typed))] = seed.choice(letters)
         text = "".join(typed)
-        for call, argument in ((pairing.decode_code, text), (pairing.decode_qr, "CORELET:" + text + "?h=a&p=1")):
+        for call, argument in ((full_core.decode_code, text), (full_core.decode_qr, "CORELET:" + text + "?h=a&p=1")):
             try:
                 taken = call(argument)
             except PeerError as error:
                 assert error.code in ("code", "qr")
                 continue
-            again = pairing.encode_code(*taken) if call is pairing.decode_code else taken[0]
-            assert pairing.decode_code(again) == pairing.decode_code(text.partition("?")[0])
+            again = pairing.encode_code(*taken) if call is full_core.decode_code else taken[0]
+            assert full_core.decode_code(again) == full_core.decode_code(text.partition("?")[0])
 
 
 def test_derivation_equals_hashlib() -> None:

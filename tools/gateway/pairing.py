@@ -19,7 +19,7 @@ from agent import port
 from agent.core.pairing import prover as machine
 from agent.core.pairing.verifier import FAIL_SAFE_MS
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
-from agent.wire import pairing, pairing_frames
+from agent.wire import full_core, pairing, pairing_frames, shape
 from tools.gateway.ca import CA, id_of
 
 ANSWER_BYTES_MAX = 4096
@@ -65,7 +65,7 @@ async def pair(address: tuple[str, int], code: str, ca: CA, offer: Offer, progre
     PeerError("code") for a mistyped code, TrustError("code") for another device's code, PortError("unreachable",
     "timeout"), LimitError("busy", "wait", "attempts"), PeerError for a device that does not follow the protocol.
     """
-    password = pairing.password(*pairing.decode_code(code))
+    password = pairing.password(*full_core.decode_code(code))
     prover = machine.Prover(port.crypto(), port.codec(), ca.core_id, password, address)
     attempt = _Attempt(address, prover, ca, progress)
     attempt.offer = {"core": ca.core_id, "name": offer.core_name, "brokers": [list(each) for each in offer.brokers]}
@@ -252,6 +252,6 @@ async def _read_answer(reader: asyncio.StreamReader) -> bytes:
 def _refusal(status: int, body: bytes) -> PeerError:
     """The device's own sentence when it can be shown safely, else the status."""
     text = body.decode("utf-8", "replace").strip()
-    if not 0 < len(text) <= 300 or not pairing_frames.is_plain(text):
+    if not 0 < len(text) <= 300 or not shape.is_plain(text):
         text = "it gave no reason that can be shown"
     return PeerError("device", f"the device refused with HTTP status {status}: {text}")

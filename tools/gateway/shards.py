@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
-from agent.wire import token
+from agent.wire import full_core, token
 from tools.gateway.addresses import parsed, plain, usable_port
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class ShardClient:
 
     async def _receipted(self, target: Target, order: _Order, results: tuple[str, ...]) -> None:
         answer, token_id = await self._ask(target, order)
-        receipt = token.decode_receipt(self._codec, self._crypto, target.link_secret, answer.body)
+        receipt = full_core.decode_receipt(self._codec, self._crypto, target.link_secret, answer.body)
         said = (receipt.device, receipt.token_id, receipt.operation, receipt.shard)
         # A promise must name the size; what is deleted need not have had the one we asked for.
         is_sized = order.operation == "delete" or receipt.size == order.size
@@ -193,7 +193,7 @@ class ShardClient:
             size=order.size,
             keep_until=KEEP_UNTIL_DELETED,
         )
-        return token.encode_token(self._codec, self._crypto, target.link_secret, claims)
+        return full_core.encode_token(self._codec, self._crypto, target.link_secret, claims)
 
     async def _exchange(self, target: Target, order: _Order, headers: dict[str, str]) -> _Answer:
         """Try the address that worked last, then the others. A refused connection costs nothing; a time-out ends it."""

@@ -5,8 +5,6 @@ nowhere but in its own place. What else comes from K_shared is here, too: the li
 what the device signs to prove that its key is its own, and the tag of an authentic abort.
 """
 
-from agent.errors import TrustError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.port import contract
@@ -24,14 +22,6 @@ def proof_message(crypto: "contract.Crypto", shared: bytes, public65: bytes) -> 
     """What the device signs with its private key. K_shared comes from the transcript with both ids, nonces and shares:
     a proof fits this session alone, and nobody can carry one over from a device whose code he knows."""
     return b"corelet pair proof v1" + crypto.hkdf_sha256(shared, b"", b"corelet proof v1", 32) + public65
-
-
-def check_proof(crypto: "contract.Crypto", shared: bytes, public65: bytes, proof: bytes) -> None:
-    """TrustError("proof"): the device does not have the private key of the public key it names. PeerError("point")."""
-    crypto.p256_multiply(1, public65)
-    if not crypto.ecdsa_verify(public65, proof_message(crypto, shared, public65), proof):
-        text = "the device did not prove that the key it names is its own, so it gets no certificate: do not trust it"
-        raise TrustError("proof", text)
 
 
 def abort_tag(crypto: "contract.Crypto", shared: bytes) -> bytes:

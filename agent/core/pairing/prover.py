@@ -17,11 +17,12 @@ from collections import namedtuple
 
 from agent.core.machine import Machine
 from agent.core.pairing import spake2plus
-from agent.core.pairing.channel import Channel, abort_tag, check_proof, link_secret
+from agent.core.pairing.channel import Channel, abort_tag, link_secret, proof_message
 from agent.core.pairing.verifier import CONTEXT, FAIL_SAFE_MS, STEP_MS
 from agent.errors import PeerError, TrustError, UsageError
 from agent.wire import pairing_frames
-from agent.wire.pairing_frames import Step
+from agent.wire.pairing_frames import Info, Step
+from agent.wire.shape import misfit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Prover(Machine):
         """UsageError("bundle") when the device would refuse it."""
         if self._channel is None or self._step != Step.REFUSED:
             raise UsageError("pairing", "deliver() comes after the event Described, once")
-        data = pairing_frames.encode_bundle(self._codec, bundle)
+        data = encode_bundle(self._codec, bundle)
         self._send(Step.DELIVER, [self._channel.seal(Step.DELIVER, data)], now)
 
     def commit(self) -> bool:
@@ -186,7 +187,7 @@ class Prover(Machine):
 
     def _confirm(self, share_v: bytes, confirm_v: bytes, now: int) -> None:
         crypto, (w0, w1, mask_n) = self._crypto, self._secrets
-        points = spake2plus.prover_points(crypto, self._x, w1, share_v, mask_n)
+        points = prover_points(crypto, self._x, w1, share_v, mask_n)
         assert self._agreed is not None
         tt = spake2plus.transcript(self._agreed, (self._share_p, share_v), points, w0)
         keys = spake2plus.key_schedule(crypto, tt)
@@ -198,7 +199,7 @@ class Prover(Machine):
 
     def _describe(self, sealed: bytes) -> None:
         assert self._channel is not None
-        info, proof = pairing_frames.decode_info(self._codec, self._channel.open(Step.CONFIRM, sealed))
+        info, proof = decode_info(self._codec, self._channel.open(Step.CONFIRM, sealed))
         check_proof(self._crypto, self._shared, info.key, proof)  # before a certificate is made for that key
         self._step = Step.REFUSED
         self.wake_at = None
@@ -210,3 +211,32 @@ class Prover(Machine):
         self._is_pending = True
         self.wake_at = now + FAIL_SAFE_MS
         self.events.append(Delivered(secret, is_sure))
+
+
+def prover_points(crypto: "contract.Crypto", x: int, w1: int, share_v: bytes, mask_n: bytes) -> tuple[bytes, bytes]:
+    """(Z, V) of the prover: Z = x*(shareV - w0*N), V = w1*(shareV - w0*N)."""
+    bare = spake2plus.unblind(crypto, share_v, mask_n)
+    return crypto.p256_multiply(x, bare), crypto.p256_multiply(w1, bare)
+
+
+def check_proof(crypto: "contract.Crypto", shared: bytes, public65: bytes, proof: bytes) -> None:
+    """TrustError("proof"): the device does not have the private key of the public key it names. PeerError("point")."""
+    crypto.p256_multiply(1, public65)
+    if not crypto.ecdsa_verify(public65, proof_message(crypto, shared, public65), proof):
+        text = "the device did not prove that the key it names is its own, so it gets no certificate: do not trust it"
+        raise TrustError("proof", text)
+
+
+def decode_info(codec: "contract.Codec", data: bytes) -> "tuple[Info, bytes]":
+    """What is sealed: (info, a signature by the key in it), which is the caller's to check. PeerError("cbor"), ("frame")."""
+    value = pairing_frames.decode_map(codec, data, pairing_frames.INFO)
+    info = Info(value["key"], value["profile"], value["board"], value["fw"], value["name"])
+    return info, value["proof"]
+
+
+def encode_bundle(codec: "contract.Codec", bundle: "dict[str, Any]") -> bytes:
+    """UsageError("bundle") for what the device would refuse."""
+    wrong = misfit(bundle, pairing_frames.BUNDLE)
+    if wrong is not None:
+        raise UsageError("bundle", f"'{wrong}' of the bundle for the device is missing or out of its range")
+    return codec.encode({key: bundle[key] for key in pairing_frames.BUNDLE})

@@ -85,12 +85,6 @@ def verifier_points(
     return crypto.p256_multiply(y, bare), crypto.p256_multiply(y, point_l)
 
 
-def prover_points(crypto: "contract.Crypto", x: int, w1: int, share_v: bytes, mask_n: bytes) -> tuple[bytes, bytes]:
-    """(Z, V) of the prover: Z = x*(shareV - w0*N), V = w1*(shareV - w0*N)."""
-    bare = unblind(crypto, share_v, mask_n)
-    return crypto.p256_multiply(x, bare), crypto.p256_multiply(w1, bare)
-
-
 def transcript(parties: Parties, shares: tuple[bytes, bytes], points: tuple[bytes, bytes], w0: int) -> bytes:
     """TT (section 3.4): each item after its length as 8 bytes little-endian. `shares` = (shareP, shareV),
     `points` = (Z, V)."""

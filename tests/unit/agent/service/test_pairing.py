@@ -7,7 +7,7 @@ from tests.unit.agent.service.pairing_table import BUNDLE, CORE, HEADERS, Table,
 # isort: split
 
 from agent.errors import LimitError, PeerError, PortError
-from agent.wire import pairing
+from agent.wire import full_core
 from tests.expect import raises
 
 
@@ -101,7 +101,7 @@ def test_code_reuse_each_window_has_a_fresh_code() -> None:
     assert codes[0] != codes[1] and salts[0] != salts[1]
     is_open, seconds_left, discriminator, code = table.service.window()
     assert is_open and seconds_left == 900 and code == codes[1]
-    assert pairing.decode_code(code)[0] == discriminator == table.machine.record.discriminator
+    assert full_core.decode_code(code)[0] == discriminator == table.machine.record.discriminator
     assert table.told[-1].discriminator == discriminator and not table.machine.record.is_factory
     table.clock.now += 900_000
     assert table.service.window() == (False, 0, 0, "")

@@ -4,8 +4,10 @@ from tests.unit.agent.core.pairing.bodies import codec
 
 # isort: split
 
+from agent.core.pairing.prover import decode_info, encode_bundle
 from agent.errors import PeerError, UsageError
 from agent.wire import pairing_frames as frames
+from agent.wire import shape
 from agent.wire.pairing_frames import Step
 from tests.expect import raises
 
@@ -103,7 +105,7 @@ def test_iterations_outside_the_accepted_range() -> None:
 
 
 def test_bundle_there_and_back() -> None:
-    assert frames.decode_bundle(codec, frames.encode_bundle(codec, BUNDLE)) == BUNDLE
+    assert frames.decode_bundle(codec, encode_bundle(codec, BUNDLE)) == BUNDLE
     later = dict(BUNDLE)
     later["of a later version"] = 1
     assert frames.decode_bundle(codec, codec.encode(later)) == BUNDLE
@@ -136,7 +138,7 @@ def test_bundle_out_of_bounds_is_refused() -> None:
         ("ceilings", None),
     )
     for key, value in cases:
-        assert raises(UsageError, frames.encode_bundle, codec, changed(key, value)).code == "bundle"
+        assert raises(UsageError, encode_bundle, codec, changed(key, value)).code == "bundle"
         error = raises(PeerError, frames.decode_bundle, codec, codec.encode(changed(key, value)))
         assert error.code == "frame" and key in error.text
     assert raises(PeerError, frames.decode_bundle, codec, codec.encode([1])).code == "frame"
@@ -144,25 +146,25 @@ def test_bundle_out_of_bounds_is_refused() -> None:
 
 def test_log_injection_names_with_control_characters_are_refused() -> None:
     for name in ("a\nb", "a\x1b[31mb", "\x00", "a\u202eb", "a\u2028b", "\x9b31m", "\u200b", "\ufeff"):
-        assert raises(UsageError, frames.encode_bundle, codec, changed("name", name)).code == "bundle"
+        assert raises(UsageError, encode_bundle, codec, changed("name", name)).code == "bundle"
         assert raises(PeerError, frames.decode_bundle, codec, codec.encode(changed("name", name))).code == "frame"
         info = frames.encode_info(codec, frames.Info(POINT, b"p" * 32, "b", "1", name), PROOF)
-        assert raises(PeerError, frames.decode_info, codec, info).code == "frame"
-    assert frames.is_plain("Große Küche \U0001f600 日本")
+        assert raises(PeerError, decode_info, codec, info).code == "frame"
+    assert shape.is_plain("Große Küche \U0001f600 日本")
 
 
 def test_info_there_and_back() -> None:
     info = frames.Info(POINT, b"p" * 32, "generic-linux", "0.1.0", "Attic Pi")
-    assert frames.decode_info(codec, frames.encode_info(codec, info, PROOF)) == (info, PROOF)
+    assert decode_info(codec, frames.encode_info(codec, info, PROOF)) == (info, PROOF)
 
 
 def test_info_without_a_proof_is_refused() -> None:
     info = frames.Info(POINT, b"p" * 32, "generic-linux", "0.1.0", "Attic Pi")
     for proof in (None, b"", PROOF[:63], PROOF + b"x", "r" * 64):
-        error = raises(PeerError, frames.decode_info, codec, frames.encode_info(codec, info, proof))
+        error = raises(PeerError, decode_info, codec, frames.encode_info(codec, info, proof))
         assert error.code == "frame" and "'proof'" in error.text
     unproven = {"key": POINT, "profile": b"p" * 32, "board": "b", "fw": "1", "name": "n"}
-    assert raises(PeerError, frames.decode_info, codec, codec.encode(unproven)).code == "frame"
+    assert raises(PeerError, decode_info, codec, codec.encode(unproven)).code == "frame"
 
 
 def test_longest_info_fits_into_its_frame() -> None:

@@ -4,7 +4,8 @@ from tests.unit.agent.core.pairing import bench
 
 # isort: split
 
-from agent.core.pairing.channel import abort_tag, check_proof, proof_message
+from agent.core.pairing.channel import abort_tag, proof_message
+from agent.core.pairing.prover import check_proof
 from agent.errors import PeerError, TrustError
 from agent.wire import pairing_frames
 from agent.wire.pairing_frames import Step
