@@ -31,6 +31,7 @@ BOARDS = {"CPython": "agent/port/micropython/", "MicroPython": "agent/port/cpyth
 NEVER_SHIPPED = (
     "agent/port/contract.py",
     "agent/core/presence.py",
+    "agent/core/known.py",
     "agent/core/birth.py",
     "agent/core/pairing/prover.py",
     "agent/wire/full_core.py",

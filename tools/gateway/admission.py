@@ -233,7 +233,7 @@ class Admission:
     async def _undo(self, device_id: str, serial: int) -> None:
         """This pairing is worth nothing any more; an earlier one holds. Revoked first: repair() finds one that is."""
         parts = self._parts
-        is_ours = device_id in [device.id for device in parts.registry.devices()]
+        is_ours = device_id in [device.id for device in parts.registry.paired()]
         others = [row for row in parts.registry.pairings() if row.id == device_id and row.serial != serial]
         with contextlib.suppress(CoreletError):
             if is_ours or [row for row in others if row.state != "void"]:
@@ -247,6 +247,9 @@ class Admission:
         parts = self._parts
         for device in parts.registry.forgotten():
             await self._forbid(device)
+        for device in parts.registry.devices():
+            if device.state == "left" and not parts.ca.is_revoked(device.serial):
+                await self.part(device)
         for row in parts.registry.pairings():
             if row.state != "given" or parts.ca.is_revoked(row.serial):
                 await self._undo(row.id, row.serial)
@@ -280,7 +283,7 @@ class Admission:
         parts = self._parts
         await self._revoke_void(device_id)
         secrets = [row.link_secret for row in rows]
-        secrets += [device.link_secret for device in parts.registry.devices() if device.id == device_id]
+        secrets += [device.link_secret for device in parts.registry.paired() if device.id == device_id]
         held = secrets[0] if len(secrets) == 1 else await self._held(rows, secrets) if rows else None
         if held is None:
             return
@@ -342,6 +345,18 @@ class Admission:
         parts.registry.set_device(device.id, state="forgotten")
         parts.fleet.reload()
         return await self._forbid(device)
+
+    async def part(self, device: Device) -> int:
+        """It has left by its owner's will: as `forget`, but the operator still sees it. Returns how many shards it
+        kept. A pairing that runs already, of the same device, keeps its door."""
+        parts = self._parts
+        shards = parts.registry.part_device(device.id)
+        parts.fleet.reload()
+        if parts.registry.is_pairing(device.id):
+            await parts.broker.revoke(device.serial)
+        else:
+            await parts.broker.forbid(device.id, device.serial)
+        return shards
 
     async def _forbid(self, device: Device) -> int:
         """Its row goes last: until then the next start knows what there is to revoke."""
