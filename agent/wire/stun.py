@@ -182,10 +182,16 @@ def is_intact(crypto: "contract.Crypto", data: "Data", message: Message, key: by
     at = message.integrity_at
     if at < 0:
         return False
-    attribute, size = struct.unpack_from(">HH", data, at)
+    size = data[at + 3]
     text = bytes(data[:2]) + (at + 4 + size - HEADER_BYTES).to_bytes(2, "big") + bytes(data[4:at])
-    mac = crypto.hmac_sha1(key, text) if attribute == MESSAGE_INTEGRITY else crypto.hmac_sha256(key, text)
+    mac = hmac_of(crypto, data, message)(key, text)
     return crypto.equal(mac[:size], bytes(data[at + 4 : at + 4 + size]))
+
+
+def hmac_of(crypto: "contract.Crypto", data: "Data", message: Message) -> "Callable[[bytes, bytes], bytes]":
+    """What proves a request proves its answer (RFC 8489 section 9.2.4): for `integrity` of encode."""
+    is_sha1 = data[message.integrity_at + 1] == MESSAGE_INTEGRITY
+    return crypto.hmac_sha1 if is_sha1 else crypto.hmac_sha256
 
 
 def xor_address(address: "Address", transaction: bytes) -> bytes:

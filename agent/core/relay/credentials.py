@@ -1,0 +1,144 @@
+"""Who may use the relay: long-term credentials (RFC 8489 section 9.2) of named users, and the time-limited ones of the
+TURN REST scheme (draft-uberti-behave-turn-rest-00), where the name is "expiry:user" and the password an HMAC of it.
+
+Nothing is kept for a stranger: a nonce proves by itself when and for whom it was made, and it lacks the feature prefix
+of RFC 8489 section 9.2 (none of those is offered) because a 401 must stay small. SHA-256 proofs are taken, with the
+same key. Bounds: USERNAME_BYTES_MAX, KNOWN_MAX keys of time-limited users kept so that a Refresh costs one HMAC less.
+"""
+
+import binascii
+from collections import OrderedDict, namedtuple
+
+from agent.errors import PeerError, UsageError
+from agent.wire import stun
+from agent.wire.shape import is_plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.port import contract
+
+NONCE_LIFE_S = 600
+USERNAME_BYTES_MAX = 508  # RFC 8489 section 14.3
+REALM_BYTES_MAX = 128
+KNOWN_MAX = 64
+_EXPIRY_DIGITS_MAX = 12
+_NONCE_BYTES = 12
+
+# `name`: stable id for quotas and tables, without the expiry. `hmac`: what proves the answer (the form of the request).
+User = namedtuple("User", ("name", "key", "hmac"))
+
+
+class Refusal(PeerError):
+    """`number`: the STUN error code of the answer; `code` is the same as text. 401 and 438 carry realm and nonce."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(str(number), text)
+        self.number = number
+
+
+class Credentials:
+    """`realm`: the value of REALM. `users`: name -> long_term_key. `secrets`: (label, REST secret) of each core, the
+    label "" for the only one; the stable id is label/user then."""
+
+    def __init__(
+        self, crypto: "contract.Crypto", realm: str, users: dict[str, bytes], secrets: list[tuple[str, bytes]]
+    ) -> None:
+        self.realm = realm.encode()
+        if not 0 < len(self.realm) <= REALM_BYTES_MAX:
+            raise UsageError("realm", f"a realm has 1 to {REALM_BYTES_MAX} bytes, got {len(self.realm)}")
+        self._crypto = crypto
+        self._nonce_key = crypto.entropy(32)
+        self._nobody = (None, crypto.entropy(16))  # no proof is made with this key
+        self.replace(users, secrets)
+
+    def replace(self, users: dict[str, bytes], secrets: list[tuple[str, bytes]]) -> None:
+        """From now on these; who is gone fails at the next request."""
+        self._users = {name.encode(): (name, users[name]) for name in users}
+        self._secrets = list(secrets)
+        self._known: OrderedDict[bytes, tuple[str, bytes]] = OrderedDict()
+
+    def nonce(self, client: "Any", now: int) -> bytes:
+        """For the 5-tuple `client` (section 9.2.4), NONCE_LIFE_S long; 12 characters."""
+        return self._sealed(client, now // 1000)
+
+    def is_fresh(self, nonce: bytes, client: "Any", now: int) -> bool:
+        try:
+            made = int.from_bytes(binascii.a2b_base64(nonce)[:2], "big")
+        except ValueError:
+            return False
+        seconds = now // 1000
+        age = (seconds - made) & 0xFFFF
+        return age <= NONCE_LIFE_S and self._crypto.equal(self._sealed(client, seconds - age), nonce)
+
+    def authenticate(
+        self, message: stun.Message, data: "stun.Data", client: "Any", now: int, unix_time: int | None
+    ) -> User:
+        """Whose request this is. Refusal 401, 400 or 438. Without a wall clock (None) no time-limited name is valid."""
+        if message.integrity_at < 0:
+            raise Refusal(stun.UNAUTHENTICATED, "The request carries no proof; repeat it with credentials.")
+        username, nonce = message.get(stun.USERNAME), message.get(stun.NONCE)
+        if username is None or nonce is None or message.get(stun.REALM) is None:
+            raise Refusal(stun.BAD_REQUEST, "A proof comes with USERNAME, REALM and NONCE; one of them is missing.")
+        if not self.is_fresh(nonce, client, now):
+            raise Refusal(stun.STALE_NONCE, "The nonce is too old or of another address; repeat with the new one.")
+        for name, key in self._candidates(username, unix_time):
+            if stun.is_intact(self._crypto, data, message, key) and name is not None:
+                self._remember(username, name, key)
+                return User(name, key, stun.hmac_of(self._crypto, data, message))
+        raise Refusal(stun.UNAUTHENTICATED, "Name, password or expiry are wrong; ask for new credentials.")
+
+    def _candidates(self, username: bytes, unix_time: int | None) -> "list[tuple[str | None, bytes]]":
+        """Never empty: a name that nobody has costs a check too, so its time does not tell names."""
+        if username in self._users:
+            return [self._users[username]]
+        user = _valid_user(username, unix_time)
+        if user is None or not self._secrets:
+            return [self._nobody]
+        if username in self._known:
+            return [self._known[username]]
+        found: list[tuple[str | None, bytes]] = []
+        for label, secret in self._secrets:
+            password = rest_password(self._crypto, secret, username)
+            key = long_term_key(self._crypto, username, self.realm, password)
+            found.append((label + "/" + user if label else user, key))
+        return found
+
+    def _remember(self, username: bytes, name: str, key: bytes) -> None:
+        if username not in self._users:
+            self._known.pop(username, None)
+            self._known[username] = (name, key)
+            if len(self._known) > KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+
+    def _sealed(self, client: "Any", seconds: int) -> bytes:
+        transport, (ip, port), listener = client
+        text = b"%d %d %d %d " % (seconds, transport, port, listener) + ip
+        mac = self._crypto.hmac_sha256(self._nonce_key, text)
+        made = (seconds & 0xFFFF).to_bytes(2, "big") + mac[: _NONCE_BYTES * 3 // 4 - 2]
+        return binascii.b2a_base64(made).strip()
+
+
+def rest_password(crypto: "contract.Crypto", secret: bytes, username: bytes) -> bytes:
+    """The password of the time-limited name "expiry:user", for who hands it out and for who checks it."""
+    return binascii.b2a_base64(crypto.hmac_sha1(secret, username)).strip()
+
+
+def long_term_key(crypto: "contract.Crypto", username: bytes, realm: bytes, password: bytes) -> bytes:
+    """RFC 8489 section 9.2.2, the form that every TURN client knows."""
+    return crypto.md5(username + b":" + realm + b":" + password)
+
+
+def _valid_user(username: bytes, unix_time: int | None) -> str | None:
+    """What follows "expiry:", "" without; None unless the expiry is to come and the name fit for a log."""
+    expiry, _, user = username.partition(b":")
+    if unix_time is None or len(username) > USERNAME_BYTES_MAX or not 0 < len(expiry) <= _EXPIRY_DIGITS_MAX:
+        return None
+    if [sign for sign in expiry if not 48 <= sign <= 57] or int(expiry.decode()) <= unix_time:
+        return None
+    try:
+        name = user.decode()
+    except UnicodeError:
+        return None
+    return name if is_plain(name) else None
