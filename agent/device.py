@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 LOOPBACK = ("127.0.0.1", "::1")
-MICRO_SLOTS = (65536,)  # a small heap and small slots belong together (design section 7)
-MICRO_PLACES = 8  # connections to one listener; each takes 3 KiB of MicroPython's heap, also one that is told 503
 
 
 class Device:
@@ -88,7 +86,7 @@ class Device:
         """Open the listeners and start every service. Raises PortError("port_busy") and the like."""
         self.supervisor = supervisor.Supervisor(self.journal)
         self.membership = Membership(self)
-        self.shards = self._make_shards(self.membership.secret, self.membership.core_time)
+        self.shards = self._make_shards(shards.Cores(self.membership.secret, self.membership.core_time))
         self._make_pairing()
         self._control = self._listen("control_port")
         self._data = self._listen("data_port")
@@ -118,27 +116,15 @@ class Device:
         places = usual.connections_max
         if name == "data":
             places = max(1, self.ceilings["connections"] // len(listeners))
-        if port.terminal.runtime()[0] == "micropython":
-            places = min(places, MICRO_PLACES)
-        share = http.Limits(places, usual.head_ms, usual.stall_ms, usual.piece_bytes)
+        share = http.Limits(min(places, port.heap.PLACES_MAX), usual.head_ms, usual.stall_ms, usual.piece_bytes)
         for listener in listeners:
             server = http.HttpServer(listener, handle, share)
             self.supervisor.spawn("http " + name, server.serve)
 
-    def _make_shards(self, secrets: "Callable[[str], Any]", core_time: "Callable[[str], Any]") -> "shards.ShardService":
-        slots = MICRO_SLOTS if port.terminal.runtime()[0] == "micropython" else self.profile.slot_bytes
-        return shards.ShardService(
-            port.files,
-            self.state.path("shards"),
-            self.ceilings["shard_bytes"],
-            slots,
-            secrets,
-            (self.identity.device_id, self.boot),
-            core_time,
-            self.journal,
-            self.crypto,
-            self.codec,
-        )
+    def _make_shards(self, cores: shards.Cores) -> shards.ShardService:
+        slots = [size for size in self.profile.slot_bytes if size <= port.heap.SLOT_BYTES_MAX]
+        place = shards.Place(self.state.path("shards"), self.ceilings["shard_bytes"], tuple(slots))
+        return shards.ShardService(place, (self.identity.device_id, self.boot), cores, self.journal)
 
     def _make_pairing(self) -> None:
         digest = self.crypto.sha256(self.codec.encode(self.ceilings))
@@ -258,7 +244,7 @@ class Device:
         """`leave` for a device that does not run: prepared, not started."""
         if core_id not in self.state.core_ids():
             self.state.remove_core(core_id)  # raises, and says which cores there are
-        store = self._make_shards(_nobody, _nobody)
+        store = self._make_shards(shards.Cores(_nobody, _nobody))
         await store.open()
         try:
             freed = await store.forget_core(core_id)
@@ -266,7 +252,7 @@ class Device:
             await store.close()
         self.state.remove_core(core_id)
         self.journal.info("device", "left core " + core_id)
-        return {"core": core_id, "freed": freed}
+        return {"core": core_id, "freed": freed, "told": False}
 
     async def reset(self) -> "dict[str, Any]":
         """Forget identity, cores and shards, then begin a new life in the same process."""

@@ -1,8 +1,8 @@
 """The only place that knows which interpreter and operating system run.
 
 agent/port/contract.py is the contract, as typed Protocols with docstrings; the two folders beside it
-hold its bodies; this file is the one switch. `clock`, `files`, `net` and `terminal` are loaded at once; the rest
-on demand, because an idle device should not pay for a library it is not using.
+hold its bodies; this file is the one switch. `clock`, `files`, `heap`, `net` and `terminal` are loaded at once; the
+rest on demand, because an idle device should not pay for a library it is not using.
 """
 
 import sys
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 MICROPYTHON = sys.implementation.name == "micropython"
 
 if MICROPYTHON:
-    from agent.port.micropython import clock, files, net, terminal
+    from agent.port.micropython import clock, files, heap, net, terminal
 else:
-    from agent.port.cpython import clock, files, net, terminal
+    from agent.port.cpython import clock, files, heap, net, terminal
 
-__all__ = ["MICROPYTHON", "clock", "files", "net", "terminal"]
+__all__ = ["MICROPYTHON", "clock", "files", "heap", "net", "terminal"]
 
 
 class Absent:

@@ -5,12 +5,10 @@ answer looks (shard_answers.py), HTTP itself (http.py). Nothing of a body is rea
 pass in pieces of at most 16 KiB, and a GET reads one when the peer has taken the one before.
 """
 
-from collections import namedtuple
-
+from agent import port
 from agent.core.shards.access import Access
 from agent.core.shards.store import Store
 from agent.errors import CoreletError, PeerError, TrustError
-from agent.port import clock, net
 from agent.service import shard_answers, slabs
 from agent.service.http import Body, Response
 from agent.wire import token
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 
     from agent.core.shards.ticket import Report, Ticket
     from agent.service.http import Request
+    from agent.service.journal import Journal
     from agent.wire.token import Claims
 
 TOKENS_MAX = 2048  # used token ids remembered at once where slots are small (24 KiB of heap); times 16 elsewhere
@@ -29,39 +28,43 @@ EVENTS_MAX = 64
 DISCARD_BYTES_MAX = 2 << 20
 OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
 
-Parts = namedtuple(
-    "Parts",
-    (
-        "files",
-        "folder",
-        "quota_bytes",
-        "slot_bytes",  # tuple of slot sizes
-        "secrets",  # core id -> link secret, None for a stranger
-        "identity",  # (device id, boot number)
-        "core_time",  # core id -> unix seconds, None while unknown
-        "journal",
-        "crypto",
-        "codec",
-    ),
-)
+
+class Place:
+    """Where shards are kept: a folder, how many bytes of it, and the sizes of its slots."""
+
+    def __init__(self, folder: str, quota_bytes: int, slot_bytes: tuple[int, ...]) -> None:
+        self.folder = folder
+        self.quota_bytes = quota_bytes
+        self.slot_bytes = slot_bytes
+
+
+class Cores:
+    """For whom they are kept. `secret(core)`: the link secret, None for a stranger; `time(core)`: its unix seconds,
+    None while unknown."""
+
+    def __init__(self, secret: "Callable[[str], bytes | None]", time: "Callable[[str], int | None]") -> None:
+        self.secret = secret
+        self.time = time
 
 
 class ShardService:
-    """`ShardService(files, folder, quota_bytes, slot_bytes, secrets, identity, core_time, journal, crypto, codec)`; see
-    Parts. `events`: Reports of quarantined shards and of a store that became read-only, for `drain_events`;
-    `on_report(Report)` is called with each when it is set."""
+    """`identity`: (device id, boot number). `events`: Reports of quarantined shards and of a store that became
+    read-only, for `drain_events`; `on_report(Report)` is called with each when it is set."""
 
-    def __init__(self, *parts: "Any", **named: "Any") -> None:
-        self._parts = Parts(*parts, **named)
-        self.slot_bytes: tuple[int, ...] = tuple(self._parts.slot_bytes)
+    def __init__(self, place: Place, identity: tuple[str, int], cores: Cores, journal: "Journal") -> None:
+        self.slot_bytes = place.slot_bytes
         self.on_report: Callable[[Report], object] | None = None
         self.events: list[Report] = []
-        self._device, self._boot = self._parts.identity
+        self._cores = cores
+        self._journal = journal
+        self._crypto = port.crypto()
+        self._codec = port.codec()
+        self._device, self._boot = identity
         is_small = max(self.slot_bytes) <= 65536
         self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 16 * TOKENS_MAX)
-        self._store = Store(self._parts.quota_bytes, self.slot_bytes, self._parts.core_time)
-        self._slabs = slabs.Slabs(self._parts.files, self._parts.folder, self._store, clock.now_ms, net.spawn)
-        self._opened_ms = clock.now_ms()
+        self._store = Store(place.quota_bytes, self.slot_bytes, cores.time)
+        self._slabs = slabs.Slabs(port.files, place.folder, self._store, port.clock.now_ms, port.net.spawn)
+        self._opened_ms = port.clock.now_ms()
 
     async def open(self) -> None:
         """Find what is kept. PortError when the folder cannot be used."""
@@ -81,7 +84,7 @@ class ShardService:
         """Free what that core promised itself here; the bytes that are free again. PortError."""
         self._access.drop_core(core)
         freed: int = self.usage()["cores"].get(core, 0)
-        await self._slabs.wait(self._store.forget(core, clock.now_ms()))
+        await self._slabs.wait(self._store.forget(core, port.clock.now_ms()))
         return freed
 
     def drain_events(self) -> "list[Report]":
@@ -103,7 +106,7 @@ class ShardService:
         reports, self._store.reports = self._store.reports, []
         for report in reports:
             what = report.shard.hex() if report.shard else "the store"
-            self._parts.journal.error("shards", f"{what}: {report.reason}")
+            self._journal.error("shards", f"{what}: {report.reason}")
             if len(self.events) < EVENTS_MAX:
                 self.events.append(report)
             if self.on_report is not None:
@@ -123,7 +126,7 @@ class ShardService:
             if "content-length" not in request.headers:
                 raise PeerError("length", "A PUT needs Content-Length.")
             self._access.check(claims, operation, shard, request.length)
-        core_now = self._parts.core_time(claims.core)
+        core_now = self._cores.time(claims.core)
         self._access.check_time(claims, core_now, self._up_s())
         if operation in ("get", "head"):
             return await self._get(request, claims)
@@ -138,15 +141,15 @@ class ShardService:
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise TrustError("token", "Expected a header Authorization: Bearer with a token of a full core.")
-        return token.decode_token(self._parts.codec, self._parts.crypto, self._parts.secrets, text.strip())
+        return token.decode_token(self._codec, self._crypto, self._cores.secret, text.strip())
 
     def _up_s(self) -> int:
-        seconds: int = (clock.now_ms() - self._opened_ms) // 1000
+        seconds: int = (port.clock.now_ms() - self._opened_ms) // 1000
         return seconds
 
     async def _put(self, request: "Request", claims: "Claims") -> Response:
         try:
-            ticket = self._store.put(claims.core, claims.shard, claims.size, claims.keep_until, clock.now_ms())
+            ticket = self._store.put(claims.core, claims.shard, claims.size, claims.keep_until, port.clock.now_ms())
         except CoreletError:
             self._access.forget(claims)
             raise
@@ -161,7 +164,7 @@ class ShardService:
 
     async def _delete(self, claims: "Claims") -> Response:
         try:
-            ticket = self._store.delete(claims.core, claims.shard, clock.now_ms())
+            ticket = self._store.delete(claims.core, claims.shard, port.clock.now_ms())
         except CoreletError:
             self._access.forget(claims)
             raise
@@ -193,11 +196,11 @@ class ShardService:
         return Response(status, headers, ShardBody(self, self._slabs, ticket, first, length))
 
     def _receipt(self, status: int, claims: "Claims", size: int, result: str) -> Response:
-        secret = self._parts.secrets(claims.core)
+        secret = self._cores.secret(claims.core)
         if secret is None:
             raise TrustError("core", "This device has left the core meanwhile.")
         receipt = token.Receipt(self._device, self._boot, claims.token_id, claims.operation, claims.shard, size, result)
-        data = token.encode_receipt(self._parts.codec, self._parts.crypto, secret, receipt)
+        data = token.encode_receipt(self._codec, self._crypto, secret, receipt)
         return Response(status, [("Content-Type", "application/cose")], data)
 
 

@@ -34,10 +34,8 @@ async def main() -> None:
     def core_time(core: str) -> "int | None":
         return port.clock.unix_time() if has_time else None
 
-    service = shards.ShardService(
-        port.files, folder + "/shards", quota, slots, SECRETS.get, (DEVICE, boot), core_time, Journal(),
-        port.crypto(), port.codec(),
-    )  # fmt: skip
+    place = shards.Place(folder + "/shards", quota, slots)
+    service = shards.ShardService(place, (DEVICE, boot), shards.Cores(SECRETS.get, core_time), Journal())
     await service.open()
     listener = port.net.listen_tcp("127.0.0.1", 0)
     print("PORT", listener.port)

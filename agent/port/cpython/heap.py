@@ -1,0 +1,4 @@
+"""What CPython's heap has room for (contract.Heap): all that a board may ask for."""
+
+SLOT_BYTES_MAX = 1 << 20
+PLACES_MAX = 4096
