@@ -1,4 +1,4 @@
-"""Ceilings in force = min(profile, owner), and what was refused because of them.
+"""Ceilings in force = min(profile, owner).
 
 The owner may lower a ceiling, never raise it; a core may ask for less than the result, never for more.
 """
@@ -29,18 +29,3 @@ def shown(ceilings: dict[str, int]) -> list[str]:
     return [
         str(ceilings[name] // size) + " " + unit for name, unit, size in SHOWN if name in ceilings and name in ENFORCED
     ]
-
-
-class Refusals:
-    """Counts what was refused, by reason, for telemetry and status. At most REASONS_MAX reasons."""
-
-    REASONS_MAX = 32
-
-    def __init__(self) -> None:
-        self.by_reason: dict[str, int] = {}
-
-    def count(self, reason: str) -> None:
-        """One more; reasons beyond the maximum are counted together as "other"."""
-        if reason not in self.by_reason and len(self.by_reason) >= self.REASONS_MAX:
-            reason = "other"
-        self.by_reason[reason] = self.by_reason.get(reason, 0) + 1

@@ -6,6 +6,8 @@ minute, then two, up to an hour; different texts are limited by a budget of line
 errors neither fills the ring in an hour nor wears the flash out.
 """
 
+from agent.wire.shape import is_plain
+
 LINE_BYTES_MAX = 300
 MEMORY_BYTES_MAX = 4096
 BYTES_MIN = 4096
@@ -15,17 +17,11 @@ BURST_LINES = 100
 LINE_EVERY_S = 10  # what the budget grows by, per level
 LEVELS = ("info", "warning", "error")
 HEADER = "# corelet log, segment "
-# Direction marks, line and paragraph separators: invisible characters that change how a line is shown.
-HIDDEN = (0x2028, 0x2029, 0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068, 0x2069, 0xFEFF)
 
 
 def clean(text: str) -> str:
     """Printable, on one line."""
-    return "".join([char if _is_printable(ord(char)) else " " for char in text[:LINE_BYTES_MAX]])
-
-
-def _is_printable(code: int) -> bool:
-    return 32 <= code < 127 or code >= 160 and code not in HIDDEN and not 0xD800 <= code < 0xE000
+    return "".join([char if is_plain(char) else " " for char in text[:LINE_BYTES_MAX]])
 
 
 def cut(line: str) -> str:
@@ -77,11 +73,8 @@ class _Budget:
 
     def take(self, now: int) -> bool:
         grown = (now - self.since) // LINE_EVERY_S
-        if grown < 0 or grown >= BURST_LINES:
-            self.lines, self.since = (BURST_LINES, now) if grown > 0 else (self.lines, now)
-        elif grown:
-            self.lines = min(BURST_LINES, self.lines + grown)
-            self.since += grown * LINE_EVERY_S
+        self.lines = min(BURST_LINES, self.lines + max(0, grown))  # the clock may be set back
+        self.since += grown * LINE_EVERY_S
         if self.lines <= 0:
             self.left_out += 1
             return False
@@ -139,25 +132,10 @@ class Journal:
 
     def lines(self) -> list[str]:
         """The newest lines, oldest first."""
-        found: list[str] = []
-        if self._is_wrapped:
-            start = self._memory.find(b"\n", self._position) + 1  # after what is left of the oldest
-            rest = self._collect(found, start, MEMORY_BYTES_MAX) if start else b""
-            end = self._memory.find(b"\n", 0, self._position) + 1
-            found += [(rest + bytes(self._memory[:end])).decode()[:-1]] if start and end else []
-            self._collect(found, end, self._position)
-        else:
-            self._collect(found, 0, self._position)
-        return found
-
-    def _collect(self, found: list[str], start: int, end: int) -> bytes:
-        """Append the whole lines between; return what follows the last one."""
-        while True:
-            stop = self._memory.find(b"\n", start, end)
-            if stop < 0:
-                return bytes(self._memory[start:end])
-            found.append(self._memory[start:stop].decode())
-            start = stop + 1
+        written = bytes(self._memory[: self._position])
+        if self._is_wrapped:  # what is left of the oldest line is dropped
+            written = bytes(self._memory[self._position :]).partition(b"\n")[2] + written
+        return written.decode().split("\n")[:-1]
 
     def drain(self) -> list[tuple[int, bool, bytes]]:
         """(segment 0 or 1, whether it starts anew, bytes to append)."""

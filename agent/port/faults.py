@@ -61,6 +61,20 @@ def file_fault(error: OSError, path: str) -> PortError:
     return _fault(FILE_FAULTS, error.errno or 0, path)
 
 
+class OnFile:
+    """`with faults.OnFile(path):` makes an OSError inside a PortError about that file."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, place: object) -> None:
+        if isinstance(error, OSError):
+            raise file_fault(error, self._path)
+
+
 def net_fault(error: OSError, what: str) -> PortError:
     """`what` such as "Port 7411". Codes: port_busy, denied, refused, timeout, unreachable, closed, busy, io."""
     return _fault(NET_FAULTS, error.errno or 0, what)

@@ -95,39 +95,30 @@ class Journal:
 
     def _resume(self, folder: str) -> None:
         """Find the segment in use; drop one that does not fit (a lower cap, not ours) and end a torn line."""
-        newest, used = -1, 0
+        newest, used, is_newest_torn = -1, 0, False
         for segment in (0, 1):
             path = f"{folder}/{segment}.log"
             if not files.exists(path):
                 continue
-            size = files.size(path)
-            generation = _generation(path)
+            generation, size, is_torn = _inspect(path)
             if size > self._bytes_max // 2 or generation % 2 != segment:
                 files.remove(path)
             elif generation > newest:
-                newest, used = generation, size
-        if newest >= 0 and not _ends_line(f"{folder}/{newest % 2}.log", used):
+                newest, used, is_newest_torn = generation, size, is_torn
+        if is_newest_torn:
             files.append(f"{folder}/{newest % 2}.log", b"\n")
             used += 1
         self._ring.resume(newest, used)
 
 
-def _generation(path: str) -> int:
-    """The number in the first line; -1 when that is not one of ours."""
+def _inspect(path: str) -> tuple[int, int, bool]:
+    """(the number in its first line, -1 when that is not one of ours; its length; whether the last line has no end)."""
     slab = files.open_slab(path)
     try:
         line = slab.read(0, HEADER_READ_BYTES).split(b"\n")[0]
+        is_torn = slab.length > 0 and slab.read(slab.length - 1, 1) != b"\n"
     finally:
         slab.close()
     digits = line[len(core.HEADER) :]
     is_ours = line.startswith(core.HEADER.encode()) and digits.isdigit() and len(digits) < 12
-    return int(digits) if is_ours else -1
-
-
-def _ends_line(path: str, size: int) -> bool:
-    slab = files.open_slab(path)
-    try:
-        last: bytes = slab.read(size - 1, 1)
-        return last == b"\n"
-    finally:
-        slab.close()
+    return (int(digits) if is_ours else -1), slab.length, is_torn

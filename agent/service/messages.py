@@ -5,13 +5,36 @@ Not here: connections (agent/service/http.py). Paths and queries are raw, not pe
 
 from collections import namedtuple
 
-from agent.errors import CoreletError, LimitError, PeerError, TrustError, UsageError
+from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
 from agent.service.exchange import PIECE_BYTES_MAX, Pace, Wire
 from agent.wire import http
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+# The status of an error: by its code, else by its kind.
+STATUS = {
+    "device": 403,
+    "operation": 403,
+    "shard": 403,
+    "size": 403,
+    "not_found": 404,
+    "slow": 408,
+    "used": 409,
+    "corrupt": 410,
+    "length": 411,
+    "too_big": 413,
+    "range": 416,
+    "digest": 422,
+    "io": 507,
+    "read_only": 507,
+    "denied": 507,
+    "quota": 507,
+    "disk_full": 507,
+    "cores": 507,
+}
+KINDS = ((TrustError, 401), (LimitError, 503), (PortError, 500), (CoreletError, 400))
 
 # `headers`: list of (name, value); `body`: bytes, or a Body. Content-Length is added.
 Response = namedtuple("Response", ("status", "headers", "body"))
@@ -79,17 +102,16 @@ def text_response(status: int, text: str) -> Response:
 
 def error_response(error: CoreletError) -> Response:
     """What a handler raised, as a status and `code: sentence`."""
-    status, headers = 500, []
-    if isinstance(error, PeerError):
-        status = 413 if error.code == "too_big" else 400
-    elif isinstance(error, UsageError):
-        status = 400
-    elif isinstance(error, TrustError):
-        status, headers = 401, [("WWW-Authenticate", "Bearer")]
-    elif isinstance(error, LimitError):
-        status, headers = 503, [("Retry-After", str(error.retry_s or 1))]
+    status = STATUS.get(error.code, 0)
+    for kind, number in KINDS:
+        if not status and isinstance(error, kind):
+            status = number
     plain = text_response(status, f"{error.code}: {error.text}")
-    return Response(status, headers + plain.headers, plain.body)
+    if status == 401:
+        plain.headers.append(("WWW-Authenticate", "Bearer"))
+    if isinstance(error, LimitError) and error.retry_s:
+        plain.headers.append(("Retry-After", str(error.retry_s)))
+    return plain
 
 
 class Router:

@@ -115,11 +115,6 @@ class PairingService:
             self._notify(Opened(discriminator))
         return self._code
 
-    def close_window(self) -> None:
-        self._machine.close_window(clock.now_ms())
-        self._act()
-        self._changed.set()
-
     def window(self) -> "tuple[bool, int, int, str]":
         """(is_open, seconds_left, discriminator, code); 0 and "" when it is closed."""
         self._wake(clock.now_ms())

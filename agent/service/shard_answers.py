@@ -3,49 +3,20 @@
 Several ranges in one request, and units other than bytes, are ignored, as section 14.2 allows.
 """
 
-from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
-from agent.service.http import Response
+from agent.errors import CoreletError, PeerError
+from agent.service.http import Response, error_response
 
 PREFIX = "/shards/"
 RANGE_CHARS_MAX = 40
 DIGITS = "0123456789"
 
-# code -> status; others by the kind of the error.
-STATUS = {
-    "device": 403,
-    "operation": 403,
-    "shard": 403,
-    "size": 403,
-    "not_found": 404,
-    "method": 405,
-    "slow": 408,
-    "used": 409,
-    "corrupt": 410,
-    "length": 411,
-    "too_big": 413,
-    "range": 416,
-    "digest": 422,
-    "quota": 507,
-    "disk_full": 507,
-    "cores": 507,
-}
-_KINDS = ((TrustError, 401), (LimitError, 503), (PortError, 507))
-
 
 def refusal(error: CoreletError) -> Response:
     """What was raised, as a status and "code: sentence"."""
-    status = STATUS.get(error.code, 0)
-    for kind, number in _KINDS:
-        if not status and isinstance(error, kind):
-            status = number
-    headers = [("Content-Type", "text/plain; charset=utf-8")]
-    if status == 401:
-        headers.append(("WWW-Authenticate", "Bearer"))
-    if isinstance(error, LimitError) and error.retry_s:
-        headers.append(("Retry-After", str(error.retry_s)))
-    if status == 405:
-        headers.append(("Allow", "PUT, GET, HEAD, DELETE"))
-    return Response(status or 400, headers, f"{error.code}: {error.text}\n".encode())
+    response = error_response(error)
+    if error.code != "method":
+        return response
+    return Response(405, response.headers + [("Allow", "PUT, GET, HEAD, DELETE")], response.body)
 
 
 def select_range(text: str, length: int) -> tuple[int, int]:

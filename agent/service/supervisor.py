@@ -28,22 +28,15 @@ def describe(error: BaseException) -> str:
 
 
 class Supervisor:
-    """`failures`: name -> how often it was started again."""
-
     def __init__(self, journal: "Journal") -> None:
         self._journal = journal
         self._tasks: list[tuple[str, Any]] = []
-        self.failures: dict[str, int] = {}
         net.report_lost(self._lost)
 
     def spawn(self, name: str, factory: "Callable[[], Coroutine[Any, Any, Any]]") -> None:
         """Run `factory()` now and again whenever it fails; one that returns has done its work."""
         self._tasks = [pair for pair in self._tasks if not pair[1].done()]
         self._tasks.append((name, net.spawn(self._keep(name, factory))))
-
-    def names(self) -> list[str]:
-        """Those that run or wait to be started again."""
-        return sorted([name for name, task in self._tasks if not task.done()])
 
     async def stop(self) -> None:
         """Cancel all and wait until their `finally` has run, newest first. The caller's own task is left alone."""
@@ -68,7 +61,6 @@ class Supervisor:
                 text = describe(error)
             if clock.now_ms() - started >= STABLE_MS:
                 delay_s = DELAY_S_MIN
-            self.failures[name] = self.failures.get(name, 0) + 1
             self._journal.error(name, f"{text} (starts again in {delay_s} s)")
             await asyncio.sleep(delay_s)
             delay_s = min(DELAY_S_MAX, delay_s * 2)

@@ -5,8 +5,6 @@ Only the encoder: the device writes its key once and keeps the scalar beside it.
 
 from agent.errors import UsageError
 
-SEC1_BYTES = 121
-
 _HEAD = b"\x30\x77\x02\x01\x01\x04\x20"  # SEQUENCE, version 1, OCTET STRING of 32
 _CURVE = b"\xa0\x0a\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"  # [0] prime256v1
 _PUBLIC = b"\xa1\x44\x03\x42\x00"  # [1] BIT STRING of 65 bytes, no unused bits

@@ -13,7 +13,7 @@ CERTIFICATE_BYTES_MAX = 1024
 
 Certificate = namedtuple("Certificate", ("signed", "public", "signature"))  # TBS DER, 65 bytes, r||s 64 bytes
 
-_INTEGER, _BITS, _OID, _SEQUENCE, _VERSION = 0x02, 0x03, 0x06, 0x30, 0xA0
+_INTEGER, _BITS, _SEQUENCE, _VERSION = 0x02, 0x03, 0x30, 0xA0
 # SEQUENCE { ecdsa-with-SHA256 } (RFC 5758 section 3.2) and SEQUENCE { id-ecPublicKey, prime256v1 } (RFC 5480).
 _ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 _P256_KEY = bytes.fromhex("301306072a8648ce3d020106082a8648ce3d030107")
@@ -39,13 +39,6 @@ def _item(data: bytes, start: int, tag: int) -> tuple[int, int]:
     if content + length > len(data):
         raise _bad("length")
     return content, content + length
-
-
-def _skip(data: bytes, start: int) -> int:
-    """End of whatever item is at `start`."""
-    if start >= len(data):
-        raise _bad("structure")
-    return _item(data, start, data[start])[1]
 
 
 def _exactly(data: bytes, start: int, expected: bytes) -> int:

@@ -228,7 +228,7 @@ def check_proof(crypto: "contract.Crypto", shared: bytes, public65: bytes, proof
 
 
 def decode_info(codec: "contract.Codec", data: bytes) -> "tuple[Info, bytes]":
-    """What is sealed: (info, a signature by the key in it), which is the caller's to check. PeerError("cbor"), ("frame")."""
+    """(info, a signature by the key in it), to be checked by the caller. PeerError("cbor"), ("frame")."""
     value = pairing_frames.decode_map(codec, data, pairing_frames.INFO)
     info = Info(value["key"], value["profile"], value["board"], value["fw"], value["name"])
     return info, value["proof"]

@@ -35,13 +35,10 @@ def _sync_folder(path: str) -> None:
 
 
 def read(path: str, bytes_max: int) -> bytes:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            data = bytearray()
-            while len(data) <= bytes_max and (piece := file.read(bytes_max + 1 - len(data))):
-                data += piece
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
+    with faults.OnFile(path), open(path, "rb", buffering=0) as file:
+        data = bytearray()
+        while len(data) <= bytes_max and (piece := file.read(bytes_max + 1 - len(data))):
+            data += piece
     if len(data) > bytes_max:
         raise PortError("too_big", f"{path} is larger than {bytes_max} bytes.")
     return bytes(data)
@@ -58,7 +55,7 @@ def _open_new(path: str) -> int:
 def _write_new(path: str, pieces: "List[bytes]") -> None:
     """`path`.new, flushed, renamed to `path`, folder flushed; nothing is left behind when it fails."""
     aside = path + ".new"
-    try:
+    with faults.OnFile(path):
         fd = _open_new(aside)
         try:
             for piece in pieces:
@@ -71,8 +68,6 @@ def _write_new(path: str, pieces: "List[bytes]") -> None:
             os.close(fd)
         os.replace(aside, path)
         _sync_folder(path)
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
 
 
 def write_atomic(path: str, data: bytes) -> None:
@@ -80,14 +75,12 @@ def write_atomic(path: str, data: bytes) -> None:
 
 
 def append(path: str, data: bytes) -> None:
-    try:
+    with faults.OnFile(path):
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _write_all(fd, data)
         finally:
             os.close(fd)
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
 
 
 def exists(path: str) -> bool:
@@ -95,49 +88,39 @@ def exists(path: str) -> bool:
 
 
 def size(path: str) -> int:
-    try:
+    with faults.OnFile(path):
         return os.stat(path).st_size
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
 
 
 def list(path: str) -> "List[str]":  # noqa: A001 (the contract's word)
-    try:
+    with faults.OnFile(path):
         return sorted(os.listdir(path))
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
 
 
 def make_folder(path: str) -> None:
-    try:
+    with faults.OnFile(path):
         parent = os.path.dirname(path.rstrip("/"))
         if parent and not os.path.isdir(parent):
             make_folder(parent)
         if not os.path.isdir(path):
             os.mkdir(path, 0o700)
             _sync_folder(path.rstrip("/"))
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
 
 
 def make_private(path: str) -> None:
-    try:
+    with faults.OnFile(path):
         info = os.stat(path)
         if info.st_uid != os.geteuid():
             raise folders.others(path, info.st_uid)
         if info.st_mode & 0o077:
             os.chmod(path, 0o700)
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
 
 
 def remove(path: str) -> None:
-    try:
+    with faults.OnFile(path):
         if os.path.lexists(path):
             os.unlink(path)
             _sync_folder(path)
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
 
 
 def _remove_entries(path: str) -> None:
@@ -151,30 +134,24 @@ def _remove_entries(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    try:
+    with faults.OnFile(path):
         if os.path.isdir(path) and not os.path.islink(path):
             _remove_entries(path)
             os.rmdir(path)
             _sync_folder(path.rstrip("/"))
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
 
 
 def rename(old: str, new: str) -> None:
-    try:
+    with faults.OnFile(old):
         os.replace(old, new)
         _sync_folder(new)
         if os.path.dirname(old) != os.path.dirname(new):
             _sync_folder(old)
-    except OSError as error:
-        raise faults.file_fault(error, old) from error
 
 
 def free_bytes(path: str) -> int:
-    try:
+    with faults.OnFile(path):
         info = os.statvfs(path)
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
     return info.f_bavail * info.f_frsize
 
 
@@ -187,31 +164,25 @@ class Slab:
         self._fd = fd
 
     def read(self, offset: int, length: int) -> bytes:
-        try:
+        with faults.OnFile(self.path):
             data = os.pread(self._fd, length, offset)
             while len(data) < length and (piece := os.pread(self._fd, length - len(data), offset + len(data))):
                 data += piece
-        except OSError as error:
-            raise faults.file_fault(error, self.path) from error
         return data
 
     def write(self, offset: int, data: bytes) -> None:
         if offset < 0 or offset + len(data) > self.length:
             raise UsageError("slab_range", f"{len(data)} bytes at {offset} do not fit a slab of {self.length} bytes.")
         view = memoryview(data)
-        try:
+        with faults.OnFile(self.path):
             while view:
                 count = os.pwrite(self._fd, view, offset)
                 offset += count
                 view = view[count:]
-        except OSError as error:
-            raise faults.file_fault(error, self.path) from error
 
     async def flush(self) -> None:
-        try:
+        with faults.OnFile(self.path):
             await flusher.sync(self._fd)
-        except OSError as error:
-            raise faults.file_fault(error, self.path) from error
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -229,10 +200,8 @@ def create_slab(path: str, length: int) -> Slab:
 
 
 def open_slab(path: str) -> Slab:
-    try:
+    with faults.OnFile(path):
         return Slab(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
-    except OSError as error:
-        raise faults.file_fault(error, path) from error
 
 
 class Lock:
@@ -256,11 +225,9 @@ def lock(folder: str) -> Lock:
     """The name is the folder's own (folders.py), so that two spellings of one path meet."""
     from agent.port import files as own  # here, because this is that module
 
-    try:
+    with faults.OnFile(folder):
         info = os.stat(folder)
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise faults.file_fault(error, folder) from error
     name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

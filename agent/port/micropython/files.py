@@ -41,11 +41,8 @@ def read(path: str, bytes_max: int) -> bytes:
     known = size(path)  # 0 for the files of /proc; read(n) allocates n bytes at once
     if known > bytes_max:
         raise PortError("too_big", f"{path} is larger than {bytes_max} bytes.")
-    try:
-        with open(path, "rb") as file:
-            data = file.read((known or bytes_max) + 1)
-    except OSError as error:
-        raise faults.file_fault(error, path)
+    with faults.OnFile(path), open(path, "rb") as file:
+        data = file.read((known or bytes_max) + 1)
     if len(data) > bytes_max:
         raise PortError("too_big", f"{path} is larger than {bytes_max} bytes.")
     return data
@@ -60,7 +57,7 @@ def _write_all(file: "BinaryIO", data: bytes) -> None:
 def _write_new(path: str, data: bytes, count: int, rest: int) -> None:
     """`count` times `data`, then `rest` bytes of it, into `path`.new; flushed, renamed, folder flushed."""
     aside = path + ".new"
-    try:
+    with faults.OnFile(path):
         _make_file(aside)
         try:
             with open(aside, "wb") as file:
@@ -74,8 +71,6 @@ def _write_new(path: str, data: bytes, count: int, rest: int) -> None:
             raise
         os.rename(aside, path)
         _sync_folder(path)
-    except OSError as error:
-        raise faults.file_fault(error, path)
 
 
 def write_atomic(path: str, data: bytes) -> None:
@@ -83,12 +78,10 @@ def write_atomic(path: str, data: bytes) -> None:
 
 
 def append(path: str, data: bytes) -> None:
-    try:
+    with faults.OnFile(path):
         _make_file(path)
         with open(path, "ab") as file:
             _write_all(file, data)
-    except OSError as error:
-        raise faults.file_fault(error, path)
 
 
 def _kind(path: str) -> int:
@@ -104,17 +97,13 @@ def exists(path: str) -> bool:
 
 
 def size(path: str) -> int:
-    try:
+    with faults.OnFile(path):
         return os.stat(path)[6]
-    except OSError as error:
-        raise faults.file_fault(error, path)
 
 
 def list(path: str) -> "List[str]":  # noqa: A001 (the contract's word)
-    try:
+    with faults.OnFile(path):
         return sorted(os.listdir(path))
-    except OSError as error:
-        raise faults.file_fault(error, path)
 
 
 def make_folder(path: str) -> None:
@@ -122,10 +111,8 @@ def make_folder(path: str) -> None:
         return
     if not privacy.is_private():
         privacy.shell("mkdir -p -- " + privacy.quote(path))
-    try:
+    with faults.OnFile(path):
         _make_folders(path.rstrip("/"))
-    except OSError as error:
-        raise faults.file_fault(error, path)
 
 
 def _make_folders(path: str) -> None:
@@ -138,7 +125,7 @@ def _make_folders(path: str) -> None:
 
 
 def make_private(path: str) -> None:
-    try:
+    with faults.OnFile(path):
         info = os.stat(path)
         if info[4] != privacy.user():
             raise folders.others(path, info[4])
@@ -146,8 +133,6 @@ def make_private(path: str) -> None:
             privacy.shell("chmod 700 -- " + privacy.quote(path))
         if os.stat(path)[0] & 0o077:
             raise PortError("denied", f"{path} is open to other users; make it private with: chmod 700 {path}")
-    except OSError as error:
-        raise faults.file_fault(error, path)
 
 
 def remove(path: str) -> None:
@@ -170,30 +155,24 @@ def _remove_entries(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    try:
+    with faults.OnFile(path):
         if _kind(path) == FOLDER:
             _remove_entries(path)
             os.rmdir(path)
             _sync_folder(path.rstrip("/"))
-    except OSError as error:
-        raise faults.file_fault(error, path)
 
 
 def rename(old: str, new: str) -> None:
-    try:
+    with faults.OnFile(old):
         os.rename(old, new)
         _sync_folder(new)
         if folder_of(old) != folder_of(new):
             _sync_folder(old)
-    except OSError as error:
-        raise faults.file_fault(error, old)
 
 
 def free_bytes(path: str) -> int:
-    try:
+    with faults.OnFile(path):
         info = os.statvfs(path)
-    except OSError as error:
-        raise faults.file_fault(error, path)
     return info[1] * info[4]
 
 
@@ -206,27 +185,21 @@ class Slab:
         self._file = file
 
     def read(self, offset: int, length: int) -> bytes:
-        try:
+        with faults.OnFile(self.path):
             self._file.seek(offset)
             return self._file.read(length)
-        except OSError as error:
-            raise faults.file_fault(error, self.path)
 
     def write(self, offset: int, data: bytes) -> None:
         if offset < 0 or offset + len(data) > self.length:
             raise UsageError("slab_range", f"{len(data)} bytes at {offset} do not fit a slab of {self.length} bytes.")
-        try:
+        with faults.OnFile(self.path):
             self._file.seek(offset)
             _write_all(self._file, data)
-        except OSError as error:
-            raise faults.file_fault(error, self.path)
 
     async def flush(self) -> None:
         """fsync; the loop waits, because there are no safe threads."""
-        try:
+        with faults.OnFile(self.path):
             self._file.flush()
-        except OSError as error:
-            raise faults.file_fault(error, self.path)
 
     def close(self) -> None:
         self._file.close()
@@ -240,10 +213,8 @@ def create_slab(path: str, length: int) -> Slab:
 
 
 def open_slab(path: str) -> Slab:
-    try:
+    with faults.OnFile(path):
         return Slab(path, open(path, "r+b"))
-    except OSError as error:
-        raise faults.file_fault(error, path)
 
 
 class Lock:
@@ -262,10 +233,8 @@ def lock(folder: str) -> Lock:
     """An abstract Unix socket (see the CPython body)."""
     from agent.port import files as own  # here, because this is that module
 
-    try:
+    with faults.OnFile(folder):
         info = os.stat(folder)
-    except OSError as error:
-        raise faults.file_fault(error, folder)
     address = struct.pack("@H", 1) + b"\0" + folders.lock_name(own, folder, info[2], info[1])
     name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -17,11 +17,3 @@ def test_shown_in_the_units_people_use():
 
 def test_what_is_not_enforced_is_not_shown():
     assert limits.shown({"memory_kib": 65536, "cpu_permille": 250}) == []
-
-
-def test_refusals_are_bounded():
-    refusals = limits.Refusals()
-    for number in range(100):
-        refusals.count("reason" + str(number))
-    assert len(refusals.by_reason) == limits.Refusals.REASONS_MAX + 1
-    assert refusals.by_reason["other"] == 100 - limits.Refusals.REASONS_MAX

@@ -116,7 +116,6 @@ def test_log_injection_only_our_words_and_no_secrets() -> None:
     ]
     table.post()
     table.post()
-    table.service.close_window()
     table.machine.pending_core = CORE
     table.service.commit(CORE)
     text = "\n".join(table.journal.lines)

@@ -9,7 +9,7 @@ POINT = b"\x04" + bytes(range(64))
 
 def test_layout() -> None:
     der = sec1.encode_sec1(0x0102, POINT)
-    assert len(der) == sec1.SEC1_BYTES == 121
+    assert len(der) == 121
     assert der[:2] == b"\x30\x77" and der[7:39] == (0x0102).to_bytes(32, "big") and der[-65:] == POINT
 
 
