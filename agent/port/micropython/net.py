@@ -140,7 +140,7 @@ async def _connect_any(host: str, port: int) -> Conn:
 async def connect_tcp(host: str, port: int, timeout_ms: int) -> Conn:
     """Each address of a name in turn, all within the timeout."""
     try:
-        conn: Conn = await asyncio.wait_for_ms(_connect_any(host, port), timeout_ms)  # type: ignore[attr-defined]
+        conn: Conn = await asyncio.wait_for_ms(_freed(_connect_any(host, port)), timeout_ms)  # type: ignore[attr-defined]
         return conn
     except asyncio.TimeoutError:  # noqa: UP041 (not the builtin there)
         text = f"{address_text(host, port)} did not answer within {timeout_ms} ms. Check the address and the network."
@@ -187,8 +187,21 @@ def _lost(loop: "Any", context: "dict[str, Any]") -> None:
         core.Loop.default_exception_handler(loop, context)
 
 
+async def _freed(coroutine: "Coroutine[Any, Any, Any]") -> "Any":
+    """A task that asyncio's queue has let go keeps its pointers (child, child_last) to those that stood behind it. One
+    that has ended so would keep the next that ends, and that the one after: of a flood of connections nothing is freed
+    while a task lives that saw its beginning. An ended task that points at a blank one ends the chain."""
+    try:
+        return await coroutine
+    finally:
+        queue = core.TaskQueue()
+        queue.push(core.cur_task)  # it runs, so it is in no queue
+        queue.push(core.Task(None))
+        queue.pop()
+
+
 def spawn(coroutine: "Coroutine[Any, Any, Any]") -> "Any":
-    return asyncio.create_task(coroutine)
+    return asyncio.create_task(_freed(coroutine))
 
 
 def run(coroutine: "Coroutine[Any, Any, Any]") -> None:
@@ -210,6 +223,6 @@ def run(coroutine: "Coroutine[Any, Any, Any]") -> None:
 
 async def wait_for(coroutine: "Coroutine[Any, Any, Any]", timeout_ms: int) -> "Any":
     try:
-        return await asyncio.wait_for_ms(coroutine, timeout_ms)  # type: ignore[attr-defined]
+        return await asyncio.wait_for_ms(_freed(coroutine), timeout_ms)  # type: ignore[attr-defined]
     except asyncio.TimeoutError:  # noqa: UP041 (not the builtin there)
         raise PortError("timeout", f"Nothing came within {timeout_ms} ms.")

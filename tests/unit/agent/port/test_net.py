@@ -1,6 +1,7 @@
 """The contract of agent.port.net, on whichever interpreter runs this."""
 
 import asyncio
+import gc
 import os
 
 from agent.errors import PortError
@@ -152,6 +153,43 @@ def test_a_cancelled_reader_does_not_stop_the_writer():
             await conn.write(piece)
 
     asyncio.run(main())
+
+
+def test_a_task_that_waits_does_not_keep_those_that_ended_since():
+    """asyncio's queue on MicroPython links each task to those behind it, and never undoes that."""
+
+    async def brief():
+        buffer = bytes(1000)
+        return len(buffer)
+
+    async def main():
+        listener = net.listen_tcp("127.0.0.1", 0)
+        client = await net.connect_tcp("127.0.0.1", listener.port, 1000)
+        server = await listener.accept()
+        gc.collect()
+        before = _allocated_bytes()
+        idle = net.spawn(client.read(1))
+        for _ in range(20):
+            net.spawn(brief())
+        await asyncio.sleep(0.05)
+        gc.collect()
+        kept = _allocated_bytes() - before
+        server.close()
+        assert await net.wait_for(_read(idle), 1000) == b""
+        client.close()
+        listener.close()
+        assert kept < 8192, kept
+
+    async def _read(idle):
+        return await idle
+
+    asyncio.run(main())
+
+
+def _allocated_bytes():
+    """Of the heap where one is told; CPython's references are freed as they end."""
+    count = getattr(gc, "mem_alloc", None)
+    return count() if count is not None else 0
 
 
 def test_interfaces_have_loopback():
