@@ -17,17 +17,17 @@ HEX = "0123456789abcdef"
 
 
 def status(call: "Call") -> "Said":
-    answer = ask(call, "GET", "/status")
+    answer = ask(call, {"do": "status"})
     return answer, screen.status(answer)
 
 
 def logs(call: "Call") -> "Said":
-    answer = ask(call, "GET", "/logs")
+    answer = ask(call, {"do": "logs"})
     return answer, list(answer["lines"])
 
 
 def pair_window(call: "Call") -> "Said":
-    answer = ask(call, "POST", "/pair-window")
+    answer = ask(call, {"do": "pair-window"})
     return answer, screen.window_lines(answer)
 
 
@@ -36,7 +36,7 @@ def leave(call: "Call") -> "Said":
     if len(core_id) != CORE_ID_CHARS or [each for each in core_id if each not in HEX]:
         text = f"'{core_id}' is no core's id, which has 16 hex digits; see them with: corelet status"
         raise UsageError("usage", text)
-    answer = _ask_or(call, "/leave?core=" + core_id, lambda: _leave(call.folder, core_id))
+    answer = _ask_or(call, {"do": "leave", "core": core_id}, lambda: _leave(call.folder, core_id))
     return answer, screen.left(answer)
 
 
@@ -45,7 +45,7 @@ def reset(call: "Call") -> "Said":
         print(f"This forgets the identity, the cores and the shards in {call.folder}.")
         if input("Type yes to go on: ").strip() != "yes":
             raise UsageError("no", "nothing was forgotten")
-    answer = _ask_or(call, "/reset", lambda: _reset(call.folder))
+    answer = _ask_or(call, {"do": "reset"}, lambda: _reset(call.folder))
     return answer, screen.reset(answer)
 
 
@@ -63,15 +63,15 @@ def boards(_call: "Call") -> "Said":
     return answer, screen.boards(answer)
 
 
-def ask(call: "Call", method: str, path: str) -> "dict[str, Any]":
+def ask(call: "Call", request: "dict[str, Any]") -> "dict[str, Any]":
     """The running device's answer. PortError("not_running") and control.ask's other errors."""
-    return _result(control.ask(port.net, call.folder, method, path))
+    return _result(control.ask(port.net, call.folder, request))
 
 
-def _ask_or(call: "Call", path: str, alone: "Any") -> "dict[str, Any]":
+def _ask_or(call: "Call", request: "dict[str, Any]", alone: "Any") -> "dict[str, Any]":
     """The running device's answer, or `alone()` on the state when none runs."""
     try:
-        return ask(call, "POST", path)
+        return ask(call, request)
     except PortError as error:
         if error.code != "not_running":
             raise

@@ -95,7 +95,7 @@ class Device:
         await self.shards.open()
         self._serve(self._control, http.Router([(pairing.PATH, self.pairing.handle)]).handle, "control")
         self._serve(self._data, http.Router([("/shards/", self.shards.handle)]).handle, "data")
-        self._serve([self._local], control.ControlService(self).handle, "local")
+        self.supervisor.spawn("control", control.ControlService(self, self._local).serve)
         self.supervisor.spawn("pairing", self.pairing.run)
         self.supervisor.spawn("discovery", self.discovery.run)
         self.membership.start()

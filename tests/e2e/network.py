@@ -118,7 +118,7 @@ class Device:
         answers: list[dict[str, Any]] = []
 
         async def ask() -> None:
-            answers.append(await control.ask(net, str(self.state), "GET", "/status"))
+            answers.append(await control.ask(net, str(self.state), {"do": "status"}))
 
         try:
             asyncio.run(ask())
