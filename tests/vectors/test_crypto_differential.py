@@ -193,6 +193,8 @@ def test_hashes() -> None:
     for _ in range(200 * ROUNDS):
         key, data = [seed.randbytes(seed.choice((0, 1, 31, 32, 63, 64, 65, 127, 128, 129, 500))) for _ in range(2)]
         assert both("hmac_sha256", key, data)[0] == "value"
+        assert both("hmac_sha1", key, data)[0] == "value"
+        assert both("md5", data)[0] == "value"
         assert both("sha256", data)[0] == "value"
         length = seed.choice((1, 31, 32, 33, 64, 80, 8159, 8160))
         assert both("hkdf_sha256", key, data, seed.randbytes(seed.randrange(40)), length)[0] == "value"

@@ -15,6 +15,7 @@ from agent.wire.shape import is_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from agent.port import contract
@@ -89,21 +90,21 @@ class Credentials:
                 return User(name, key, stun.hmac_of(self._crypto, data, message))
         raise Refusal(stun.UNAUTHENTICATED, "Name, password or expiry are wrong; ask for new credentials.")
 
-    def _candidates(self, username: bytes, unix_time: int | None) -> "list[tuple[str | None, bytes]]":
+    def _candidates(self, username: bytes, unix_time: int | None) -> "Iterator[tuple[str | None, bytes]]":
         """Never empty: a name that nobody has costs a check too, so its time does not tell names."""
         if username in self._users:
-            return [self._users[username]]
+            yield self._users[username]
+            return
         user = _valid_user(username, unix_time)
         if user is None or not self._secrets:
-            return [self._nobody]
-        if username in self._known:
-            return [self._known[username]]
-        found: list[tuple[str | None, bytes]] = []
+            yield self._nobody
+            return
+        if username in self._known:  # what another core signed under the same name is still tried after it
+            yield self._known[username]
         for label, secret in self._secrets:
             password = rest_password(self._crypto, secret, username)
             key = long_term_key(self._crypto, username, self.realm, password)
-            found.append((label + "/" + user if label else user, key))
-        return found
+            yield label + "/" + user if label else user, key
 
     def _remember(self, username: bytes, name: str, key: bytes) -> None:
         if username not in self._users:

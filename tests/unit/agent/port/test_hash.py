@@ -1,5 +1,5 @@
-"""HMAC-SHA-256 (RFC 4231), HKDF (RFC 5869 appendix A), PBKDF2 (the cases of RFC 6070 with SHA-256, and RFC 7914
-section 11), comparison and entropy.
+"""HMAC-SHA-256 (RFC 4231), HMAC-SHA-1 (RFC 2202), MD5 (RFC 1321), HKDF (RFC 5869 appendix A), PBKDF2 (the cases of
+RFC 6070 with SHA-256, and RFC 7914 section 11), comparison and entropy.
 """
 
 from agent import port
@@ -27,6 +27,32 @@ RFC4231 = (  # key, data, MAC (the fifth is published truncated)
         b"The key needs to be hashed before being used by the HMAC algorithm.",
         "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
     ),
+)
+
+RFC2202 = (  # key, data, MAC
+    (b"\x0b" * 20, b"Hi There", "b617318655057264e28bc0b6fb378c8ef146be00"),
+    (b"Jefe", b"what do ya want for nothing?", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+    (b"\xaa" * 20, b"\xdd" * 50, "125d7342b9ac11cd91a39af48aa17b4f63f175d3"),
+    (bytes(range(1, 26)), b"\xcd" * 50, "4c9007f4026250c6bc8414f9bf50c86c2d7235da"),
+    (b"\x0c" * 20, b"Test With Truncation", "4c1a03424b55e07fe7f27be1d58bb9324a9a5a04"),
+    (
+        b"\xaa" * 80,
+        b"Test Using Larger Than Block-Size Key - Hash Key First",
+        "aa4ae5e15272d00e95705637ce8a3b55ed402112",
+    ),
+    (
+        b"\xaa" * 80,
+        b"Test Using Larger Than Block-Size Key and Larger Than One Block-Size Data",
+        "e8e99d0f45237d786d6bbaa7965c7808bbff1a91",
+    ),
+)
+
+RFC1321 = (  # data, digest
+    (b"", "d41d8cd98f00b204e9800998ecf8427e"),
+    (b"a", "0cc175b9c0f1b6a831c399e269772661"),
+    (b"abc", "900150983cd24fb0d6963f7d28e17f72"),
+    (b"message digest", "f96b697d7cb7938d525a2f31aaf161d0"),
+    (b"1234567890" * 8, "57edf4a22be3c955ac49da2e2107b67a"),
 )
 
 RFC5869 = (  # secret, salt, info, length, output
@@ -85,6 +111,19 @@ def test_hmac():
     block = "4ad458bc38a391d72ea559af4da228247f7de81972fd936182b5a85f81e45ac2"
     assert crypto.hmac_sha256(b"k" * 64, b"d").hex() == block
     assert crypto.hmac_sha256(b"k" * 65, b"d") == crypto.hmac_sha256(crypto.sha256(b"k" * 65), b"d")
+
+
+def test_hmac_sha1():
+    crypto = port.crypto()
+    for key, data, mac in RFC2202:
+        assert crypto.hmac_sha1(key, data).hex() == mac
+    assert crypto.hmac_sha1(b"k" * 64, b"d") != crypto.hmac_sha1(b"k" * 65, b"d")
+
+
+def test_md5():
+    crypto = port.crypto()
+    for data, digest in RFC1321:
+        assert crypto.md5(data).hex() == digest
 
 
 def test_hkdf():
