@@ -10,9 +10,11 @@ from agent.wire.pairing_frames import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from agent.port import contract
 
-HELLOS_MAX = 4
+HELLOS_MAX = 8
 FREE_ATTEMPTS = 5
 DELAY_MS = 1_000
 DELAY_MS_MAX = 60_000
@@ -45,6 +47,7 @@ class Session:
         self.device = device
         self.context = context
         self.window = window
+        self.source: Any = ""  # where its hello came from: (host, port) or a text
         self.step = Step.SHARE
         self.deadline = 0
         self.request = b""
@@ -57,16 +60,22 @@ class Session:
 
 
 class Hellos:
-    """Attempts that only said hello, the newest HELLOS_MAX. A hello costs its sender nothing, so it holds no place that
-    others need: the oldest goes, and a core whose own went says hello again."""
+    """Attempts that only said hello, at most HELLOS_MAX. A hello costs its sender nothing, so it holds no place that
+    others need: one of the host that has the most gives way, which one is chance. So a crowd on one host takes nothing
+    from another host, and a crowd on many cannot make sure whose goes; a core whose own went says hello again."""
 
     def __init__(self) -> None:
         self._sessions: list[Session] = []
 
-    def add(self, session: Session) -> None:
+    def add(self, session: Session, source: "Any", chance: bytes) -> None:
+        """`chance`: two random bytes."""
+        session.source = source
+        if len(self._sessions) >= HELLOS_MAX:
+            hosts = [_host(each) for each in self._sessions]
+            most = max([hosts.count(host) for host in hosts])
+            crowd = [each for each, host in zip(self._sessions, hosts) if hosts.count(host) == most]  # noqa: B905
+            self._sessions.remove(crowd[int.from_bytes(chance, "big") % len(crowd)])
         self._sessions.append(session)
-        if len(self._sessions) > HELLOS_MAX:
-            self._sessions.pop(0)
 
     def remove(self, session: Session) -> None:
         self._sessions.remove(session)
@@ -92,3 +101,7 @@ class Hellos:
 
     def deadlines(self) -> "list[int]":
         return [each.deadline for each in self._sessions]
+
+
+def _host(session: Session) -> "Any":
+    return session.source[0] if isinstance(session.source, tuple) else session.source

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from agent.port import contract
 
+CROWDED_MS = 50  # before the next hello when others' have taken the place of ours
 RESEND_MS = 2_000
 WAIT_MS_MAX = 120_000  # how long a busy device or its delay after wrong codes is waited for
 
@@ -62,6 +63,7 @@ class Prover(Machine):
         self._is_pending = False
         self._attempts_left = 0
         self._secrets: tuple[int, int, bytes] = (0, 0, b"")  # w0, w1, w0*N
+        self._derived: tuple[bytes, int] = (b"", 0)  # what the secrets and the share were made of
         self._x = 0
         self._share_p = b""
         self._agreed: spake2plus.Parties | None = None
@@ -144,8 +146,9 @@ class Prover(Machine):
 
     def _refused(self, fields: "list[Any]", now: int) -> None:
         _, code, text, retry_s = fields
-        again_at = now + 1000 * max(1, retry_s)
-        may_wait = code in ("busy", "wait") or (code == "session" and self._step == Step.SHARE)
+        is_crowded = code == "session" and self._step == Step.SHARE  # others' hellos took the place of ours
+        again_at = now + (CROWDED_MS if is_crowded else 1000 * max(1, retry_s))
+        may_wait = code in ("busy", "wait") or is_crowded
         if may_wait and self._step in (Step.HELLO, Step.SHARE) and again_at < self._give_up_at:
             # The same hello: any answer to it, also a late one, binds what was really sent.
             self._step, self._session, self._frame = Step.HELLO, b"", self._hello
@@ -178,11 +181,15 @@ class Prover(Machine):
         self._session = frame.session
         context = CONTEXT + crypto.sha256(self._hello + data)
         self._agreed = spake2plus.Parties(context, self._core.encode(), device.encode())
-        w0, w1 = spake2plus.derive(crypto, self._password, salt, iterations)
-        mask_m, mask_n = spake2plus.mask_points(crypto, w0)
-        self._secrets = (w0, w1, mask_n)
-        self._x = spake2plus.fresh_scalar(crypto)
-        self._share_p = spake2plus.blind(crypto, self._x, mask_m)
+        # Made once: in a crowd what counts is how soon the share follows. It is only sent again when no
+        # shareV came for it, so each x still meets one y at most.
+        if self._derived != (salt, iterations):
+            w0, w1 = spake2plus.derive(crypto, self._password, salt, iterations)
+            mask_m, mask_n = spake2plus.mask_points(crypto, w0)
+            self._secrets = (w0, w1, mask_n)
+            self._x = spake2plus.fresh_scalar(crypto)
+            self._share_p = spake2plus.blind(crypto, self._x, mask_m)
+            self._derived = (salt, iterations)
         self._send(Step.SHARE, [self._share_p], now)
 
     def _confirm(self, share_v: bytes, confirm_v: bytes, now: int) -> None:

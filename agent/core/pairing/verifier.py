@@ -63,7 +63,7 @@ class Verifier(Machine):
         self._session: Session | None = None  # its share has arrived
         self._hellos = Hellos()
         self._not_before = 0
-        self._asked = (Step.HELLO, b"")  # step and session of the frame in hand
+        self._asked: tuple[int, bytes, Any] = (Step.HELLO, b"", "")  # step, session and source of the frame in hand
 
     @property
     def is_open(self) -> bool:
@@ -151,7 +151,7 @@ class Verifier(Machine):
         if known is not None:
             self.outgoing.append((known, source))  # the answer was lost on the way: count nothing
             return
-        self._asked = (frame.step, frame.session)
+        self._asked = (frame.step, frame.session, source)
         try:
             answer = self._take(frame, data, now)
         except (PeerError, LimitError, TrustError) as error:
@@ -161,7 +161,7 @@ class Verifier(Machine):
         self._arm()
 
     def _refusal(self, error: CoreletError) -> bytes:
-        step, session_id = self._asked
+        step, session_id, _ = self._asked
         retry_s = error.retry_s if isinstance(error, LimitError) else 0
         fields = [step, error.code, error.text[: pairing_frames.REFUSAL_CHARS_MAX], retry_s]
         return pairing_frames.encode_frame(self._codec, Step.REFUSED, session_id, fields)
@@ -187,7 +187,7 @@ class Verifier(Machine):
         """The answer. What fails inside a running session ends it; a frame that belongs to none harms none."""
         if frame.step == Step.HELLO:
             session, answer = self._hello(frame, data, now)
-            self._hellos.add(session)
+            self._hellos.add(session, self._asked[2], self.crypto.entropy(2))
         else:
             session = self._find(frame.session)
             if frame.step == Step.ABORT:

@@ -59,11 +59,11 @@ def prover(code: "tuple[int, int]" = CODE, core: str = CORE) -> Prover:
     return Prover(crypto, codec, core, pairing.password(*code), "device")
 
 
-def ask(machine: Verifier, data: bytes, now: int = NOW) -> bytes:
+def ask(machine: Verifier, data: bytes, now: int = NOW, source: object = "core") -> bytes:
     """The one answer to one request."""
-    machine.receive(data, "core", now)
+    machine.receive(data, source, now)
     sent = machine.drain_outgoing()
-    assert len(sent) == 1 and sent[0][1] == "core"
+    assert len(sent) == 1 and sent[0][1] == source
     return sent[0][0]
 
 

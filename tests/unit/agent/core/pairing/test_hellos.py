@@ -17,39 +17,27 @@ def frame(step: int, session: bytes, *fields: object) -> bytes:
     return pairing_frames.encode_frame(bench.codec, step, session, list(fields))
 
 
-def hello(device: machine.Verifier, number: int, now: int = NOW) -> bytes:
+def hello(device: machine.Verifier, number: int, now: int = NOW, source: object = "core") -> bytes:
     """The session a stranger gets for his hello."""
-    answer = ask(device, frame(Step.HELLO, b"", [1], f"{number:016x}", number.to_bytes(16, "big")), now)
+    answer = ask(device, frame(Step.HELLO, b"", [1], f"{number:016x}", number.to_bytes(16, "big")), now, source)
     assert refusal(answer) == "", "a mere hello blocks"
     return pairing_frames.decode_frame(bench.codec, answer, pairing_frames.ANSWERS).session
 
 
-def test_a_stranger_between_any_two_steps_blocks_nobody() -> None:
-    device, core = bench.verifier(), bench.prover()
-    for number in range(50):
-        hello(device, number)
-    core.start(NOW)
-    answer = ask(device, bench.sent(core))
-    for number in range(HELLOS_MAX - 1):
-        hello(device, 100 + number)
-    core.receive(answer, "device", NOW)
-    core.receive(ask(device, bench.sent(core)), "device", NOW)  # the share takes the place
-    late = ask(device, frame(Step.HELLO, b"", [1], "f" * 16, b"n" * 16))
-    assert refusal(late) == "busy"
-    core.receive(ask(device, bench.sent(core)), "device", NOW)
-    assert bench.names(core) == ["Proven", "Described"] and device.attempts == 0
-
-
-def test_hellos_are_bounded_and_the_oldest_goes() -> None:
+def test_hellos_are_bounded_and_one_gives_way() -> None:
     device = bench.verifier()
     sessions = [hello(device, number) for number in range(HELLOS_MAX + 1)]
-    assert len(device._hellos._sessions) == HELLOS_MAX and device.attempts == 0
-    assert refusal(ask(device, frame(Step.SHARE, sessions[0], SHARE))) == "session" and device.attempts == 0
-    assert hello(device, 2) == sessions[2], "a repeated hello is another attempt"
-    assert refusal(ask(device, frame(Step.ABORT, sessions[2], b""))) == ""
-    assert refusal(ask(device, frame(Step.SHARE, sessions[2], SHARE))) == "session"
-    assert refusal(ask(device, frame(Step.SHARE, sessions[1], SHARE))) == "" and device.attempts == 1
-    assert refusal(ask(device, frame(Step.SHARE, sessions[3], SHARE))) == "busy" and device.attempts == 1
+    kept = [each.id for each in device._hellos._sessions]
+    assert len(kept) == HELLOS_MAX and device.attempts == 0
+    assert sessions[-1] in kept, "who comes last is let in"
+    (gone,) = [each for each in sessions if each not in kept]
+    assert refusal(ask(device, frame(Step.SHARE, gone, SHARE))) == "session" and device.attempts == 0
+    known = sessions.index(kept[2])
+    assert hello(device, known) == kept[2], "a repeated hello is another attempt"
+    assert refusal(ask(device, frame(Step.ABORT, kept[2], b""))) == ""
+    assert refusal(ask(device, frame(Step.SHARE, kept[2], SHARE))) == "session"
+    assert refusal(ask(device, frame(Step.SHARE, kept[1], SHARE))) == "" and device.attempts == 1
+    assert refusal(ask(device, frame(Step.SHARE, kept[3], SHARE))) == "busy" and device.attempts == 1
 
 
 def test_hellos_end_with_their_time_and_their_window() -> None:
@@ -84,22 +72,6 @@ def test_hellos_kept_in_stock_do_not_get_round_the_last_attempt() -> None:
     for later in (now, now + 29_999):
         assert refusal(ask(device, frame(Step.SHARE, stock[1], SHARE), later)) == "session"
     assert device.attempts == machine.ATTEMPTS_MAX and not device.is_open
-
-
-def test_a_core_whose_hello_was_pushed_out_says_it_again() -> None:
-    device, core = bench.verifier(), bench.prover()
-    request = bench.run_until(core, device, 2)
-    for number in range(HELLOS_MAX):
-        hello(device, number)
-    refused = ask(device, request)
-    core.receive(refused, "device", NOW)
-    core.receive(refused, "device", NOW)  # twice on the way
-    assert bench.names(core) == ["Waiting"] and core.wake_at == NOW + 1000
-    now = NOW + 1000
-    core.wake(now)
-    for _ in range(3):
-        core.receive(ask(device, bench.sent(core), now), "device", now)
-    assert bench.names(core) == ["Proven", "Described"] and device.attempts == 0
 
 
 def test_a_device_that_always_forgets_is_given_up() -> None:
