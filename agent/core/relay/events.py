@@ -30,7 +30,7 @@ Open = namedtuple("Open", ("relay", "family", "port", "user"))
 # Close that socket. Also for one whose Open was not answered yet; an answer that comes later is ignored.
 Close = namedtuple("Close", ("relay",))
 
-# The fast path may carry channel `number` from and to `peer` now, or no longer. It lapses before the Close of its relay.
+# The fast path may carry channel `number` from and to `peer` now, or no longer. It lapses before the Close.
 Channel = namedtuple("Channel", ("relay", "number", "peer", "is_open"))
 
 # Send `data` to `peer`: it is permitted, counted and within the ceiling.

@@ -1,0 +1,133 @@
+"""Which peers the relay may reach: nobody may use a board to look into its owner's home (SSRF).
+
+Refused unless the owner allows them: REFUSED (the special-purpose registries of RFC 6890), the on-link prefixes of
+our interfaces, our own external addresses, and ports below 1024. Our own live relay addresses are allowed ("hairpin":
+two clients of one relay). The owner's list wins over all that except over NEVER. Names are no matter here: a peer is
+always an address (4 or 16 bytes, port). Bounds: the tables are the owner's and the interfaces'; `own` has one row for
+each relay address.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.wire.stun import Address
+
+    Prefix = tuple[bytes, int]
+
+PORT_MIN = 1024
+
+# (first bytes, bits, reason). Whatever a list allows, this is no single other host; and IPv4 has only one form here.
+NEVER4 = (
+    (b"\x00", 8, "unspecified"),
+    (b"\xe0", 4, "multicast"),
+    (b"\xff\xff\xff\xff", 32, "multicast"),
+)
+NEVER6 = (
+    (bytes(16), 128, "unspecified"),
+    (b"\xff", 8, "multicast"),
+    (bytes(10) + b"\xff\xff", 96, "wrapped"),  # IPv4-mapped
+)
+REFUSED4 = (
+    (b"\x0a", 8, "private"),
+    (b"\x64\x40", 10, "shared"),  # carrier-grade NAT, RFC 6598
+    (b"\x7f", 8, "loopback"),
+    (b"\xa9\xfe", 16, "link_local"),
+    (b"\xac\x10", 12, "private"),
+    (b"\xc0\x00\x00", 24, "reserved"),  # IETF protocols
+    (b"\xc0\x00\x02", 24, "documentation"),
+    (b"\xc0\x58\x63", 24, "wrapped"),  # 6to4 relays, RFC 7526
+    (b"\xc0\xa8", 16, "private"),
+    (b"\xc6\x12", 15, "benchmarking"),
+    (b"\xc6\x33\x64", 24, "documentation"),
+    (b"\xcb\x00\x71", 24, "documentation"),
+    (b"\xf0", 4, "reserved"),
+)
+# Outside 2000::/3 nothing is a public unicast address; the named rows come first.
+REFUSED6 = (
+    (bytes(15) + b"\x01", 128, "loopback"),
+    (bytes(12), 96, "wrapped"),  # IPv4-compatible
+    (bytes(8) + b"\xff\xff\x00\x00", 96, "wrapped"),  # IPv4-translated, RFC 2765
+    (b"\x00\x64\xff\x9b" + bytes(8), 96, "wrapped"),  # NAT64, RFC 6052
+    (b"\x00\x64\xff\x9b\x00\x01", 48, "wrapped"),  # NAT64, RFC 8215
+    (b"\x01" + bytes(7), 64, "reserved"),  # discard-only, RFC 6666
+    (b"\x20\x01\x00\x00", 32, "wrapped"),  # Teredo
+    (b"\x20\x01\x00\x02\x00\x00", 48, "benchmarking"),
+    (b"\x20\x01\x00", 23, "reserved"),  # IETF protocols, ORCHID among them
+    (b"\x20\x01\x0d\xb8", 32, "documentation"),
+    (b"\x20\x02", 16, "wrapped"),  # 6to4
+    (b"\x3f\xff\x00", 20, "documentation"),
+    (b"\xfc", 7, "private"),
+    (b"\xfe\x80", 10, "link_local"),
+    (b"\xfe\xc0", 10, "private"),  # site-local, RFC 3879
+    (b"\x00", 3, "reserved"),
+    (b"\x40", 2, "reserved"),
+    (b"\x80", 1, "reserved"),
+)
+
+
+class Policy:
+    """`allow`, `on_link`: [(ip, bits)]. `external`: [ip]. The last two follow the interfaces and the router: assign
+    them, then call `recheck` of the relay."""
+
+    def __init__(self, allow: "list[Prefix]", on_link: "list[Prefix]", external: list[bytes]) -> None:
+        self.on_link = on_link
+        self.external = external
+        self._allow = allow
+        self._own: dict[bytes, list[int]] = {}
+
+    def may_reach(self, address: "Address") -> str:
+        """Why not to send there; "" when we may."""
+        ip, port = address
+        if self.is_own(address):
+            return ""
+        reason = self._reason(ip)
+        if reason:
+            return reason
+        return "low_port" if port < (1 if _is_in(ip, self._allow) else PORT_MIN) else ""
+
+    def may_permit(self, ip: bytes) -> str:
+        """As may_reach for some port of `ip`: a permission is for all of them (RFC 8656 section 9)."""
+        return "" if ip in self._own else self._reason(ip)
+
+    def is_own(self, address: "Address") -> bool:
+        return address[1] in self._own.get(address[0], ())
+
+    def opened(self, address: "Address") -> None:
+        """`address` is one of our live relay addresses now."""
+        self._own.setdefault(address[0], []).append(address[1])
+
+    def closed(self, address: "Address") -> None:
+        ports = self._own[address[0]]
+        ports.remove(address[1])
+        if not ports:
+            del self._own[address[0]]
+
+    def _reason(self, ip: bytes) -> str:
+        is_old = len(ip) == 4
+        reason = _found(NEVER4 if is_old else NEVER6, ip)
+        if reason or _is_in(ip, self._allow):
+            return reason
+        reason = _found(REFUSED4 if is_old else REFUSED6, ip)
+        if reason:
+            return reason
+        if ip in self.external:
+            return "external"
+        return "on_link" if _is_in(ip, self.on_link) else ""
+
+
+def _found(table: "tuple[tuple[bytes, int, str], ...]", ip: bytes) -> str:
+    for prefix, bits, reason in table:
+        if _is_within(ip, prefix, bits):
+            return reason
+    return ""
+
+
+def _is_in(ip: bytes, prefixes: "list[Prefix]") -> bool:
+    return any(len(prefix) == len(ip) and _is_within(ip, prefix, bits) for prefix, bits in prefixes)
+
+
+def _is_within(ip: bytes, prefix: bytes, bits: int) -> bool:
+    whole = bits >> 3
+    if ip[:whole] != prefix[:whole]:
+        return False
+    rest = bits & 7
+    return rest == 0 or (ip[whole] ^ prefix[whole]) >> (8 - rest) == 0

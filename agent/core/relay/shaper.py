@@ -1,0 +1,77 @@
+"""The bandwidth ceiling of one direction: a token bucket that fills max-min fair shares of the active users.
+
+    shaper = Shaper(rate_bps, now)
+    if shaper.take(user, wire_bytes(len(payload), is_ipv6, is_channel_data), now): send it     # else drop it
+
+In any second at most rate_bps leave: the bucket is filled with all but BURST_MS of a second and holds BURST_MS of it
+(at least PACKET_BYTES), so under demand at most 4 % less than the rate leave. Each user's own bucket holds an equal
+part; what a full one cannot take flows to the others, so who asks for less than a fair share loses nothing and one user
+alone gets everything. Integers only: levels are in byte-milliseconds at rate bytes, that is 1/8000 byte per unit.
+Bounds: USERS_MAX buckets of who asked within ACTIVE_MS; all beyond share one.
+"""
+
+BURST_MS = 30
+PACKET_BYTES = 1600
+FILL_MS = 4  # shares are counted at most this often
+ACTIVE_MS = 1000
+USERS_MAX = 256
+_UNIT = 8000  # of a level in one byte: bit/s times ms
+
+
+class Shaper:
+    """`rate_bps`: 0 = no ceiling. `user_bps`: of one user, 0 = as `rate_bps`."""
+
+    def __init__(self, rate_bps: int, now: int, user_bps: int = 0) -> None:
+        self._burst = max(rate_bps * BURST_MS, PACKET_BYTES * _UNIT)
+        # A burst and a second of filling are together one second at the rate; a very low rate keeps half of it.
+        self._fill = max(rate_bps - self._burst // 1000, rate_bps // 2)
+        self._user_fill = min(user_bps or self._fill, self._fill)
+        self._rate = rate_bps
+        self._level = self._burst
+        self._at = now
+        self._users: dict[str, list[int]] = {}  # user -> [level, asked at]
+
+    def take(self, user: str, wire_bytes: int, now: int) -> bool:
+        """Whether these bytes may leave now; then they count."""
+        if not self._rate:
+            return True
+        if now - self._at >= FILL_MS:
+            self._refill(now)
+        share = self._users.get(user)
+        if share is None:
+            if len(self._users) >= USERS_MAX:
+                user = ""
+            share = self._users.setdefault(user, [self._burst // (len(self._users) + 1), now])
+        share[1] = now
+        need = wire_bytes * _UNIT
+        # A packet bigger than the share is a debt of that user, never of the whole.
+        if share[0] <= 0 or self._level < need:
+            return False
+        share[0] -= need
+        self._level -= need
+        return True
+
+    def _refill(self, now: int) -> None:
+        passed_ms = min(now - self._at, ACTIVE_MS)
+        self._at = now
+        for user in [each for each in self._users if now - self._users[each][1] > ACTIVE_MS]:
+            del self._users[user]
+        self._level = min(self._level + self._fill * passed_ms, self._burst)
+        if not self._users:
+            return
+        cap = self._burst // len(self._users)
+        most = self._user_fill * passed_ms
+        left = self._fill * passed_ms
+        rooms = [(max(min(cap - share[0], most), 0), user) for user, share in self._users.items()]
+        rooms.sort()  # water-filling: who needs least first, so that one pass is exact
+        count = len(rooms)
+        for room, user in rooms:
+            given = min(room, left // count)
+            self._users[user][0] += given
+            left -= given
+            count -= 1
+
+
+def wire_bytes(payload_bytes: int, is_ipv6: bool, is_channel_data: bool) -> int:
+    """What a meter outside sees of a UDP datagram: IP and UDP headers too."""
+    return payload_bytes + (48 if is_ipv6 else 28) + (4 if is_channel_data else 0)
