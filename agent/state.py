@@ -7,6 +7,7 @@ Bounds: CORES_MAX cores, RECORD_BYTES_MAX a record.
 """
 
 from binascii import crc32
+from collections import namedtuple
 
 from agent import settings
 from agent.errors import LimitError, PeerError, PortError, UsageError
@@ -24,13 +25,8 @@ BOOT, KEY, COUNTERS = "identity/boot.cbor", "identity/device.cbor", "identity/pa
 RESET_MARK = "identity/reset"  # while it exists, the state is to be forgotten
 
 
-class Identity:
-    """The device's P-256 key. `device_id`: first 16 hex digits of SHA-256 of the public point."""
-
-    def __init__(self, scalar: int, public: bytes, device_id: str) -> None:
-        self.scalar = scalar
-        self.public = public
-        self.device_id = device_id
+# The device's P-256 key. `device_id`: first 16 hex digits of SHA-256 of the public point.
+Identity = namedtuple("Identity", ("scalar", "public", "device_id"))
 
 
 class State:

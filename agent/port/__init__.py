@@ -35,55 +35,47 @@ class Absent:
         raise PortError("missing", f"A package is missing ({self._why}): install it and start the device again.")
 
 
+def _body(name: str) -> "Any":
+    """The module of this interpreter; for a package that is missing, one that says so when it is opened."""
+    folder = "micropython" if MICROPYTHON else "cpython"
+    try:
+        return __import__("agent.port." + folder + "." + name, None, None, ["*"])
+    except ImportError as error:
+        return Absent(error)
+
+
 def crypto() -> "contract.Crypto":
     """SHA-256 family, AES-128-CCM, P-256."""
-    if MICROPYTHON:
-        from agent.port.micropython import crypto as body
-    else:
-        from agent.port.cpython import crypto as body
-    return body
+    return _body("crypto")  # type: ignore[no-any-return]
 
 
 def codec() -> "contract.Codec":
     """Deterministic, strict CBOR."""
-    try:
-        if MICROPYTHON:
-            from agent.port.micropython import cbor as body
-        else:
-            from agent.port.cpython import codec as body
-    except ImportError as error:
-        raise PortError("missing", f"Nothing works without a package that is missing ({error}): install cbor2.")
-    return body
+    body = _body("cbor" if MICROPYTHON else "codec")
+    if isinstance(body, Absent):
+        body.open()  # nothing works without it
+    return body  # type: ignore[no-any-return]
 
 
 def link() -> "contract.LinkModule":
     """MQTT over mutual TLS."""
-    try:
-        if MICROPYTHON:
-            from agent.port.micropython import link as body
-        else:
-            from agent.port.cpython import link as body
-    except ImportError as error:
-        return Absent(error)
-    return body
+    return _body("link")  # type: ignore[no-any-return]
 
 
 def announce() -> "contract.AnnounceModule":
     """Multicast DNS service announcement."""
-    try:
-        if MICROPYTHON:
-            from agent.port.micropython import announce as body
-        else:
-            from agent.port.cpython import announce as body
-    except ImportError as error:
-        return Absent(error)
-    return body
+    return _body("announce")  # type: ignore[no-any-return]
 
 
 def health() -> "contract.Health":
     """What the board measures about itself."""
+    return _body("health")  # type: ignore[no-any-return]
+
+
+def pump() -> "contract.PumpModule":
+    """The relay's data path."""
     if MICROPYTHON:
-        from agent.port.micropython import health as body
+        from agent.port.micropython import pump as body
     else:
-        from agent.port.cpython import health as body
+        from agent.port.cpython import pump as body
     return body

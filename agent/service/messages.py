@@ -14,26 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 # The status of an error: by its code, else by its kind.
-STATUS = {
-    "device": 403,
-    "operation": 403,
-    "shard": 403,
-    "size": 403,
-    "not_found": 404,
-    "slow": 408,
-    "used": 409,
-    "corrupt": 410,
-    "length": 411,
-    "too_big": 413,
-    "range": 416,
-    "digest": 422,
-    "io": 507,
-    "read_only": 507,
-    "denied": 507,
-    "quota": 507,
-    "disk_full": 507,
-    "cores": 507,
-}
+STATUSES = (
+    (403, ("device", "operation", "shard", "size")),
+    (404, ("not_found",)),
+    (408, ("slow",)),
+    (409, ("used",)),
+    (410, ("corrupt",)),
+    (411, ("length",)),
+    (413, ("too_big",)),
+    (416, ("range",)),
+    (422, ("digest",)),
+    (507, ("io", "read_only", "denied", "quota", "disk_full", "cores")),
+)
 KINDS = ((TrustError, 401), (LimitError, 503), (PortError, 500), (CoreletError, 400))
 
 # `headers`: list of (name, value); `body`: bytes, or a Body. Content-Length is added.
@@ -102,10 +94,8 @@ def text_response(status: int, text: str) -> Response:
 
 def error_response(error: CoreletError) -> Response:
     """What a handler raised, as a status and `code: sentence`."""
-    status = STATUS.get(error.code, 0)
-    for kind, number in KINDS:
-        if not status and isinstance(error, kind):
-            status = number
+    found = [status for status, codes in STATUSES if error.code in codes]
+    status = (found + [status for kind, status in KINDS if isinstance(error, kind)])[0]
     plain = text_response(status, f"{error.code}: {error.text}")
     if status == 401:
         plain.headers.append(("WWW-Authenticate", "Bearer"))

@@ -152,30 +152,28 @@ class PairingService:
 
     def _act(self) -> None:
         for event in self._machine.drain_events():
-            if isinstance(event, verifier.Persist):
-                self._state.write_counters(event.counters)
-            elif isinstance(event, verifier.Pending):
-                self._state.save_pending(event.bundle, event.link_secret)
-            elif isinstance(event, verifier.RolledBack):
-                self._state.drop_pending()
-            elif isinstance(event, verifier.WindowClosed):
-                self._code, self._discriminator = "", 0
-            self._log(event)
+            self._keep(event)
             if self._notify is not None:
                 self._notify(event)
 
-    def _log(self, event: "Any") -> None:
-        """Only our own words, ids that are hex, and addresses: nothing a peer can write a line with."""
-        if isinstance(event, verifier.Proven):
-            self._journal.info("pairing", f"core {event.core} knows the setup code")
+    def _keep(self, event: "Any") -> None:
+        """What the event asks for, and a line in the journal: only our own words, ids that are hex, and addresses,
+        nothing a peer can write a line with."""
+        say = self._journal.info
+        if isinstance(event, verifier.Persist):
+            self._state.write_counters(event.counters)
+        elif isinstance(event, verifier.Proven):
+            say("pairing", f"core {event.core} knows the setup code")
         elif isinstance(event, verifier.Pending):
-            self._journal.info("pairing", f"core {event.bundle['core']} sent a certificate; connecting to it")
+            self._state.save_pending(event.bundle, event.link_secret)
+            say("pairing", f"core {event.bundle['core']} sent a certificate; connecting to it")
         elif isinstance(event, verifier.Committed):
-            self._journal.info("pairing", f"paired with core {event.core}")
+            say("pairing", f"paired with core {event.core}")
         elif isinstance(event, verifier.RolledBack):
+            self._state.drop_pending()
             self._journal.warning("pairing", f"core {event.core} was not connected within a minute: not paired")
         elif isinstance(event, verifier.WindowClosed):
-            self._journal.info("pairing", _CLOSED[event.reason])
+            self._code, self._discriminator = "", 0
+            say("pairing", _CLOSED[event.reason])
         elif isinstance(event, verifier.Refused):
-            host = event.source[0]
-            self._journal.warning("pairing", f"an attempt from {host} was refused: {event.code}")
+            self._journal.warning("pairing", f"an attempt from {event.source[0]} was refused: {event.code}")

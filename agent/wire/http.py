@@ -28,36 +28,6 @@ HEX = b"0123456789abcdefABCDEF"
 # Fields that say how to read the message or who asks: twice is a contradiction, not a list.
 SINGLE = ("authorization", "content-length", "content-range", "content-type", "expect", "host", "origin", "range")
 
-REASONS = {
-    100: "Continue",
-    200: "OK",
-    201: "Created",
-    202: "Accepted",
-    204: "No Content",
-    206: "Partial Content",
-    303: "See Other",
-    304: "Not Modified",
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    409: "Conflict",
-    410: "Gone",
-    411: "Length Required",
-    413: "Content Too Large",
-    416: "Range Not Satisfiable",
-    417: "Expectation Failed",
-    421: "Misdirected Request",
-    422: "Unprocessable Content",
-    429: "Too Many Requests",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-    507: "Insufficient Storage",
-}
-
 
 def _fault(text: str) -> PeerError:
     return PeerError("http", text)
@@ -178,7 +148,8 @@ def has_body(status: int) -> bool:
 def encode_response(status: int, headers: "list[tuple[str, str]]", length: int) -> bytes:
     """A head for a body of `length` bytes (for HEAD, of the body that GET would give)."""
     fields = headers + [("Content-Length", str(length))] if has_body(status) else headers
-    return _encode(f"HTTP/1.1 {status} {REASONS.get(status, 'Status')}", fields)
+    # RFC 9112 section 4: a client ignores the words after the number.
+    return _encode(f"HTTP/1.1 {status} " + ("OK" if status < 400 else "Refused"), fields)
 
 
 def encode_request(method: str, target: str, headers: "list[tuple[str, str]]", length: int) -> bytes:

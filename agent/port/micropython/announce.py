@@ -28,6 +28,7 @@ START_MS = 5000
 GOODBYES = 2
 GOODBYE_GAP_MS = 125
 FAULT_WAIT_MS = 1000
+WAIT_MS_MAX = 3600000
 
 
 def open(service: "Service") -> "Announcer":
@@ -56,8 +57,7 @@ class Announcer:
         self._tasks: list[Any] = []
         self._timer: Any = None
         self._settled = asyncio.Event()
-        self._earlier = asyncio.Event()
-        self._sleeps_until: int | None = None
+        self._moved = asyncio.Event()
 
     async def start(self) -> None:
         """Returns when the names are settled, or after START_MS when somebody keeps disputing them."""
@@ -150,24 +150,19 @@ class Announcer:
                     to.send(data, address, port)
                 except OSError as error:
                     self.trouble = f"Nothing can be sent on {key} (error {error.errno}): has it a multicast route?"
-        due = self._machine.wake_at
-        if due is not None and (self._sleeps_until is None or due < self._sleeps_until):
-            self._earlier.set()
+        self._moved.set()
 
     async def _keep_time(self) -> None:
         while True:
-            self._earlier.clear()
-            due = self._sleeps_until = self._machine.wake_at
-            if due is None:
-                await self._earlier.wait()
-                continue
-            wait_ms = due - clock.now_ms()
-            if wait_ms > 0:
-                try:
-                    await net.wait_for(self._earlier.wait(), wait_ms)
+            self._moved.clear()
+            due = self._machine.wake_at
+            wait_ms = WAIT_MS_MAX if due is None else min(WAIT_MS_MAX, due - clock.now_ms())
+            try:
+                if wait_ms > 0:
+                    await net.wait_for(self._moved.wait(), wait_ms)
                     continue
-                except PortError:  # the time has come
-                    pass
+            except PortError:  # the time has come
+                pass
             self._machine.wake(clock.now_ms())
             self._flush()
 

@@ -8,19 +8,7 @@ from agent.port import board
 from agent.port.micropython import files
 
 # _mpy's bits 10 and up: the machine code this interpreter takes (py/persistentcode.h).
-ARCHITECTURES = (
-    "",
-    "x86",
-    "x86_64",
-    "armv6",
-    "armv6m",
-    "armv7m",
-    "armv7em",
-    "armv7em",
-    "armv7em",
-    "xtensa",
-    "xtensawin",
-)
+ARCHITECTURES = " x86 x86_64 armv6 armv6m armv7m armv7em armv7em armv7em xtensa xtensawin".split(" ")
 PACKAGE = "the OpenWrt package micropython-mbedtls (1.25 or newer), or a build with MICROPY_PY_SSL and MBEDTLS"
 THERMAL_ZONES_MAX = 8
 _last_cpu: "list[tuple[int, int]]" = []  # (busy, all) ticks at the last sample

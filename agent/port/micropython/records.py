@@ -127,7 +127,7 @@ class Records:
     def claims(self) -> list[dns.Record]:
         """What a probe proposes (RFC 6762 section 8.2): the unique records, without the cache-flush bit."""
         unique = [record for record in self.all[: self.negative] if record.flush]
-        return [dns.Record(one.name, one.type, one.klass, False, one.ttl, one.data) for one in unique]
+        return [_said(one, False, one.ttl) for one in unique]
 
     def probe(self) -> bytes:
         questions = [dns.Question(name, dns.ANY, dns.IN, True) for name in (self.instance, self.host)]
@@ -136,21 +136,20 @@ class Records:
     def response(self, indexes: set[int]) -> bytes:
         answers = [self.all[index] for index in sorted(indexes)]
         extra = [self.all[index] for index in sorted(self.additional(indexes))]
-        return dns.encode(dns.Message(0, dns.RESPONSE | dns.AUTHORITATIVE, [], answers, [], extra))
+        return _answer(answers, extra)
 
     def legacy(self, indexes: set[int], query: dns.Message) -> bytes:
         """RFC 6762 section 6.7: for a resolver that knows no mDNS. No additional records: it costs us, it may cost
         somebody whose address was forged more."""
         ours = [self.all[index] for index in sorted(indexes)]
-        plain = [dns.Record(r.name, r.type, r.klass, False, min(r.ttl, LEGACY_TTL_S), r.data) for r in ours]
+        plain = [_said(one, False, min(one.ttl, LEGACY_TTL_S)) for one in ours]
         flags = dns.RESPONSE | dns.AUTHORITATIVE
         return dns.encode(dns.Message(query.id, flags, query.questions[:1], plain, [], []), False)
 
 
 def goodbye(records: list[dns.Record]) -> bytes:
     """RFC 6762 section 10.1."""
-    ended = [dns.Record(one.name, one.type, one.klass, one.flush, 0, one.data) for one in records]
-    return dns.encode(dns.Message(0, dns.RESPONSE | dns.AUTHORITATIVE, [], ended, [], []))
+    return _answer([_said(one, one.flush, 0) for one in records], [])
 
 
 def ranked(records: list[dns.Record], name: bytes) -> list[tuple[int, int, bytes]]:
@@ -160,3 +159,11 @@ def ranked(records: list[dns.Record], name: bytes) -> list[tuple[int, int, bytes
 
 def _shared(name: bytes, target: bytes) -> dns.Record:
     return dns.Record(name, dns.PTR, dns.IN, False, OTHER_TTL_S, target)
+
+
+def _said(record: dns.Record, flush: bool, ttl: int) -> dns.Record:
+    return dns.Record(record.name, record.type, record.klass, flush, ttl, record.data)
+
+
+def _answer(answers: list[dns.Record], additionals: list[dns.Record]) -> bytes:
+    return dns.encode(dns.Message(0, dns.RESPONSE | dns.AUTHORITATIVE, [], answers, [], additionals))

