@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from agent.port import contract
 
-CROWDED_MS = 50  # before the next hello when others' have taken the place of ours
+CROWDED_MS = 50  # before the next hello when others' have taken the place of ours; then twice that, and so on
+CROWDED_MS_MAX = 1_000
 RESEND_MS = 2_000
 WAIT_MS_MAX = 120_000  # how long a busy device or its delay after wrong codes is waited for
 
@@ -64,6 +65,7 @@ class Prover(Machine):
         self._attempts_left = 0
         self._secrets: tuple[int, int, bytes] = (0, 0, b"")  # w0, w1, w0*N
         self._derived: tuple[bytes, int] = (b"", 0)  # what the secrets and the share were made of
+        self._crowded_ms = CROWDED_MS
         self._x = 0
         self._share_p = b""
         self._agreed: spake2plus.Parties | None = None
@@ -147,7 +149,9 @@ class Prover(Machine):
     def _refused(self, fields: "list[Any]", now: int) -> None:
         _, code, text, retry_s = fields
         is_crowded = code == "session" and self._step == Step.SHARE  # others' hellos took the place of ours
-        again_at = now + (CROWDED_MS if is_crowded else 1000 * max(1, retry_s))
+        again_at = now + (self._crowded_ms if is_crowded else 1000 * max(1, retry_s))
+        if is_crowded:
+            self._crowded_ms = min(CROWDED_MS_MAX, 2 * self._crowded_ms)
         may_wait = code in ("busy", "wait") or is_crowded
         if may_wait and self._step in (Step.HELLO, Step.SHARE) and again_at < self._give_up_at:
             # The same hello: any answer to it, also a late one, binds what was really sent.
