@@ -7,36 +7,19 @@ from agent.port.micropython.responder import ANNOUNCED, PROBING, Responder
 from agent.port.micropython import dns
 from agent.port.micropython.neighbours import Link
 from agent.port.options import Service
+from tests.unit.agent.port import responding
+from tests.unit.agent.port.responding import ATTIC, HOST, KIND, PEER, run
 
 GROUP = ("eth0/4", None, 5353)
-HOME = b"\xc0\xa8\x01\x07"
-PEER = ("eth0/4", b"\xc0\xa8\x01\x14", 5353)
-KIND = dns.pack_name(["_corelet", "_tcp", "local"])
-ATTIC = dns.pack_name(["Attic", "_corelet", "_tcp", "local"])
-HOST = dns.pack_name(["box", "local"])
 TXT = [("txtvers", "1"), ("id", "ab")]
 
 
 def responder(subtypes: list[str] | None = None) -> Responder:
-    service = Service("_corelet._tcp", "Attic", "box", 7411, [], TXT, subtypes or ["_pair"])
-    machine = Responder(service, lambda limit: 0)
-    machine.set_links([Link("eth0/4", [HOME], [(HOME, 24)])], 0)
-    return machine
-
-
-def run(machine: Responder, until: int) -> list[tuple[int, dns.Message, object]]:
-    """(time, message, destination) of all that is sent up to `until`."""
-    sent = []
-    while machine.wake_at is not None and machine.wake_at <= until:
-        now = machine.wake_at
-        machine.wake(now)
-        sent.extend([(now, dns.decode(data), to) for data, to in machine.drain_outgoing()])
-    return sent
+    return responding.responder("Attic", TXT, subtypes or ["_pair"])
 
 
 def announced() -> Responder:
-    machine = responder()
-    run(machine, 10000)
+    machine = responding.announced(responder())
     assert machine.state == ANNOUNCED and machine.wake_at is None
     return machine
 

@@ -4,6 +4,7 @@ from agent import port
 from agent.errors import PeerError, TrustError, UsageError
 from agent.wire import cose
 from tests.expect import raises
+from tests.unit.agent.wire.cosing import SCALAR, TEXT, message
 
 KEY = bytes.fromhex("849B57219DAE48DE646D07DBB533566E976686457C1491BE3A76DCEA6C427188")
 # cose-wg/Examples, mac0-tests/HMac-01.json: exactly our profile.
@@ -11,8 +12,7 @@ MAC0 = bytes.fromhex(
     "D18443A10105A054546869732069732074686520636F6E74656E742E5820"
     "A1A848D3471F9D61EE49018D244C824772F223AD4F935293F1789FC3A08D8C58"
 )
-# The same working group's P-256 key "11".
-SCALAR = 0x57C92077664146E876760C9520D054AA93C3AFB04E306705DB6090308507B4D3
+# That of SCALAR.
 PUBLIC = bytes.fromhex(
     "04bac5b11cad8f99f9c72b05cf4b9e26d244dc189f745228255a219a86d6a09eff"
     "20138bf82dc1b6d562be0fa54ab7804a3a64b6d72ccfed6b6fb6ed28bbfc117e"
@@ -23,14 +23,6 @@ SIGNED_PROOF = bytes.fromhex(
     "EAE868ECC176883766C5DC5BA5B8DCA25DAB3C2E56A551CE5705B793914348E1"
     "72727F48461FABBBA2E343492DDECAC3983686250BC68E9F1A7A07D41225B59F"
 )
-TEXT = b"This is the content."
-
-
-def message(tag, protected, unprotected=None, payload=TEXT, proof=b"\0" * 32):
-    codec = port.codec()
-    if type(protected) is dict:
-        protected = codec.encode(protected)
-    return codec.encode(codec.Tag(tag, [protected, {} if unprotected is None else unprotected, payload, proof]))
 
 
 def test_published_mac0():

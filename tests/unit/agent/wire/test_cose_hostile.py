@@ -6,17 +6,9 @@ from agent import port
 from agent.errors import CoreletError, PeerError
 from agent.wire import cose
 from tests.expect import raises
+from tests.unit.agent.wire.cosing import SCALAR, TEXT, message
 
 KEY = b"0123456789abcdef0123456789abcdef"
-SCALAR = 0x57C92077664146E876760C9520D054AA93C3AFB04E306705DB6090308507B4D3
-TEXT = b"This is the content."
-
-
-def message(tag, protected, unprotected=None, payload=TEXT, proof=b"\0" * 32):
-    codec = port.codec()
-    if type(protected) is dict:
-        protected = codec.encode(protected)
-    return codec.encode(codec.Tag(tag, [protected, {} if unprotected is None else unprotected, payload, proof]))
 
 
 def test_es256_is_accepted_and_other_algorithms_are_not():

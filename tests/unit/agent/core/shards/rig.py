@@ -165,3 +165,11 @@ class Rig:
     def reports(self):
         reports, self.store.reports = self.store.reports, []
         return [(report.core, report.reason) for report in reports]
+
+
+def fill(rig: Rig, first: int = 0) -> int:
+    """Put until refused; how many were stored."""
+    number = first
+    while rig.put(payload(number)) == "stored":
+        number += 1
+    return number - first

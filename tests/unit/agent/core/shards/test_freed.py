@@ -2,17 +2,9 @@
 
 from agent.errors import TrustError
 from tests.expect import raises
-from tests.unit.agent.core.shards.rig import CORE, OTHER, SLOT, Rig, name_of, payload
+from tests.unit.agent.core.shards.rig import CORE, OTHER, SLOT, Rig, fill, name_of, payload
 
 LARGE = 65536
-
-
-def fill(rig, first=0):
-    """Put until refused; how many were stored."""
-    number = first
-    while rig.put(payload(number)) == "stored":
-        number += 1
-    return number - first
 
 
 def test_expired_promises_make_room_and_others_do_not():

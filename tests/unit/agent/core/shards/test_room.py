@@ -1,16 +1,8 @@
 """Quota and room: never a byte above it, and nothing that was promised goes to make room."""
 
-from tests.unit.agent.core.shards.rig import SLOT, Rig, name_of, payload
+from tests.unit.agent.core.shards.rig import SLOT, Rig, fill, name_of, payload
 
 LARGE = 65536
-
-
-def fill(rig, first=0):
-    """Put until refused; how many were stored."""
-    number = first
-    while rig.put(payload(number)) == "stored":
-        number += 1
-    return number - first
 
 
 def test_the_quota_is_exact():
