@@ -86,11 +86,22 @@ def _tmpfs(folder: Path, options: str) -> Iterator[Path]:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_full_disk(runtime: str, tmp_path: Path) -> None:
+    """Without room for a byte the lock has no name, and nothing is left behind; with room for that, but not for what
+    the board needs, the sentence says how much is free."""
     with _tmpfs(tmp_path / "disk", "size=64m") as disk:
         (disk / "other").write_bytes(bytes(64 << 20))
         line = _refused(runtime, disk / "state")
-        assert "The disk is full" in line and "Free some space" in line
+        assert "The disk is full" in line and "Free some space" in line and str(disk / "state") in line
         assert list((disk / "state").iterdir()) == [], "nothing is left behind"
+        os.truncate(disk / "other", (64 << 20) - (200 << 10))
+        line = _refused(runtime, disk / "state")
+        info = os.statvfs(disk)
+        assert "free space" in line and f"{info.f_bavail * info.f_frsize // 1024} KiB free" in line, line
+        begun = [path.name for path in (disk / "state").rglob("*") if path.is_file()]
+        assert begun == ["name"], "there is more than the name of the lock"
+        (disk / "other").unlink()
+        with _running(runtime, disk / "state"):
+            pass
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
