@@ -26,6 +26,7 @@ from tools.demonstration import CODE, HOST, Process
 from tools.gateway.client import Client
 
 START_S = 20.0
+END_S = 10.0
 READY = "waiting for a full core"
 ENVIRONMENT = dict(os.environ, PYTHONUNBUFFERED="1", MICROPYPATH=f"{ROOT}:.frozen")
 
@@ -80,7 +81,10 @@ class Device:
         self.start(ready="  core ")
 
     def kill(self, number: int = signal.SIGKILL) -> None:
+        """A signal that it may follow in its own way must end it at once, and not by the SIGKILL of an impatient us."""
+        started = time.monotonic()
         self.process.stop(number)
+        assert time.monotonic() - started < END_S, f"{self.state.name} did not end: {self.screen}"
 
     @property
     def screen(self) -> str:
