@@ -246,7 +246,7 @@ def _read_attributes(message: Message, data: "Data") -> None:
                 raise _malformed(f"a proof has {low} to {high} bytes, got {length}")
             message.integrity_at, proof = at, kind
         elif kind == FINGERPRINT:
-            if length != 4 or end != size or bytes(data[at + 4 : end]) != _fingerprint(data[:at]):
+            if end != size or bytes(data[at + 4 : end]) != _fingerprint(data[:at]):
                 raise _malformed("its fingerprint is wrong or not the last attribute")
         elif not proof:  # sections 14.5 and 14.6: what follows a proof is ignored
             message.attributes.append((kind, bytes(data[at + 4 : end])))

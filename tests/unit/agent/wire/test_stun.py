@@ -1,5 +1,7 @@
 """STUN messages, addresses and ChannelData, valid and not."""
 
+import binascii
+
 from agent import port
 from agent.errors import PeerError, UsageError
 from agent.wire import stun
@@ -163,14 +165,20 @@ def test_what_follows_a_proof():
     assert stun.decode(message(sha1, sha256, sha256)).integrity_at == 44
 
 
+def fingerprint_of(text):
+    return b"\x80\x28\0\4" + (binascii.crc32(text) ^ 0x5354554E).to_bytes(4, "big")
+
+
 def test_fingerprint():
     data = stun.encode(1, 0, HERE, [(stun.USERNAME, b"bob")], None, True)
     assert stun.decode(data).attributes == [(stun.USERNAME, b"bob")]
     for at in range(len(data)):
         if at not in (28, 29):  # its own type: another attribute, that may be ignored
             refused(data[:at] + bytes((data[at] ^ 0x10,)) + data[at + 1 :])
-    later = data + b"\x80\x22\0\0"
-    refused(later[:2] + (len(later) - 20).to_bytes(2, "big") + later[4:])
+    text = data[:2] + (len(data) + 4 - 20).to_bytes(2, "big") + data[4:-8]
+    more = b"\x80\x22\0\0"
+    assert stun.decode(text + more + fingerprint_of(text + more)).get(0x8022) == b""
+    refused(text + fingerprint_of(text) + more)  # right, but not the last
     refused(message((stun.FINGERPRINT, b"")))
     refused(message((stun.FINGERPRINT, bytes(8))))
 
