@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from agent.port import contract
 
-HELLOS_MAX = 8
+HELLOS_MAX = 4
 FREE_ATTEMPTS = 5
 DELAY_MS = 1_000
 DELAY_MS_MAX = 60_000

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from agent.port import contract
 
 CROWDED_MS = 50  # before the next hello when others' have taken the place of ours; then twice that, and so on
-CROWDED_MS_MAX = 1_000
+CROWDED_MS_MAX = 200
 RESEND_MS = 2_000
 WAIT_MS_MAX = 120_000  # how long a busy device or its delay after wrong codes is waited for
 
