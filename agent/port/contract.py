@@ -42,6 +42,10 @@ class Files(Protocol):
         """Append without flushing (logs); creates with mode 0600."""
 
     def exists(self, path: str) -> bool: ...
+
+    def is_private(self, path: str) -> bool:
+        """Whether only its owner can read and write it."""
+
     def size(self, path: str) -> int: ...
     def list(self, path: str) -> list[str]: ...
 
@@ -248,3 +252,68 @@ class Health(Protocol):
 
     def missing_features(self) -> list[tuple[str, str]]:
         """(feature, sentence naming the missing package) for what this interpreter lacks: tls, sha1, aes."""
+
+
+ClientKey = tuple[int, tuple[bytes, int], int]  # the fields of agent/core/relay/events.py Client
+RelayAddress = tuple[bytes, int]
+
+
+class RelayControl(Protocol):
+    """What a pump drives: agent/service/relay.py. All calls come from the pump's thread, and may call it back."""
+
+    wake_at: int | None
+
+    def receive(self, data: bytes, key: ClientKey, now: int) -> None:
+        """What no open channel took from a client: a STUN message, or junk."""
+
+    def from_peer(self, relay: int, peer: RelayAddress, data: bytes, now: int) -> None:
+        """What no open channel took from a peer."""
+
+    def client_gone(self, key: ClientKey, now: int) -> None:
+        """The TCP connection has ended."""
+
+    def has_allocation(self, key: ClientKey) -> bool: ...
+    def wake(self, now: int) -> None: ...
+
+
+class Pump(Protocol):
+    """The relay's data path: its sockets, and what open channels carry, without asking. Data that a socket does not
+    take at once is dropped, as UDP does, and counted.
+
+    `counters`: what was lost, by reason. `gate_up`, `gate_down`: None, or a function (relay, packets, payload_bytes)
+    -> how many of `packets` may pass now, asked for each run of equal ones."""
+
+    counters: dict[str, int]
+    gate_up: Any
+    gate_down: Any
+
+    def run(self, control: RelayControl, on_report: Any) -> None:
+        """Carry until stop(). In a program's main thread SIGTERM and SIGINT stop it and SIGUSR1 calls `on_report`,
+        where the runtime has signals."""
+
+    def stop(self) -> None:
+        """From any thread."""
+
+    def call(self, function: Any) -> None:
+        """From any thread: `function()` runs in the pump's, soon. LimitError("busy")."""
+
+    def open_relay(self, relay: int, family: int, port: int) -> bool:
+        """Bind a UDP socket; False when the port is taken or sockets are short."""
+
+    def close_relay(self, relay: int) -> None:
+        """With its channels; one that is not open is fine."""
+
+    def open_channel(self, relay: int, number: int, peer: RelayAddress, key: ClientKey, usage: list[int]) -> None:
+        """`usage`: row of its user, counted there: [-, packets up, bytes up, packets down, bytes down, ...]."""
+
+    def close_channel(self, relay: int, number: int) -> None: ...
+    def send(self, data: bytes, key: ClientKey) -> None: ...
+    def send_to_peer(self, relay: int, peer: RelayAddress, data: bytes, dont_fragment: bool) -> None: ...
+
+
+class PumpModule(Protocol):
+    def open(self, options: Any) -> Pump:
+        """`options`: agent/port/options.py PumpOptions. Binds the listeners; codes of Net."""
+
+    def packed(self, host: str) -> bytes:
+        """4 or 16 bytes of a numeric address; ValueError."""

@@ -31,3 +31,13 @@ Service = namedtuple(
         "subtypes",  # list such as "_pair", "_d517"
     ),
 )
+
+PumpOptions = namedtuple(
+    "PumpOptions",
+    (
+        "listen",  # list of (numeric host, port): where clients come to, UDP and, with is_tcp, TCP
+        "relay_hosts",  # (IPv4, IPv6): our own addresses that relay sockets are bound to; "" = not offered
+        "is_tcp",
+        "clients_connected_max",  # UDP clients with a socket of their own
+    ),
+)

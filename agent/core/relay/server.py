@@ -100,6 +100,9 @@ class Relay(Lifecycle):
         self.count(relay, 0, 0, 1, len(data))
         self.outgoing.append((frame, client))
 
+    def has_allocation(self, client: "Client") -> bool:
+        return client in self._table.clients
+
     def count(self, relay: int, packets_up: int, bytes_up: int, packets_down: int, bytes_down: int) -> None:
         endpoint = self._table.endpoints.get(relay)
         if endpoint is not None and endpoint.owner is not None:

@@ -87,6 +87,11 @@ def exists(path: str) -> bool:
     return os.path.exists(path)
 
 
+def is_private(path: str) -> bool:
+    with faults.OnFile(path):
+        return os.stat(path).st_mode & 0o077 == 0
+
+
 def size(path: str) -> int:
     with faults.OnFile(path):
         return os.stat(path).st_size

@@ -96,6 +96,11 @@ def exists(path: str) -> bool:
     return _kind(path) != 0
 
 
+def is_private(path: str) -> bool:
+    with faults.OnFile(path):
+        return os.stat(path)[0] & 0o077 == 0
+
+
 def size(path: str) -> int:
     with faults.OnFile(path):
         return os.stat(path)[6]

@@ -1,0 +1,109 @@
+"""One epoll loop: who has something to read, when to wake, and what other threads ask. For pump.py.
+
+Bounds: CALLS_MAX calls wait; as many sockets as the process may have, less SPARE_DESCRIPTORS.
+"""
+
+import os
+import resource
+import select
+import signal
+import socket
+import threading
+from collections import deque
+
+from agent.errors import LimitError
+from agent.port.cpython import clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SPARE_DESCRIPTORS = 64  # files, libraries, the control loop
+CALLS_MAX = 64
+
+
+class Loop:
+    def __init__(self) -> None:
+        self.epoll = select.epoll()
+        self.room = _descriptors()
+        self._ready: dict[int, Callable[[], None]] = {}
+        self._calls: deque[Callable[[], None]] = deque()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._is_running = True
+        self._is_asked = False  # for a report, by a signal
+        self.epoll.register(self._wake_read, select.EPOLLIN)
+        self._ready[self._wake_read] = self._on_wake
+
+    def watch(self, sock: socket.socket, function: "Callable[[], None]") -> None:
+        self._ready[sock.fileno()] = function
+        self.epoll.register(sock, select.EPOLLIN)
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """And close it."""
+        del self._ready[sock.fileno()]
+        sock.close()
+
+    def free(self) -> int:
+        """How many more sockets there may be."""
+        return self.room - len(self._ready)
+
+    def call(self, function: "Callable[[], None]") -> None:
+        """From any thread: run it in this loop's, soon. LimitError when too many wait."""
+        if len(self._calls) >= CALLS_MAX:
+            raise LimitError("busy", f"{CALLS_MAX} calls wait for the relay already; try again in a second")
+        self._calls.append(function)
+        self._wake()
+
+    def stop(self) -> None:
+        """From any thread or signal handler."""
+        self._is_running = False
+        self._wake()
+
+    def run(self, due: "Callable[[int], float]", on_report: "Callable[[], None]") -> None:
+        """Until stop. `due(now)` does what time asks for and gives the seconds until it must be called again, or -1.
+        In the main thread SIGTERM and SIGINT stop it, and SIGUSR1 has `on_report` called."""
+        self._on_report = on_report
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: self.stop())
+            signal.signal(signal.SIGUSR1, self._ask)
+        poll, ready, now_ms = self.epoll.poll, self._ready, clock.now_ms
+        while self._is_running:
+            for descriptor, _ in poll(due(now_ms())):
+                function = ready.get(descriptor)
+                if function is not None:  # else closed by one before it
+                    function()
+
+    def close(self) -> None:
+        self.epoll.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _ask(self, *_: object) -> None:
+        self._is_asked = True
+        self._wake()
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_write, b"!")
+        except BlockingIOError:  # full: it will wake
+            return
+
+    def _on_wake(self) -> None:
+        os.read(self._wake_read, 4096)
+        while self._calls:
+            self._calls.popleft()()
+        if self._is_asked:
+            self._is_asked = False
+            self._on_report()
+
+
+def _descriptors() -> int:
+    """As many as we may have, without those of others."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    except (OSError, ValueError):  # then what we have must do
+        soft = max(soft, 0)
+    return max(soft - SPARE_DESCRIPTORS, 0)

@@ -1,0 +1,173 @@
+"""The command `corelet relay`: this machine as a TURN server, without any full core.
+
+Not here: the relay itself (service/relay.py). Bounds: ADDRESSES_MAX addresses in an option, files of FILE_BYTES_MAX.
+"""
+
+import json
+
+from agent import port
+from agent.core.relay.events import Limits
+from agent.errors import UsageError
+from agent.service import relay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.__main__ import Call
+
+ADDRESSES_MAX = 16
+FILE_BYTES_MAX = 65536
+ALLOCATIONS_MAX = 10_000
+UNPROVEN_S = 50
+PORTS = "49152-65535"
+ANY = ("0.0.0.0", "::")  # noqa: S104
+DEFAULT_PORT = 3478
+
+
+def run(call: "Call") -> None:
+    """Until a signal. UsageError("usage") with what is missing or wrong; PortError when it cannot listen."""
+    options = call.options
+    service = relay.compose(_settings(options))
+
+    def tell() -> None:
+        port.terminal.say(json.dumps(service.report()))
+
+    port.terminal.say("relaying; " + _summary(options) + "; Ctrl-C ends it")
+    try:
+        service.run(tell)
+    except KeyboardInterrupt:  # a runtime without signal handlers
+        service.pump.stop()
+    if "--stats" in options:
+        tell()
+
+
+def _summary(options: dict[str, str]) -> str:
+    return "clients come over UDP and TCP to " + options["--listen"]
+
+
+def _settings(options: dict[str, str]) -> relay.RelaySettings:
+    if "--listen" not in options:
+        raise UsageError("usage", "relay needs --listen ADDR:PORT, where clients come to; see: corelet relay --help")
+    users = _users(options)
+    secrets: list[tuple[str, bytes]] = []
+    if "--secret-file" in options:
+        secrets = [("", line.encode()) for line in _lines(options["--secret-file"])]
+    if not users and not secrets:
+        text = "relay needs --secret-file, --user-file or --user: without one of them nobody could use it"
+        raise UsageError("usage", text + "; see: corelet relay --help")
+    listen = _listen(options["--listen"])
+    allow = [_prefix(text) for text in _split(options.get("--allow-peers", ""))]
+    first, last = _range(options.get("--ports", PORTS))
+    rate_bps = _number("--rate", options.get("--rate", "0"), 0, 10**11)
+    most = _number("--allocations", options.get("--allocations", str(ALLOCATIONS_MAX)), 1, ALLOCATIONS_MAX)
+    each = _number("--user-allocations", options.get("--user-allocations", str(most)), 1, most)
+    unproven_s = _number("--unproven", options.get("--unproven", str(UNPROVEN_S)), 1, 10**6)
+    return relay.RelaySettings(
+        listen,
+        _relay_hosts(options, listen),
+        options.get("--realm", "corelet"),
+        users,
+        secrets,
+        allow,
+        Limits(most, each, (first, last), rate_bps, 0, unproven_s, True),
+    )
+
+
+def _users(options: dict[str, str]) -> list[tuple[str, str]]:
+    rows = [options["--user"]] if "--user" in options else []
+    if "--user-file" in options:
+        rows += _lines(options["--user-file"])
+    users = []
+    for row in rows:
+        name, colon, word = row.partition(":")
+        if not name or not colon or not word:
+            raise UsageError("usage", "a user is NAME:PASSWORD, one in a line; one of them is not")
+        users.append((name, word))
+    return users
+
+
+def _lines(path: str) -> list[str]:
+    """Of a file that only its owner can read; empty lines and those that begin with # do not count."""
+    if not port.files.is_private(path):
+        raise UsageError("usage", f"{path} holds secrets and others may read it; close it with: chmod 600 {path}")
+    try:
+        text = port.files.read(path, FILE_BYTES_MAX).decode()
+    except UnicodeError:
+        raise UsageError("usage", f"{path} is not text in UTF-8")
+    lines = [line.strip() for line in text.split("\n")]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    if not lines:
+        raise UsageError("usage", f"{path} is empty; write a line into it")
+    return lines
+
+
+def _split(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if len(words) > ADDRESSES_MAX:
+        raise UsageError("usage", f"at most {ADDRESSES_MAX} addresses in one option, got {len(words)}")
+    return words
+
+
+def _listen(text: str) -> list[tuple[str, int]]:
+    """0.0.0.0 and :: become the addresses of this machine, so that an answer leaves from where its request came."""
+    found: list[tuple[str, int]] = []
+    for word in _split(text):
+        host, _, number = word.rpartition(":") if word.count(":") == 1 or "]:" in word else (word, "", "")
+        host = host.strip("[]")
+        where = _number("--listen", number or str(DEFAULT_PORT), 1, 65535)
+        bits = 8 * len(_packed(host))
+        hosts = [each for each in _own() if 8 * len(_packed(each)) == bits] if host in ANY else [host]
+        found += [(each, where) for each in hosts]
+    if not found:
+        raise UsageError("usage", f"--listen {text} names no address of this machine")
+    return found
+
+
+def _own() -> list[str]:
+    """Addresses of this machine without link-local ones, loopback last."""
+    hosts = [host for _, host, _ in port.net.interfaces() if not host.lower().startswith(("fe80:", "169.254."))]
+    return sorted(hosts, key=_is_loopback)
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "::1" or host.startswith("127.")
+
+
+def _relay_hosts(options: dict[str, str], listen: list[tuple[str, int]]) -> tuple[str, str]:
+    """(IPv4, IPv6): those of --relay-ip, else the first ones that it listens on."""
+    hosts = _split(options.get("--relay-ip", "")) or [host for host, _ in listen]
+    pair = ["", ""]
+    for host in hosts:
+        at = 0 if len(_packed(host)) == 4 else 1
+        pair[at] = pair[at] or host
+    if pair[0] in ANY or pair[1] in ANY:
+        raise UsageError("usage", "--relay-ip is the address that peers see, such as 192.0.2.1")
+    return pair[0], pair[1]
+
+
+def _packed(host: str) -> bytes:
+    try:
+        return port.pump().packed(host)
+    except ValueError:
+        raise UsageError("usage", f"'{host}' is no numeric address; write one such as 192.0.2.1 or [2001:db8::1]")
+
+
+def _prefix(text: str) -> tuple[bytes, int]:
+    host, _, bits = text.partition("/")
+    packed = _packed(host.strip("[]"))
+    return packed, _number("--allow-peers", bits or str(8 * len(packed)), 0, 8 * len(packed))
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    low = _number("--ports", first, 1024, 65535)
+    return low, _number("--ports", last, low, 65535)
+
+
+def _number(option: str, text: str, low: int, high: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        raise UsageError("usage", f"{option} takes {low} to {high}; '{text}' came")
+    return number

@@ -1,0 +1,157 @@
+"""The relay put together, the same on both interpreters: credentials, policy, the machine (core/relay/), the pump.
+
+    service = compose(RelaySettings(...))      # binds the listeners
+    service.run(on_report)                     # until service.pump.stop()
+
+It is the driver of the machine (contract.RelayControl) and lives in the pump's thread; others go through pump.call.
+Not here: options of a command (agent/relaying.py), sockets (the port's pump).
+"""
+
+from collections import namedtuple
+
+from agent import port
+from agent.core.relay.credentials import Credentials, long_term_key
+from agent.core.relay.events import Channel, Client, Close, Open, ToPeer, World
+from agent.core.relay.policy import Policy
+from agent.core.relay.server import Relay
+from agent.core.relay.shaper import wire_bytes
+from agent.port.options import PumpOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from agent.core.relay.shaper import Shaper
+    from agent.port import contract
+
+CLIENTS_CONNECTED_MAX = 128
+
+RelaySettings = namedtuple(
+    "RelaySettings",
+    (
+        "listen",  # list of (numeric host, port)
+        "relay_hosts",  # (IPv4, IPv6) that peers see; "" = that family is not offered
+        "realm",
+        "users",  # list of (name, password)
+        "secrets",  # list of (label, secret bytes): TURN REST
+        "allow",  # list of (packed address, bits): peers that are private and may be reached all the same
+        "limits",  # events.Limits
+    ),
+)
+
+
+def compose(settings: RelaySettings) -> "RelayService":
+    """PortError when a listener cannot be bound, UsageError for a realm that is none."""
+    crypto, pump = port.crypto(), port.pump()
+    addresses = {4 + 2 * at: pump.packed(host) for at, host in enumerate(settings.relay_hosts) if host}
+
+    def address(family: int, number: int) -> "tuple[bytes, int] | None":
+        return (addresses[family], number) if family in addresses else None
+
+    def unix_time(_: int) -> int:
+        return port.clock.unix_time()
+
+    realm = settings.realm.encode()
+    users = {name: long_term_key(crypto, name.encode(), realm, word.encode()) for name, word in settings.users}
+    credentials = Credentials(crypto, settings.realm, users, settings.secrets)
+    on_link = [(pump.packed(host), bits) for _, host, bits in port.net.interfaces()]
+    policy = Policy(settings.allow, on_link, [])
+    machine = Relay(World(crypto.entropy, crypto, address, unix_time), credentials, policy, settings.limits)
+    options = PumpOptions(settings.listen, settings.relay_hosts, True, CLIENTS_CONNECTED_MAX)
+    return RelayService(machine, pump.open(options), settings.limits.rate_bps > 0)
+
+
+class RelayService:
+    """`wake_at`: see RelayControl. `pump`: to stop it and to call it from other threads."""
+
+    def __init__(self, machine: Relay, pump: "contract.Pump", is_limited: bool) -> None:
+        self.pump = pump
+        self.wake_at: int | None = None
+        self._machine = machine
+        self._relays: dict[int, tuple[str, bool]] = {}  # (user, is IPv6)
+        self._begun = port.clock.now_ms()
+        if is_limited:
+            pump.gate_up = self._gate(machine.up, False)
+            pump.gate_down = self._gate(machine.down, True)
+
+    def run(self, on_report: "Callable[[], None]") -> None:
+        self.pump.run(self, on_report)
+
+    def receive(self, data: bytes, key: "contract.ClientKey", now: int) -> None:
+        self._machine.receive(data, Client(*key), now)
+        self._settle(now, key)
+
+    def from_peer(self, relay: int, peer: "contract.RelayAddress", data: bytes, now: int) -> None:
+        self._machine.from_peer(relay, peer, data, now)
+        self._settle(now, None)
+
+    def client_gone(self, key: "contract.ClientKey", now: int) -> None:
+        self._machine.client_gone(Client(*key), now)
+        self._settle(now, None)
+
+    def has_allocation(self, key: "contract.ClientKey") -> bool:
+        return self._machine.has_allocation(Client(*key))
+
+    def wake(self, now: int) -> None:
+        self._machine.wake(now)
+        self._settle(now, None)
+
+    def report(self) -> "dict[str, Any]":
+        """What it did since its start; from the pump's thread, or when it has ended."""
+        machine = self._machine
+        names = ("allocations", "packets_up", "bytes_up", "packets_down", "bytes_down")
+        return {
+            "seconds": (port.clock.now_ms() - self._begun) // 1000,
+            "allocations": sum([row[0] for row in machine.users.values()]),
+            "allocated": machine.allocated,
+            "users": {name: dict(zip(names, row[:5])) for name, row in machine.users.items()},
+            "refused": dict(machine.counters),
+            "dropped": {name: count for name, count in self.pump.counters.items() if count},
+        }
+
+    def _settle(self, now: int, key: "contract.ClientKey | None") -> None:
+        """Do what the machine says. A channel opens only upon a request of its own client, which is `key`."""
+        machine = self._machine
+        while machine.events:
+            for event in machine.drain_events():
+                self._act(event, now, key)
+        for data, client in machine.drain_outgoing():
+            self.pump.send(data, client)
+        self.wake_at = machine.wake_at
+
+    def _act(self, event: "Any", now: int, key: "contract.ClientKey | None") -> None:
+        pump, relay = self.pump, event.relay
+        if isinstance(event, ToPeer):
+            pump.send_to_peer(relay, event.peer, event.data, event.dont_fragment)
+        elif isinstance(event, Open):
+            self._relays[relay] = (event.user, event.family == 6)
+            if pump.open_relay(relay, event.family, event.port):
+                self._machine.opened(relay, now)
+            else:
+                del self._relays[relay]
+                self._machine.busy(relay, now)
+        elif isinstance(event, Close):
+            self._relays.pop(relay, None)
+            pump.close_relay(relay)
+        elif isinstance(event, Channel) and event.is_open and key is not None:
+            usage = self._machine.users[self._relays[relay][0]]
+            pump.open_channel(relay, event.number, event.peer, key, usage)
+        else:
+            pump.close_channel(relay, event.number)
+
+    def _gate(self, shaper: "Shaper", is_down: bool) -> "Callable[[int, int, int], int]":
+        """How many of `packets` the ceiling lets pass."""
+
+        def gate(relay: int, packets: int, size: int) -> int:
+            now = port.clock.now_ms()
+            user, is_ipv6 = self._relays[relay]
+            each = wire_bytes(size, is_ipv6, is_down)
+            if shaper.take(user, packets * each, now):
+                return packets
+            count = 0
+            while count < packets and shaper.take(user, each, now):
+                count += 1
+            return count
+
+        return gate
