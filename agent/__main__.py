@@ -46,6 +46,14 @@ COMMANDS = (
     ),
     ("reset", "--yes --json", "forget identity, cores and shards", "reset --yes", "agent.commands.reset"),
     ("logs", "--json", "the last lines it wrote", "logs", "agent.commands.logs"),
+    (
+        "relay",
+        "--listen ADDRESS --relay-ip IP --secret-file FILE --user-file FILE --user NAME:PASSWORD --realm R"
+        " --allow-peers CIDR --ports FIRST-LAST --rate BPS --allocations N --user-allocations N --unproven N --stats",
+        "only a TURN server, without any full core",
+        "relay --listen 192.0.2.1:3478 --secret-file turn.secret",
+        "agent.relaying.run",
+    ),
     ("boards", "--json", "the board profiles and their ceilings", "boards", "agent.commands.boards"),
 )
 
