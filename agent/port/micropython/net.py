@@ -29,6 +29,7 @@ __all__ = ["interfaces"]
 AF_UNIX, AF_INET, AF_INET6 = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6
 PORT_LOW, PORT_HIGH, PORT_TRIES = 20000, 60000, 32
 UNIX_PATH_BYTES_MAX = 107
+_running: "list[Any]" = []  # the task of `run`
 _on_lost: "list[Callable[[BaseException], None]]" = []
 
 
@@ -193,6 +194,10 @@ async def _freed(coroutine: "Coroutine[Any, Any, Any]") -> "Any":
     while a task lives that saw its beginning. An ended task that points at a blank one ends the chain."""
     try:
         return await coroutine
+    except KeyboardInterrupt:  # it may hit any task. Killed by it, this one would be waited for without an end.
+        if not _running:
+            raise
+        _running[0].cancel()
     finally:
         queue = core.TaskQueue()
         queue.push(core.cur_task)  # it runs, so it is in no queue
@@ -208,6 +213,7 @@ def run(coroutine: "Coroutine[Any, Any, Any]") -> None:
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(_lost)
     task = asyncio.create_task(coroutine)
+    _running[:] = [task]
     try:
         core.run_until_complete(task)
     except KeyboardInterrupt:
