@@ -70,10 +70,15 @@ class Call:
     """One command as it was typed. `folder`: of the state; `words`: those in the place of the capitals; `options`:
     {"--json": "yes", "--name": "attic"}."""
 
-    def __init__(self, words: list[str], options: dict[str, str]) -> None:
+    def __init__(self, name: str, words: list[str], options: dict[str, str]) -> None:
+        self.name = name
         self.words = words
         self.options = options
         self.folder: str = options.get("--state") or port.files.state_folder("corelet")
+
+    def again(self, more: str) -> str:
+        """This command with `more` behind it, for the end of a hint."""
+        return " ".join(["corelet", self.name] + self.words + [more])
 
     def typed(self, line: str) -> str:
         """`line` with the command at its end as it must be typed here."""
@@ -81,17 +86,16 @@ class Call:
 
 
 def typed(line: str, options: dict[str, str]) -> str:
-    """A hint ": corelet ..." ends its line; it names the same state folder as the command did that was given."""
-    head, mark, hint = line.rpartition(": corelet ")
-    if not mark:
+    """A hint ends its line, ": corelet ..." or ": sudo corelet ..."; it names the same state folder as the command did
+    that was given."""
+    head, _, hint = line.rpartition(": ")
+    before, mark, rest = hint.partition("corelet ")
+    if not head or not mark or before not in ("", "sudo "):
         return line
     state = options.get("--state", "")
-    if state and "--help" not in hint:
-        plain = "/-_.+0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        if [character for character in state if character not in plain]:
-            state = "'" + state.replace("'", "'\\''") + "'"
-        hint += " --state " + state
-    return head + ": " + port.terminal.program() + " " + hint
+    if state and "--help" not in rest and "--state" not in rest:
+        rest += " --state " + screen.quoted(state)
+    return head + ": " + before + port.terminal.program() + " " + rest
 
 
 def split(options: str) -> list[str]:
@@ -170,7 +174,7 @@ def run(words: list[str], options: dict[str, str]) -> int:
         if option not in takes_value(COMMON + " " + row[1]):
             raise UsageError("usage", f"{name} has no option {option}; see: corelet {name} --help")
     module, _, function = row[4].rpartition(".")
-    call = Call(rest, options)
+    call = Call(name, rest, options)
     answer = getattr(__import__(module, None, None, [function]), function)(call)
     if answer is not None:
         print(json.dumps(answer[0]) if "--json" in options else "\n".join([call.typed(line) for line in answer[1]]))

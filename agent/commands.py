@@ -1,6 +1,6 @@
 """What the owner's commands do beside `up`: ask the running device, or work straight on its state when none runs."""
 
-from agent import port, screen
+from agent import limits, port, screen
 from agent.errors import PortError, UsageError
 from agent.service import control
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Said = tuple[dict[str, Any], list[str]]
 
+SYSTEM_FOLDER = "/var/lib/corelet"  # where root's device has its state
+LOG_TAIL_BYTES = 8192  # of each of the two files
 CORE_ID_CHARS = 16
 HEX = "0123456789abcdef"
 
@@ -22,7 +24,12 @@ def status(call: "Call") -> "Said":
 
 
 def logs(call: "Call") -> "Said":
-    answer = ask(call, {"do": "logs"})
+    try:
+        answer = ask(call, {"do": "logs"})
+    except PortError as error:
+        if error.code != "not_running" or not port.files.exists(call.folder + "/logs"):
+            raise
+        answer = {"lines": _logged(call.folder + "/logs/")}
     return answer, list(answer["lines"])
 
 
@@ -36,22 +43,36 @@ def leave(call: "Call") -> "Said":
     if len(core_id) != CORE_ID_CHARS or [each for each in core_id if each not in HEX]:
         text = f"'{core_id}' is no core's id, which has 16 hex digits; see them with: corelet status"
         raise UsageError("usage", text)
+    if port.files.exists(call.folder + "/cores/" + core_id):
+        _be_sure(call, f"Leaving core {core_id} deletes every shard that it keeps here;")
     answer = _ask_or(call, {"do": "leave", "core": core_id}, lambda: _leave(call.folder, core_id))
     return answer, screen.left(answer)
 
 
 def reset(call: "Call") -> "Said":
-    if "--yes" not in call.options and port.terminal.is_terminal():
-        print(f"This forgets the identity, the cores and the shards in {call.folder}.")
-        if input("Type yes to go on: ").strip() != "yes":
-            raise UsageError("no", "nothing was forgotten")
+    cores = call.folder + "/cores"
+    if port.files.exists(cores):
+        count = limits.counted(len(port.files.list(cores)), "cores")
+        loss = f"A reset of {call.folder} deletes its identity, its pairing with {count} and every shard kept here;"
+        _be_sure(call, loss)
     answer = _ask_or(call, {"do": "reset"}, lambda: _reset(call.folder))
     return answer, screen.reset(answer)
 
 
+def _be_sure(call: "Call", loss: str) -> None:
+    """Raises UsageError("unsure") unless a person says yes, here or by --yes."""
+    if "--yes" in call.options:
+        return
+    loss += " files that have no other copy are lost, and nothing brings them back."
+    if not port.terminal.is_terminal():
+        raise UsageError("unsure", loss + " To do it without a question: " + call.again("--yes"))
+    print("\n".join(screen.wrapped(loss.split(" "), "")))
+    if input("Type yes to go on: ").strip() != "yes":
+        raise UsageError("unsure", "nothing was changed")
+
+
 def boards(_call: "Call") -> "Said":
     """Every profile with its ceilings."""
-    from agent import limits
     from boards import loader, schema
 
     found = []
@@ -65,7 +86,17 @@ def boards(_call: "Call") -> "Said":
 
 def ask(call: "Call", request: "dict[str, Any]") -> "dict[str, Any]":
     """The running device's answer. PortError("not_running") and control.ask's other errors."""
-    return _result(control.ask(port.net, call.folder, request))
+    try:
+        return _result(control.ask(port.net, call.folder, request))
+    except PortError as error:
+        folder, is_default = call.folder, "--state" not in call.options
+        if error.code == "not_running" and is_default and folder != SYSTEM_FOLDER and port.files.exists(SYSTEM_FOLDER):
+            error.text = f"no device of yours runs on {folder}; root's is in {SYSTEM_FOLDER}: sudo "
+            error.text += call.again("--state " + SYSTEM_FOLDER)
+        if error.code == "denied":
+            error.text = f"the device on {folder} is another user's; ask as that user, or as root: sudo "
+            error.text += call.again("--state " + screen.quoted(folder))
+        raise
 
 
 def _ask_or(call: "Call", request: "dict[str, Any]", alone: "Any") -> "dict[str, Any]":
@@ -114,3 +145,29 @@ def _reset(folder: str) -> "dict[str, Any]":
     finally:
         state.close()
     return {"restarted": False}
+
+
+def _logged(folder: str) -> list[str]:
+    """The last lines in the two files of a device that does not run, the older file first."""
+    segments = []
+    for name in ("0.log", "1.log"):
+        if not port.files.exists(folder + name):
+            continue
+        size = port.files.size(folder + name)
+        slab = port.files.open_slab(folder + name)
+        try:
+            number = slab.read(0, 64).split(b"\n")[0].split(b" ")[-1]
+            start = max(0, size - LOG_TAIL_BYTES)
+            lines = slab.read(start, size - start).split(b"\n")[1:]  # the first is the file's head, or not whole
+        finally:
+            slab.close()
+        segments.append((int(number) if number.isdigit() else 0, lines))
+    segments.sort(key=lambda segment: segment[0])
+    return [_text(line) for _, lines in segments for line in lines if line]
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode()
+    except ValueError:
+        return "(a line that is damaged)"

@@ -203,7 +203,8 @@ class Device:
         is_open, seconds, _, code = self.pairing.window()
         window = {"open": is_open, "seconds_left": seconds, "code": code}
         if is_open:
-            window["picture"] = port.terminal.qr_lines(self._qr_text(code))
+            text = self._qr_text(code)
+            window.update({"qr": text, "picture": port.terminal.qr_lines(text)})
         return {
             "version": __version__,
             "runtime": " ".join(port.terminal.runtime()),

@@ -3,17 +3,18 @@
 The owner may lower a ceiling, never raise it; a core may ask for less than the result, never for more.
 """
 
-# (ceiling, unit for people, divisor to that unit): how `corelet up` and `status` show them.
+# (ceiling, what it is, divisor to the unit named there; 0: bytes): how `corelet up` and `status` show them.
 SHOWN = (
     ("memory_kib", "MiB of memory", 1024),
     ("cpu_permille", "% of one processor core", 10),
-    ("shard_bytes", "MiB of shards", 1024 * 1024),
-    ("flash_bytes_day", "MiB written to flash a day", 1024 * 1024),
+    ("shard_bytes", "of shards", 0),
+    ("flash_bytes_day", "written to flash a day", 0),
     ("relay_bps", "Mbit/s relayed each way", 1000000),
     ("allocations", "relay allocations", 1),
     ("connections", "connections", 1),
-    ("log_bytes", "KiB of logs", 1024),
+    ("log_bytes", "of logs", 0),
 )
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 # What this version holds by itself; the others wait for what they limit (relay, flash budget, cgroups).
 ENFORCED = ("shard_bytes", "connections", "log_bytes")
@@ -24,8 +25,23 @@ def in_force(profile: dict[str, int], owner: dict[str, int]) -> dict[str, int]:
     return {name: min(profile[name], owner.get(name, profile[name])) for name in sorted(profile)}
 
 
+def amount(count: int) -> str:
+    """1536 -> "1.5 KiB", as the full core says it."""
+    unit = 0
+    while count >= 1024 ** (unit + 1) and unit + 1 < len(UNITS):
+        unit += 1
+    return f"{count / 1024**unit:.1f} {UNITS[unit]}" if unit else f"{count} B"
+
+
+def counted(number: int, things: str) -> str:
+    """(2, "cores") -> "2 cores"; (1, "cores") -> "1 core"."""
+    return f"{number} {things[:-1] if number == 1 and things.endswith('s') else things}"
+
+
 def shown(ceilings: dict[str, int]) -> list[str]:
-    """One phrase for each ceiling that is enforced, in the order of SHOWN: "4096 MiB of shards"."""
+    """One phrase for each ceiling that is enforced, in the order of SHOWN: "4.0 GiB of shards"."""
     return [
-        str(ceilings[name] // size) + " " + unit for name, unit, size in SHOWN if name in ceilings and name in ENFORCED
+        counted(ceilings[name] // size, what) if size else amount(ceilings[name]) + " " + what
+        for name, what, size in SHOWN
+        if name in ceilings and name in ENFORCED
     ]

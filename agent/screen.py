@@ -22,18 +22,28 @@ def wrapped(pieces: list[str], indent: str) -> list[str]:
     return lines
 
 
+def quoted(word: str) -> str:
+    """As a shell takes it for one word."""
+    plain = "/-_.+0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    if word and not [character for character in word if character not in plain]:
+        return word
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def row(head: str, text: str) -> list[str]:
+    """ "  head      text", on as many lines as it needs."""
+    return wrapped([f"  {head:<9}"] + text.split(" "), " " * 12)
+
+
 def device_lines(status: "dict[str, Any]") -> list[str]:
     """The head of `up` and `status`."""
-    lines = [
-        "Corelet " + status["version"] + " on " + status["runtime"],
-        "  name      " + status["name"],
-        "  board     " + status["board"] + " (" + status["board_summary"] + ")",
-        "  ceilings  " + ", ".join(limits.shown(status["ceilings"])),
-        "  address   " + ", ".join([_at(address, status["control_port"]) for address in status["addresses"]]),
-        "  state     " + status["folder"],
-    ]
+    lines = ["Corelet " + status["version"] + " on " + status["runtime"], f"  {'name':<9} " + status["name"]]
+    lines += row("board", status["board"] + " (" + status["board_summary"] + ")")
+    lines += row("ceilings", ", ".join(limits.shown(status["ceilings"])))
+    lines += row("address", ", ".join([_at(address, status["control_port"]) for address in status["addresses"]]))
+    lines.append(f"  {'state':<9} " + status["folder"])
     for feature, sentence in status["missing"]:
-        lines.append("  off       " + feature + ": " + sentence)
+        lines += row("off", feature + ": " + sentence)
     return lines
 
 
@@ -53,32 +63,33 @@ def window_lines(window: "dict[str, Any]") -> list[str]:
 
 
 def status(answer: "dict[str, Any]") -> list[str]:
-    lines = device_lines(answer) + ["  device    " + answer["device"]]
-    shards = answer["shards"]
-    lines.append(
-        f"  shards    {shards['shards']} kept, {shards['used'] // 1024} KiB of {shards['quota'] // 1024} KiB used"
-    )
-    health = answer["health"]
+    lines = device_lines(answer) + row("device", answer["device"])
+    shards, health = answer["shards"], answer["health"]
+    used = limits.amount(shards["used"]) + " of " + limits.amount(shards["quota"]) + " used"
+    lines += row("shards", str(shards["shards"]) + " kept, " + used)
     if "process_kib" in health:
-        lines.append(f"  memory    {health['process_kib'] // 1024} MiB used by this device")
+        lines += row("memory", limits.amount(health["process_kib"] * 1024) + " used by this device")
     if not answer["cores"]:
-        lines.append("  cores     none yet")
+        lines += row("cores", "none yet")
     for core in answer["cores"]:
         how = "connected" if core["connected"] else "not connected: " + core["why"]
-        lines.append("  core      " + core["core"] + " " + core["name"] + ", " + how)
+        lines += row("core", core["core"] + " " + core["name"] + ", " + how)
     if answer["window"]["open"] or not answer["cores"]:
         lines += window_lines(answer["window"])
     return lines
 
 
 def left(answer: "dict[str, Any]") -> list[str]:
-    return [f"Left core {answer['core']}; {answer['freed'] // 1024} KiB that it kept here are free again."]
+    lines = [f"Left core {answer['core']}; {limits.amount(answer['freed'])} that it kept here are free again."]
+    if not answer["told"]:
+        lines.append("It could not be told, and will see this device as one that is away.")
+    return lines
 
 
 def reset(answer: "dict[str, Any]") -> list[str]:
-    return ["Identity, cores and shards are forgotten. Start again with: corelet up"] + (
-        ["The running device has started anew."] if answer["restarted"] else []
-    )
+    if answer["restarted"]:
+        return ["Identity, cores and shards are forgotten. The running device begins anew,", "with a fresh code."]
+    return ["Identity, cores and shards are forgotten. Start again with: corelet up"]
 
 
 def boards(answer: "dict[str, Any]") -> list[str]:

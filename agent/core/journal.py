@@ -152,7 +152,7 @@ class Journal:
 
     def _say_repeated(self, fold: _Fold, now: int) -> None:
         if fold.count:
-            self._write(fold.key, f" (repeated {fold.count} times)", now)
+            self._write(fold.key, " (repeated once)" if fold.count == 1 else f" (repeated {fold.count} times)", now)
 
     def _say_left_out(self, level: str, now: int) -> None:
         budget = self._budgets[level]

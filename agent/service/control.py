@@ -1,9 +1,10 @@
 """The local control channel: the CLI talks to the running device through a Unix socket in its state folder.
 
 The folder is 0700 and the socket 0600, so whoever may connect owns the device; there is nothing to guess and nothing
-listens on the network. One request for each connection, both JSON objects on one line: {"do": "leave", "core": ID}, then
-{"answer": {...}} or {"error": sentence}. Bounds: PLACES connections, of which the one that has kept us waiting longest
-makes room for the next; REQUEST_BYTES_MAX, ANSWER_BYTES_MAX; LINE_MS for a request to come or an answer to go.
+listens on the network. One request for each connection, a flat JSON object on one line: {"do": "leave", "core": ID};
+one answer, the same way: {"answer": {...}} or {"error": sentence}.
+Bounds: PLACES connections, of which the one that has kept us waiting longest makes room for the next;
+REQUEST_BYTES_MAX, ANSWER_BYTES_MAX; LINE_MS for a request to come or an answer to go.
 """
 
 import asyncio

@@ -100,7 +100,8 @@ class Device:
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """One command, as typed; an `up` that should be refused and is not stays on loopback."""
         quiet = ["--listen", HOST, "--port", "0", "--data-port", "0"] if words[:1] == ("up",) else []
-        command = [*self.command, *words[:1], *quiet, *words[1:], "--state", str(self.state)]
+        sure = ["--yes"] if words[:1] in (("leave",), ("reset",)) else []
+        command = [*self.command, *words[:1], *quiet, *sure, *words[1:], "--state", str(self.state)]
         return subprocess.run(
             command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False
         )

@@ -1,6 +1,7 @@
-"""The terminal of MicroPython (contract.Terminal). It has no isatty: who types is taken to mean it."""
+"""The terminal of MicroPython (contract.Terminal)."""
 
 import gc
+import os
 import sys
 
 COLLECT_AFTER_BYTES = 8192
@@ -21,7 +22,7 @@ def program() -> str:
 
 
 def is_terminal() -> bool:
-    return False
+    return os.system("test -t 0 && test -t 1") == 0  # noqa: S605, S607 (there is no isatty)
 
 
 def qr_lines(text: str) -> list[str]:

@@ -85,13 +85,16 @@ def test_help_fits_80_columns_and_names_every_command_and_option():
 
 def test_a_hint_can_be_typed_as_it_stands():
     here = port.terminal.program()
-    call = command.Call([], {"--state": "/tmp/a b", "--json": "yes"})
+    call = command.Call("status", [], {"--state": "/tmp/a b", "--json": "yes"})
     assert call.typed("start it with: corelet up") == f"start it with: {here} up --state '/tmp/a b'"
     assert call.typed("see: corelet up --help") == f"see: {here} up --help"
     assert call.typed("there: corelet-core pair K7QX-3M9D-4TPH") == "there: corelet-core pair K7QX-3M9D-4TPH"
     assert call.typed("a plain line") == "a plain line"
-    assert command.Call([], {"--state": "it's"}).typed("x: corelet up").endswith(" up --state 'it'\\''s'")
-    assert command.Call([], {}).typed("x: corelet up") == f"x: {here} up"
+    assert command.Call("status", [], {"--state": "it's"}).typed("x: corelet up").endswith(" up --state 'it'\\''s'")
+    assert command.Call("status", [], {}).typed("x: corelet up") == f"x: {here} up"
+    leave = command.Call("leave", ["a1"], {"--state": "/s", "--json": "yes"})
+    assert leave.typed("again: " + leave.again("--yes")) == f"again: {here} leave a1 --yes --state /s"
+    assert leave.typed("so: sudo " + leave.again("--state /s")) == f"so: sudo {here} leave a1 --state /s"
 
 
 def exit_status(error):

@@ -40,7 +40,7 @@ def test_the_head_says_who_what_where_and_how_much():
         "Corelet 0.1.0 on micropython 1.29.0",
         "name      attic",
         "generic-linux (Any Linux machine)",
-        "4096 MiB of shards, 8 connections",
+        "4.0 GiB of shards, 8 connections",
         "192.0.2.7:7411, [2001:db8::7]:7411",
         "/var/lib/corelet",
         "off       tls: install the package micropython-mbedtls",
@@ -64,24 +64,44 @@ def test_a_closed_window_says_how_to_open_it():
 
 def test_status_without_cores_shows_the_window():
     text = "\n".join(screen.status(STATUS))
-    assert "3 kept, 192 KiB of 4194304 KiB used" in text and "30 MiB used by this device" in text
+    assert "3 kept, 192.0 KiB of 4.0 GiB used" in text and "30.0 MiB used by this device" in text
     assert "cores     none yet" in text and "waiting for a full core" in text
 
 
-def test_status_says_why_a_core_is_away():
+def away(why):
     closed = {"open": False, "seconds_left": 0, "code": ""}
     cores = [
         {"core": "a" * 16, "name": "home", "connected": True, "why": ""},
-        {"core": "b" * 16, "name": "club", "connected": False, "why": "192.0.2.9 port 8883 refused the connection."},
+        {"core": "b" * 16, "name": "club", "connected": False, "why": why},
     ]
-    text = "\n".join(screen.status(changed(cores=cores, window=closed, health={})))
+    return changed(cores=cores, window=closed, health={})
+
+
+def test_status_says_why_a_core_is_away():
+    text = "\n".join(screen.status(away("192.0.2.9 port 8883 refused the connection.")))
     assert "a" * 16 + " home, connected" in text
-    assert "b" * 16 + " club, not connected: 192.0.2.9 port 8883 refused the connection." in text
+    assert "b" * 16 + " club, not connected: 192.0.2.9 port 8883 refused the connection." in " ".join(text.split())
     assert "window" not in text and "memory    " not in text
 
 
+def test_lines_fit_80_columns():
+    many = away("The certificate of 192.0.2.9 port 8883 is not the one that this core had when it was paired.")
+    many.update({"addresses": [f"2001:db8:0:1:2:3:4:{number}" for number in range(6)]})
+    many.update({"missing": [["tls", "install the package micropython-mbedtls " * 4]]})
+    lines = screen.status(many) + screen.status(changed(window=WINDOW)) + screen.reset({"restarted": True})
+    lines += screen.reset({"restarted": False}) + screen.left({"core": "c" * 16, "freed": 5 << 30, "told": False})
+    assert [line for line in lines if len(line) > 80] == []
+    heads = [line for line in screen.status(STATUS)[1:] if line[:2] == "  " and line[2:3] != " "]
+    heads = [line for line in heads if "setup code" not in line]
+    assert [line for line in heads if line[11:12] != " " or line[12:13] == " "] == [], heads
+
+
 def test_short_answers():
-    assert screen.left({"core": "c", "freed": 131072}) == ["Left core c; 128 KiB that it kept here are free again."]
-    assert len(screen.reset({"restarted": False})) == 1 and len(screen.reset({"restarted": True})) == 2
+    assert screen.left({"core": "c", "freed": 131072, "told": True}) == [
+        "Left core c; 128.0 KiB that it kept here are free again."
+    ]
+    assert "could not be told" in screen.left({"core": "c", "freed": 0, "told": False})[1]
+    assert "corelet up" in screen.reset({"restarted": False})[0]
+    assert "corelet up" not in " ".join(screen.reset({"restarted": True}))
     board = {"id": "x", "summary": "A board", "ceilings": CEILINGS}
     assert screen.boards({"boards": [board]})[0] == "x: A board"

@@ -59,7 +59,7 @@ def test_repeats_are_folded():
     assert _lines_of(ring)[1:] == ["error link: refused (repeated 812 times)", "info other: x"]
     ring.log("error", "link", "refused", 70)  # still within the second, longer window
     ring.settle(71)
-    assert _lines_of(ring)[3:] == ["error link: refused (repeated 1 times)"]
+    assert _lines_of(ring)[3:] == ["error link: refused (repeated once)"]
 
 
 def test_long_texts_keep_their_count():
@@ -76,7 +76,7 @@ def test_clock_set_back_does_not_silence():
     ring.log("error", "s", "x", 1700000001)
     ring.log("error", "s", "x", 1000)
     ring.log("error", "s", "x", 1000 + journal.FOLD_S_MAX)
-    assert "error s: x (repeated 1 times)" in _lines_of(ring)
+    assert "error s: x (repeated once)" in _lines_of(ring)
 
 
 def test_a_storm_of_different_texts_is_budgeted():
