@@ -65,17 +65,17 @@ class Process:
     def is_running(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
-    def stop(self, number: int) -> None:
-        """Send signal `number` and wait; a process that does not follow is killed."""
+    def stop(self, number: int, seconds: float = 15) -> int:
+        """Send signal `number` and wait; a process that does not follow is killed. Its exit status."""
         if self._popen is None:
-            return
+            return 0
         if self._popen.poll() is None:
             self._popen.send_signal(number)
         try:
-            self._popen.wait(15)
+            return self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
             self._popen.kill()
-            self._popen.wait(5)
+            return self._popen.wait(5)
 
     def output(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -11,22 +11,13 @@ from pathlib import Path
 
 from tests.bench.bed import Bed, alone, settle
 from tests.bench.report import Report, parser
+from tests.programs import switches
 from tools.demonstration import HEAP
 
 SETTLE_S = 20  # after a start mDNS announces itself again and again for a while
 RSS_MB_MAX = 36.0  # CPython
 WAKE_UPS_MAX = {"CPython": 2.0, "MicroPython": 1.0}
 TICK_MS = 1000 // os.sysconf("SC_CLK_TCK")
-
-
-def switches(pid: int) -> int:
-    """Voluntary context switches of all threads since the start."""
-    total = 0
-    for status in Path(f"/proc/{pid}/task").glob("*/status"):
-        for line in status.read_text().splitlines():
-            if line.startswith("voluntary_ctxt_switches"):
-                total += int(line.split()[1])
-    return total
 
 
 def ticks(pid: int) -> int:

@@ -7,8 +7,8 @@ async with House.open(tmp_path, "mosquitto") as house:
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,22 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.port.cpython import link
 from agent.port.options import LinkOptions
 from tests.e2e import needs
+from tests.programs import ROOT, Program, interpreter
+from tests.programs import RUNTIMES as RUNTIMES
 from tools.gateway.broker import Broker, open_broker
 from tools.gateway.ca import CA, id_of, point_of
 from tools.gateway.links import Links
 
 BROKERS = ("mosquitto", "embedded")
-RUNTIMES = ("cpython", "micropython")
-ROOT = Path(__file__).parent.parent.parent
-HEAP = "512k"
-
-
-def interpreter(runtime: str) -> list[str]:
-    if runtime == "cpython":
-        return [sys.executable, "-u"]
-    beside = Path(sys.executable).with_name("micropython")
-    path = str(beside) if beside.exists() else needs.program("micropython")
-    return [path, "-X", f"heapsize={HEAP}"]
 
 
 class Device:
@@ -65,45 +56,19 @@ class Device:
         return (self.folder / name).read_bytes()
 
 
-class Process:
-    """A running device. `lines`: what it has printed."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._moved = asyncio.Condition()
-        self._task = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            async with self._moved:
-                self.lines.append(line.decode().rstrip())
-                self._moved.notify_all()
+class Running(Program):
+    """A running device, waited for without stopping the loop: a broker may live in it."""
 
     async def line(self, part: str, timeout_s: float = 20) -> str:
         """The first line that contains `part`."""
         try:
-            async with asyncio.timeout(timeout_s), self._moved:
-                await self._moved.wait_for(lambda: any(part in line for line in self.lines))
+            await eventually(lambda: any(part in line for line in self.lines), timeout_s)
         except TimeoutError as error:
             raise AssertionError(f"no line with {part!r} in {self.lines}") from error
         return next(line for line in self.lines if part in line)
 
-    def switches(self) -> int:
-        """Context switches of all its threads: each wake-up is one."""
-        total = 0
-        for status in Path(f"/proc/{self.process.pid}/task").glob("*/status"):
-            for line in status.read_text().splitlines():
-                if "ctxt_switches" in line:
-                    total += int(line.split()[1])
-        return total
-
     async def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.wait()
-        await self._task
+        await asyncio.to_thread(self.stop, signal.SIGKILL)
 
 
 class House:
@@ -115,7 +80,7 @@ class House:
         self.broker: Broker = open_broker(kind, folder / "broker", self.ca, "127.0.0.1", 0)
         self.known: set[str] = set()
         self.links = Links(self.broker, self.ca, lambda device: device in self.known)
-        self._processes: list[Process] = []
+        self._processes: list[Running] = []
         self._count = 0
 
     @classmethod
@@ -150,13 +115,10 @@ class House:
 
     async def start(
         self, device: Device, runtime: str, boot: int = 1, prefix: list[str] | None = None, port: int = 0
-    ) -> Process:
+    ) -> Running:
         command = [*(prefix or []), *interpreter(runtime), "tests/e2e/link_device.py", str(device.folder), str(boot)]
-        command += ["127.0.0.1", str(port or self.port)]
-        made = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        process = Process(made)
+        process = Running(f"run{len(self._processes)}", command + ["127.0.0.1", str(port or self.port)], self.folder)
+        process.start()
         self._processes.append(process)
         return process
 

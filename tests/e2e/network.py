@@ -8,36 +8,24 @@ What a test judges goes through the commands a person types; only waiting looks 
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from agent.errors import CoreletError
 from agent.port import net
 from agent.service import control
-from tests.e2e.house import ROOT, interpreter
-from tools.demonstration import CODE, HOST, Process
+from tests.programs import ENVIRONMENT, ROOT, Program, interpreter
+from tests.programs import until as until
+from tools.demonstration import CODE, HOST
 from tools.gateway.client import Client
 
-START_S = 20.0
-END_S = 10.0
 READY = "waiting for a full core"
-ENVIRONMENT = dict(os.environ, PYTHONUNBUFFERED="1", MICROPYPATH=f"{ROOT}:.frozen")
-
-
-def until(what: str, check: Callable[[], Any], seconds: float = START_S) -> Any:
-    """What `check` returns as soon as it is true."""
-    end = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < end, f"{what} did not happen in {seconds} s"
-        time.sleep(0.1)
-    return found
+END_S = 10.0
 
 
 def free_port() -> int:
@@ -57,23 +45,16 @@ class Device:
         if runtime == "cpython":
             self.command = [str(Path(sys.executable).with_name("corelet"))]
         self._logs = logs
-        self.process = Process(state.name, [], logs, ENVIRONMENT)
-        self._before = 0
+        self.process = Program(state.name, [], logs)
 
     def start(self, *words: str, ready: str = READY) -> float:
         """Until `ready` stands on the screen; how many seconds that took."""
         ports = [] if "--port" in words else ["--port", "0", "--data-port", "0"]
         up = [*self.command, "up", "--state", str(self.state), "--listen", HOST, *ports, *words]
-        self.process = Process(self.state.name, up, self._logs, ENVIRONMENT | self.environment)
-        self._before = len(self.process.output())
+        self.process = Program(self.state.name, up, self._logs, self.environment)
         started = time.monotonic()
-        self.process.start(ROOT)
-
-        def is_ready() -> bool:
-            assert self.process.is_running(), self.screen
-            return ready in self.screen
-
-        until(f"'{ready}' of {self.state.name}", is_ready)
+        self.process.start()
+        self.process.says(ready)
         return time.monotonic() - started
 
     def restart(self) -> None:
@@ -89,7 +70,7 @@ class Device:
     @property
     def screen(self) -> str:
         """What this run has printed."""
-        return self.process.output()[self._before :]
+        return self.process.text
 
     @property
     def code(self) -> str:
@@ -144,10 +125,7 @@ class Device:
 
     def rss_kib(self) -> int:
         """From outside."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1])
-        raise AssertionError("the process is gone")
+        return self.process.rss_kib()
 
 
 class Core:
@@ -159,17 +137,11 @@ class Core:
         program = str(Path(sys.executable).with_name("corelet-core"))
         self._command = [program]
         words = ["--state", str(state), "--name", state.name, "--listen", HOST, "--port", str(free_port())]
-        self.process = Process(state.name, [program, "up", *words], logs, ENVIRONMENT)
+        self.process = Program(state.name, [program, "up", *words], logs)
 
     def start(self) -> None:
-        before = len(self.process.output())
-        self.process.start(ROOT)
-
-        def is_ready() -> bool:
-            assert self.process.is_running(), self.process.output()
-            return "waiting for devices" in self.process.output()[before:]
-
-        until(f"the start of {self.state.name}", is_ready, 40)
+        self.process.start()
+        self.process.says("waiting for devices", 40)
         self.id = self.ask("/status")["core"]
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -181,6 +153,12 @@ class Core:
         return subprocess.run(
             command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
         )
+
+    def begin(self, *words: str) -> "subprocess.Popen[str]":
+        """A command that the test does not wait for; what it says comes through its pipe."""
+        command = [*self._command, *words, "--state", str(self.state)]
+        out = subprocess.PIPE
+        return subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=out, stderr=subprocess.STDOUT, text=True)
 
     def say(self, *words: str) -> dict[str, Any]:
         done = self.run(*words)

@@ -2,32 +2,19 @@
 
 import http.client
 import os
-import queue
+import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from agent.port.cpython import codec, crypto
 from agent.wire import full_core, token
-from tests.e2e import needs
 from tests.e2e.shard_server import DEVICE, SECRETS
+from tests.programs import Program, interpreter
 
-ROOT = Path(__file__).parent.parent.parent
 CORE = "00112233445566aa"
 OTHER = "1111111111111111"
-RUNTIMES = ("cpython", "micropython")
-HEAP = "512k"
-
-
-def interpreter(runtime: str) -> list[str]:
-    if runtime == "cpython":
-        return [sys.executable, "-u"]
-    beside = Path(sys.executable).with_name("micropython")
-    return [str(beside) if beside.exists() else needs.program("micropython"), "-X", f"heapsize={HEAP}"]
 
 
 class Answer:
@@ -53,9 +40,8 @@ class ShardDevice:
         self.slots = slots
         self.boot = 0
         self.port = 0
-        self.lines: list[str] = []
-        self.process: subprocess.Popen[str] | None = None
         folder.mkdir(parents=True, exist_ok=True)
+        self._process = Program(folder.name, [], folder.parent)  # the folder may be a disk that is full
 
     def __enter__(self) -> "ShardDevice":
         self.start()
@@ -68,36 +54,21 @@ class ShardDevice:
         self.boot += 1
         words = [str(self.folder), str(self.quota), str(self.boot), *map(str, self.slots)]
         command = [*interpreter(self.runtime), "tests/e2e/shard_server.py", *words]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        found: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, args=(self.process, found), daemon=True).start()
-        deadline = time.monotonic() + 30
-        while True:
-            line = found.get(timeout=max(0.1, deadline - time.monotonic()))
-            if line.startswith("PORT "):
-                self.port = int(line.split()[1])
-                return
-            assert line, f"the server ended: {self.lines}"
+        self._process = Program(f"{self.folder.name}-server{self.boot}", command, self.folder.parent)
+        self._process.start()
+        self.port = int(self._process.says("PORT ", 30).split()[1])
 
-    def _read(self, process: "subprocess.Popen[str]", found: "queue.Queue[str]") -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.lines.append(line.rstrip())
-            found.put(line)
-        found.put("")
+    @property
+    def lines(self) -> list[str]:
+        """What this run has printed."""
+        return self._process.lines
 
     def kill(self) -> None:
         """SIGKILL: what a power cut looks like from inside the process."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            if self.process.stdout is not None:
-                self.process.stdout.close()
+        self._process.stop(signal.SIGKILL)
 
     def rss_kib(self) -> int:
-        assert self.process is not None
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+        return self._process.rss_kib()
 
     def slab_bytes(self) -> int:
         return sum(path.stat().st_size for path in (self.folder / "shards").glob("slab.*"))

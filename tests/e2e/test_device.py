@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.house import RUNTIMES
 from tests.e2e.network import Core, Device, Network, sentence, until
+from tests.programs import RUNTIMES
 from tools.demonstration import CODE, HOST
 
 FIRST_SCREEN_S = 5.0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.house import ROOT, RUNTIMES, interpreter
 from tests.e2e.lan import A, B, C, Lan, run
+from tests.programs import ROOT, RUNTIMES, interpreter, switches, until
 from tools.gateway.discovery import Browser, Found
 
 DEVICE = "tests/e2e/announcing_device.py"
@@ -51,13 +51,6 @@ def device(
         process.wait(10)
 
 
-def until(check: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + FAST_S
-    while not check():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-
-
 def announced(log: Path) -> str:
     """The latest name in use."""
     names = re.findall(r"^announced (.*) at (.*)$", log.read_text(), re.MULTILINE)
@@ -78,7 +71,7 @@ def names(lan: Lan) -> set[str]:
 def test_avahi_resolves_a_device_and_its_goodbye(lan: Lan, runtime: str, tmp_path: Path) -> None:
     name = f"Seen by avahi {runtime}"
     with device(lan, runtime, name, tmp_path) as (process, log):
-        until(lambda: announced(log) == name, log.read_text())
+        until("its announcement", lambda: announced(log) == name)
         found = [fields for fields in resolved(lan) if fields[3] == name]
         assert {fields[2] for fields in found} == {"IPv4", "IPv6"}
         host = found[0][6]
@@ -90,14 +83,14 @@ def test_avahi_resolves_a_device_and_its_goodbye(lan: Lan, runtime: str, tmp_pat
         assert "_corelet._tcp" in lan.avahi("avahi-browse", "-apt")
         process.send_signal(signal.SIGINT)
         process.wait(10)
-        until(lambda: name not in names(lan), "the goodbye was not heard")
+        until("its goodbye", lambda: name not in names(lan))
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_txt_record_gives_nobody_away(lan: Lan, runtime: str, tmp_path: Path) -> None:
     name = f"Private {runtime}"
     with device(lan, runtime, name, tmp_path) as (_, log):
-        until(lambda: announced(log) == name, log.read_text())
+        until("its announcement", lambda: announced(log) == name)
         txt = next(fields for fields in resolved(lan) if fields[3] == name)[9]
         keys = {item.partition("=")[0] for item in re.findall(r'"([^"]*)"', txt)}
         assert keys == {"txtvers", "id", "ps", "d", "md", "fw", "pv", "ca", "nm"}
@@ -110,16 +103,16 @@ def test_the_txt_record_gives_nobody_away(lan: Lan, runtime: str, tmp_path: Path
 def test_a_flap_of_the_interface_is_survived(lan: Lan, runtime: str, tmp_path: Path) -> None:
     name = f"Flap {runtime}"
     with device(lan, runtime, name, tmp_path) as (process, log):
-        until(lambda: announced(log) == name, log.read_text())
+        until("its announcement", lambda: announced(log) == name)
         lan.set_link("down")
         try:
-            until(lambda: "The addresses are now 127.0.0.1" in log.read_text(), log.read_text())
+            until("its announcement", lambda: "The addresses are now 127.0.0.1" in log.read_text())
         finally:
             lan.set_link("up")
-        until(lambda: f"The addresses are now {A}" in log.read_text(), log.read_text())
+        until("its announcement", lambda: f"The addresses are now {A}" in log.read_text())
         host = f"flap-{runtime}-7411.local"
-        until(lambda: A in lan.avahi("avahi-resolve", "-4", "-n", host, is_checked=False), "not found after the flap")
-        until(lambda: [name, A] in [[each[3], each[7]] for each in resolved(lan)], "not browsed after the flap")
+        until("its address after the flap", lambda: A in lan.avahi("avahi-resolve", "-4", "-n", host, is_checked=False))
+        until("its service after the flap", lambda: [name, A] in [[each[3], each[7]] for each in resolved(lan)])
         assert process.poll() is None
 
 
@@ -128,10 +121,10 @@ def test_a_flap_of_the_interface_is_survived(lan: Lan, runtime: str, tmp_path: P
 def test_a_second_device_with_the_name_gets_a_number(lan: Lan, first: str, second: str, tmp_path: Path) -> None:
     name = f"Twin {first[0]} {second[0]}"
     with device(lan, first, name, tmp_path) as (_, one):
-        until(lambda: announced(one) == name, one.read_text())
+        until("its announcement", lambda: announced(one) == name)
         with device(lan, second, name, tmp_path, number=7412) as (_, other):
-            until(lambda: announced(other) == name + "-2", other.read_text())
-            until(lambda: {name, name + "-2"} <= names(lan), "avahi does not see both")
+            until("the other name", lambda: announced(other) == name + "-2")
+            until("both in avahi", lambda: {name, name + "-2"} <= names(lan))
             assert announced(one) == name
 
 
@@ -141,9 +134,9 @@ def test_a_name_that_avahi_has_is_left_to_it(lan: Lan, runtime: str, tmp_path: P
     words = [*lan.in_avahi(), "avahi-publish", "-s", name, "_corelet._tcp", "80"]
     publisher = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: name in names(lan), "avahi does not publish")
+        until("avahi's own service", lambda: name in names(lan))
         with device(lan, runtime, name, tmp_path) as (_, log):
-            until(lambda: announced(log) == name + "-2", log.read_text())
+            until("its announcement", lambda: announced(log) == name + "-2")
     finally:
         publisher.terminate()
         publisher.wait(10)
@@ -158,7 +151,7 @@ def test_another_network_is_not_answered(lan: Lan, runtime: str, tmp_path: Path)
         return run(*words).strip()
 
     with device(lan, runtime, name, tmp_path) as (_, log):
-        until(lambda: announced(log) == name, log.read_text())
+        until("its announcement", lambda: announced(log) == name)
         knock = f"import socket; socket.create_connection(({A!r}, 9), 5)"
         with pytest.raises(subprocess.CalledProcessError) as refused:
             run(*lan.inside("c"), *interpreter("cpython"), "-c", knock)
@@ -175,7 +168,7 @@ def test_an_idle_device_sleeps(lan: Lan, tmp_path: Path) -> None:
             one = device(lan, runtime, f"Idle {runtime}", tmp_path, where)
             running[runtime] = stack.enter_context(one)
         for _, log in running.values():
-            until(lambda log=log: announced(log) != "", log.read_text())
+            until("its announcement", lambda log=log: announced(log) != "")
         time.sleep(4)
         before = {runtime: switches(process.pid) for runtime, (process, _) in running.items()}
         time.sleep(IDLE_S)
@@ -183,14 +176,6 @@ def test_an_idle_device_sleeps(lan: Lan, tmp_path: Path) -> None:
             per_s = (switches(process.pid) - before[runtime]) / IDLE_S
             # The device under test looks at its interfaces more often than a real one, which costs 1000 / POLL_MS.
             assert per_s - 1000 / POLL_MS < WAKE_UPS_PER_S[runtime], (runtime, per_s)
-
-
-def switches(pid: int) -> int:
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
-        total += sum(int(value) for value in re.findall(r"voluntary_ctxt_switches:\t(\d+)", status))
-    return total
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -3,14 +3,13 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.e2e import needs
+from tests.programs import ROOT, RUNTIMES, interpreter
 
-ROOT = Path(__file__).parent.parent.parent
 HOURS = {"cpython": 24, "micropython": 24 if os.environ.get("CORELET_FULL") == "1" else 2}
 DURABLE = """
 import sys
@@ -29,10 +28,6 @@ files.rename(folder + "/record", folder + "/renamed")
 """
 
 
-def _interpreter(runtime: str) -> list[str]:
-    return [sys.executable] if runtime == "cpython" else [needs.program("micropython"), "-X", "heapsize=512k"]
-
-
 def _trace(runtime: str, folder: Path) -> list[str]:
     """`call path` of each system call that matters for durability, in order, with `folder` cut off."""
     script = folder.parent / "durable.py"
@@ -40,7 +35,7 @@ def _trace(runtime: str, folder: Path) -> list[str]:
     calls = "trace=write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat"
     log = folder.parent / "strace"
     command = [needs.program("strace"), "-f", "-y", "-o", str(log), "-e", calls]
-    subprocess.run([*command, *_interpreter(runtime), str(script), str(folder)], cwd=ROOT, check=True, timeout=60)
+    subprocess.run([*command, *interpreter(runtime), str(script), str(folder)], cwd=ROOT, check=True, timeout=60)
     found = []
     for line in log.read_text().splitlines():
         match = re.match(r"\d+\s+(\w+)\((?:\d+<([^>]*)>)?(.*)", line)
@@ -52,7 +47,7 @@ def _trace(runtime: str, folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_what_is_promised_is_flushed(runtime: str, tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
@@ -70,12 +65,12 @@ def test_what_is_promised_is_flushed(runtime: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("texts", [1, 2, 50])
-@pytest.mark.parametrize("runtime", ["cpython", "micropython"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_day_of_errors_stays_inside_the_cap(runtime: str, texts: int, tmp_path: Path) -> None:
     """Ten errors a second on a fake clock and the real disk; `appended` is what the flash bears."""
     hours = HOURS[runtime]
     command = [
-        *_interpreter(runtime),
+        *interpreter(runtime),
         "tests/e2e/log_storm.py",
         str(tmp_path / "logs"),
         "65536",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import needs
-from tests.e2e.house import RUNTIMES
 from tests.e2e.network import Core, Network, until
+from tests.programs import RUNTIMES
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """First starts at the same moment on one new state folder, of both interpreters: exactly one holds it."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import needs
+from tests.programs import ROOT, RUNTIMES, interpreter
 
-ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 import sys
 sys.path.insert(0, ".")
@@ -27,9 +24,8 @@ sys.stdin.readline()
 
 def _start(runtime: str, folder: Path) -> subprocess.Popen[str]:
     program = PROGRAM.replace("FOLDER", repr(str(folder)))
-    command = [needs.program("micropython") if runtime == "micropython" else sys.executable, "-c", program]
-    unbuffered = dict(os.environ, PYTHONUNBUFFERED="1")  # its one word is waited for while it runs
-    return subprocess.Popen(command, cwd=ROOT, env=unbuffered, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [*interpreter(runtime), "-c", program]  # unbuffered: its one word is waited for while it runs
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -38,9 +34,9 @@ def test_one_of_many_holds_it(is_first: bool, tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir(mode=0o700)
         if not is_first:
-            process = _start(("cpython", "micropython")[number % 2], folder)
+            process = _start(RUNTIMES[number % 2], folder)
             assert process.communicate("\n\n", timeout=20)[0] == "held\n", "which also makes the name"
-        starts = [_start(runtime, folder) for runtime in ("cpython", "micropython") * 3]
+        starts = [_start(runtime, folder) for runtime in RUNTIMES * 3]
         try:
             for process in starts:
                 assert process.stdin is not None

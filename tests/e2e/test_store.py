@@ -13,8 +13,9 @@ import pytest
 
 from agent.port.cpython import crypto
 from tests.e2e import needs
-from tests.e2e.shard_device import CORE, OTHER, RUNTIMES, ShardDevice
+from tests.e2e.shard_device import CORE, OTHER, ShardDevice
 from tests.e2e.shard_server import DEVICE, SECRETS
+from tests.programs import RUNTIMES
 
 MIB = 1 << 20
 SLOT = 65536

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from boards import loader
-from tests.e2e.house import RUNTIMES, interpreter
+from tests.programs import ROOT, RUNTIMES, interpreter
 
-ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "boards"
 CODE = {"__init__.py", "loader.py", "marks.py", "schema.py"}
 OWN = "gl-mt300n-v2"

@@ -10,44 +10,24 @@ import stat
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.programs import ROOT, Program, until
 from tools.gateway import cli
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = ["up", "status", "devices", "discover", "pair", "put", "get", "ls", "rm", "forget"]
 
 
-def wait_for(is_true, seconds=15.0):
-    end = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
-class Running:
-    """A process of ours with its output in a file."""
+class Running(Program):
+    """A module of ours that runs until it is stopped."""
 
     def __init__(self, folder, name, *arguments, env=None):
-        self.path = folder / f"{name}.out"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], cwd=ROOT, stdout=self.path.open("w"), stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, env=env or os.environ | {"PYTHONUNBUFFERED": "1"},
-        )  # fmt: skip
-
-    def text(self):
-        return self.path.read_text()
-
-    def says(self, words, seconds=15.0):
-        wait_for(lambda: words in self.text() or self.process.poll() is not None, seconds)
-        assert words in self.text(), self.text()
+        super().__init__(name, [sys.executable, "-m", *arguments], folder, env)
+        self.start()
 
     def stop(self, number=signal.SIGTERM, seconds=10):
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(seconds)
+        return super().stop(number, seconds)
 
 
 class Operator:
@@ -83,7 +63,7 @@ class Operator:
 def network(tmp_path_factory):
     folder = tmp_path_factory.mktemp("core")
     fleet = Running(folder, "fleet", "tests.tools.fake_fleet", "3", str(folder / "fleet.json"))
-    wait_for((folder / "fleet.json").exists)
+    until("the fleet", (folder / "fleet.json").exists)
     core = Running(folder, "core", "tests.tools.fake_core", str(folder / "state"), str(folder / "fleet.json"))
     core.says("waiting for devices")
     operator = Operator(folder / "state")
@@ -139,7 +119,7 @@ def test_state_path_too_long_for_a_socket(tmp_path):
 
 
 def test_start_says_what_there_is(network):
-    text = network.core.text()
+    text = network.core.text
     for words in ("Full core fake is up", "core id", str(network.state), "made up, port 1", "127.0.0.1", "3 paired"):
         assert words in text
     assert "\x1b" not in text
@@ -153,7 +133,7 @@ def test_state_is_private(network):
 
 def test_second_core_on_the_same_state_is_refused(network):
     text = network.fails("up", "--broker", "embedded")
-    assert "already running" in text and f"process {network.core.process.pid}" in text
+    assert "already running" in text and f"process {network.core.pid}" in text
 
 
 def test_status_devices_discover(network):
@@ -238,11 +218,14 @@ def test_put_that_is_interrupted_leaves_nothing(network, tmp_path):
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         process.stdin.write(bytes(5_000_000))
         process.stdin.flush()
-        wait_for(lambda: network.ask("status")["objects"] == 0 and network.ask("devices")["devices"][0]["shards"] > 0)
+        until(
+            "shards",
+            lambda: network.ask("status")["objects"] == 0 and network.ask("devices")["devices"][0]["shards"] > 0,
+        )
         process.kill()
-    wait_for(lambda: network.ask("status")["waiting"] == 0)
+    until("the end of it", lambda: network.ask("status")["waiting"] == 0)
     assert network.ask("ls") == {"objects": []}
-    wait_for(lambda: sum(line["shards"] for line in network.ask("devices")["devices"]) == held)
+    until("room", lambda: sum(line["shards"] for line in network.ask("devices")["devices"]) == held)
 
 
 def test_forget_guards_the_last_copies(network):
@@ -274,16 +257,14 @@ def alone(tmp_path):
 
     yield start
     for core in started:
-        if core.process.poll() is None:
-            core.process.kill()
-            core.process.wait(5)
+        core.stop(signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_stop_it_and_it_starts_again(alone, tmp_path, number):
     for _ in range(2):
         core = alone()
-        assert core.stop(number, 5) == 0 and "stopping" in core.text()
+        assert core.stop(number, 5) == 0 and "stopping" in core.text
         assert not (tmp_path / "s" / "core.sock").exists()
 
 
@@ -296,7 +277,7 @@ def test_it_ends_also_when_tasks_hang(alone):
 def test_it_ends_also_when_the_loop_hangs(alone):
     core = alone("block")
     time.sleep(1.5)
-    assert core.stop(seconds=8) == 0 and "did not stop in time" in core.text()
+    assert core.stop(seconds=8) == 0 and "did not stop in time" in core.text
 
 
 def test_killed_core_starts_again(alone):

@@ -11,7 +11,8 @@ import pytest
 
 from agent.errors import CoreletError
 from tests.e2e.needs import program
-from tests.tools.test_cli import ROOT, Operator, Running
+from tests.programs import ROOT, until
+from tests.tools.test_cli import Operator, Running
 from tools.gateway.app import Core, Options
 
 START_S_MAX = 5.0
@@ -63,13 +64,14 @@ def test_identity_outlives_a_restart(up, tmp_path):
 def test_json_start_is_one_line(up, tmp_path):
     core = up("--port", "0", "--broker", "embedded", "--json")
     core.says("endpoints")
-    assert core.text().count("\n") == 1
+    assert core.text.count("\n") == 1
 
 
 def fails(up, *arguments):
     core = up(*arguments)
-    assert core.process.wait(15) == 1
-    lines = core.text().splitlines()
+    until("its end", lambda: not core.is_running(), 15)
+    assert core.stop() == 1
+    lines = core.text.splitlines()
     assert len(lines) == 1 and lines[0].startswith("corelet-core: "), lines
     return lines[0]
 
