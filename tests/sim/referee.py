@@ -14,6 +14,7 @@ must be GONE once its delete or forget was acknowledged; else it MAY be there. W
 import asyncio
 import gc
 import hashlib
+import os
 
 from agent.core.shards.store import Store
 from agent.service.slabs import Slabs
@@ -34,6 +35,16 @@ class Referee:
         self.images = 0
         self.lost_unacked = 0
         self._left = 0
+
+    def judge_some(self, random: Xorshift32, count: int) -> None:
+        """Cuts after `count` random lengths of the trace and after all of it; CORELET_FULL=1: after every length."""
+        length = len(self.trace)
+        if os.getenv("CORELET_FULL") == "1":
+            prefixes = list(range(length + 1))
+        else:
+            prefixes = [random.below(length + 1) for _ in range(count)] + [length]
+        for upto in prefixes:
+            self.judge(upto, random)
 
     def judge(self, upto: int, random: Xorshift32) -> None:
         """One image of a power cut after `upto` entries."""

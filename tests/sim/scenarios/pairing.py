@@ -140,7 +140,7 @@ class Guest:
         kind = type(event).__name__
         assert self._right or kind not in ("Proven", "Described", "Delivered"), "a wrong code was taken for right"
         if kind == "Described":
-            self.node.machine.deliver(bundle(), self._world.now)
+            self.node.machine.deliver(certificates.bundle({}), self._world.now)
         elif kind == "Delivered":
             self.secret = event.link_secret
             # Sometimes the link never comes up, and both fail-safes must end it.
@@ -181,19 +181,6 @@ def impostor(world: World) -> str:
         device.receive(core.drain_outgoing()[-1][0], "core", world.now)
         core.receive(device.drain_outgoing()[-1][0], "impostor", world.now)
     return " ".join([type(event).__name__ for event in core.events]) + " " + core.events[-1].code
-
-
-def bundle() -> dict:
-    return {
-        "ca": certificates.CA_ONE,
-        "cert": certificates.CERT_ONE,
-        "core": CORE,
-        "name": "Home",
-        "brokers": [["192.0.2.7", 8883]],
-        "time": 1_700_000_000,
-        "signing_key": certificates.DEVICE_PUBLIC,
-        "ceilings": {},
-    }
 
 
 def label() -> None:

@@ -5,7 +5,6 @@ interpreters, so the trace hash covers what each client was told, not the order.
 """
 
 import asyncio
-import os
 
 from agent.core.shards.store import Store
 from agent.service.slabs import Slabs
@@ -78,11 +77,5 @@ def run(seed: int) -> bytes:
     trace = bench.trace
     del bench
     referee = Referee(trace, QUOTA, (SLOT,))
-    random = Xorshift32(seed + 77)
-    if os.getenv("CORELET_FULL") == "1":
-        prefixes = list(range(len(trace) + 1))
-    else:
-        prefixes = [random.below(len(trace) + 1) for _ in range(PREFIXES)] + [len(trace)]
-    for upto in prefixes:
-        referee.judge(upto, random)
+    referee.judge_some(Xorshift32(seed + 77), PREFIXES)
     return world.trace_hash()

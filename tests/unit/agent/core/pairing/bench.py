@@ -36,16 +36,7 @@ def own() -> Own:
 
 
 def bundle() -> dict:
-    return {
-        "ca": certificates.CA_ONE,
-        "cert": certificates.CERT_ONE,
-        "core": CORE,
-        "name": "Home",
-        "brokers": [["192.0.2.7", 8883]],
-        "time": 1_700_000_000,
-        "signing_key": certificates.DEVICE_PUBLIC,
-        "ceilings": {"shard_bytes": 1 << 30},
-    }
+    return certificates.bundle({"shard_bytes": 1 << 30})
 
 
 def verifier(counters: "dict | None" = None) -> Verifier:

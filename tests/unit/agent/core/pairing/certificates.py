@@ -65,3 +65,17 @@ CERT_WRONG_KEY = bytes.fromhex(
     "46022100b6149e919650b1cdace49d52ca47cbbc41f06947a80dc83c3a102bfdd42325e6022100880079f9c6cfbc7aca4a697d52ff24"
     "7ade04c6ab1d8c8e76d472ae1d35c4c33c"
 )
+
+
+def bundle(ceilings: dict) -> dict:
+    """What core one sends in step 5."""
+    return {
+        "ca": CA_ONE,
+        "cert": CERT_ONE,
+        "core": CORE_ONE,
+        "name": "Home",
+        "brokers": [["192.0.2.7", 8883]],
+        "time": 1_700_000_000,
+        "signing_key": DEVICE_PUBLIC,
+        "ceilings": ceilings,
+    }
