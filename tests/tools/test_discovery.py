@@ -203,3 +203,43 @@ def test_queries_of_this_machine_ask_the_group() -> None:
     for _ in range(2000):
         noise = chance.randbytes(chance.randrange(12, 60))
         assert len(ask_group(noise)) == len(noise)
+
+
+def test_the_goodbye_of_a_subtype_is_not_the_devices() -> None:
+    async def body(browser: Browser) -> None:
+        records = says("Subtle One", 7415, [("txtvers", "1"), ("d", "9"), ("ps", "1")])
+        hear(browser, records.response({0}))
+        await asyncio.sleep(0.1)
+        assert len(ours(browser, "Subtle One")) == 1
+        subtype = dns.pack_name(["_pair", "_sub", "_corelet", "_tcp", "local"])
+        pointer = dns.Record(
+            subtype, dns.PTR, dns.IN, False, 0, dns.pack_name(["Subtle One", "_corelet", "_tcp", "local"])
+        )
+        for _ in range(2):
+            hear(browser, dns.encode(dns.Message(0, dns.RESPONSE, [], [pointer], [], [])))
+            await asyncio.sleep(1.2)
+        assert len(ours(browser, "Subtle One")) == 1
+
+    browsing(body)
+
+
+def test_a_newcomer_is_not_shut_out_by_inventions_on_one_host() -> None:
+    async def body(browser: Browser) -> None:
+        hear(browser, says("Honest", 7416, None, b"\x7f\x00\x00\x09").response({0}))
+        for number in range(discovery.FOUND_MAX * 2):
+            hear(browser, says(f"Invented {number}", 1000 + number).response({0}))
+        await asyncio.sleep(0.3)
+        assert len(ours(browser, "Honest")) == 1 and len(browser._found) <= discovery.FOUND_MAX
+
+    browsing(body)
+
+
+def test_a_device_that_changed_its_name_is_there_once_and_two_of_a_name_are_two() -> None:
+    async def body(browser: Browser) -> None:
+        for name, number, own in (("Twin", 7417, "aa"), ("Twin-2", 7417, "aa"), ("Twin-3", 7418, "bb")):
+            txt = [("txtvers", "1"), ("d", "9"), ("id", own), ("nm", "Twin")]
+            hear(browser, says(name, number, txt).response({0}))
+        await asyncio.sleep(0.2)
+        assert sorted(each.port for each in ours(browser, "Twin")) == [7417, 7418]
+
+    browsing(body)

@@ -9,8 +9,11 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
+from agent.errors import UsageError
+
 ADDRESSES_MAX = 8
 PORT_MAX = 65535
+DEFAULT_PORT = 7411  # of a device that is asked to pair
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -60,3 +63,17 @@ def _is_usable(address: Address, home: Address | None, is_local: bool) -> bool:
         return True
     is_this_network = address.version == 4 and address.packed[0] == 0
     return not (address.is_reserved or address.is_link_local or is_this_network)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """HOST, HOST:PORT, [IPv6]:PORT. UsageError("address")."""
+    host, port = text.strip(), str(DEFAULT_PORT)
+    if host.startswith("["):
+        host, _, rest = host[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else port
+    elif host.count(":") == 1:
+        host, _, port = host.partition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        text = f"{text!r} is no address: write HOST:PORT, for example 192.168.1.20:{DEFAULT_PORT}"
+        raise UsageError("address", text)
+    return host, int(port)

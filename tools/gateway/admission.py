@@ -5,7 +5,8 @@ Nothing of a failed pairing stays: the certificate is revoked and the broker's d
 paired before is paired by the old row until it has said that it is bound by the new one. After `bound` was sent only
 the device knows what holds: whatever was cut off there is kept and asked again when the device is back (`finish`).
 
-Bounds: CANDIDATES_MAX devices tried for one code (a wrong device costs one of its attempts), FIND_S to find it.
+Bounds: CANDIDATES_MAX devices tried for one code (a wrong one costs one of its attempts), one of each address before the
+second of any, so that invented ones shut nobody out; TURN_S for one of several to prove the code; FIND_S to find it.
 """
 
 import asyncio
@@ -20,11 +21,12 @@ from typing import Any, NamedTuple
 
 from agent.errors import CoreletError, PeerError, PortError, TrustError, UsageError
 from agent.wire import full_core
+from tools.gateway.addresses import DEFAULT_PORT, parse_address
 from tools.gateway.ca import CA
 from tools.gateway.fleet import Fleet
 from tools.gateway.pairing import Offer, Paired, settle
 from tools.gateway.pairing import pair as prove
-from tools.gateway.reach import Candidate, reachable
+from tools.gateway.reach import Candidate, in_turn, reachable
 from tools.gateway.registry import Registry
 from tools.gateway.shards import Target
 from tools.gateway.tables import Device, Pairing
@@ -33,8 +35,9 @@ FIND_S = 10.0
 LINK_S = 60.0
 COMMAND_S = 10.0
 LEAVE_S = 3.0
-CANDIDATES_MAX = 4
-DEFAULT_PORT = 7411
+CANDIDATES_MAX = 16
+TURN_S = 10.0
+TURNS_MAX = 2
 KEPT_S = 24 * 3600
 AGAIN_S = 5.0
 REFUSED = "pairing"  # the device's word for: no pairing waits for this core
@@ -68,20 +71,6 @@ class Parts(NamedTuple):
     client: Any  # of the shards
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """HOST, HOST:PORT, [IPv6]:PORT. UsageError("address")."""
-    host, port = text.strip(), str(DEFAULT_PORT)
-    if host.startswith("["):
-        host, _, rest = host[1:].partition("]")
-        port = rest[1:] if rest.startswith(":") else port
-    elif host.count(":") == 1:
-        host, _, port = host.partition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        text = f"{text!r} is no address: write HOST:PORT, for example 192.168.1.20:{DEFAULT_PORT}"
-        raise UsageError("address", text)
-    return host, int(port)
-
-
 class Admission:
     """One pairing at a time."""
 
@@ -107,15 +96,43 @@ class Admission:
     async def _pair(self, wanted: Wanted, progress: Progress) -> Device:
         async with self._gate:
             code, candidates = await self._candidates(wanted)
-            for position, candidate in enumerate(candidates):
+            if len(candidates) == 1:
+                return await self._admit(candidates[0], code, wanted.name, progress)
+            return await self._try_each(candidates, code, wanted.name, progress)
+
+    async def _try_each(self, candidates: list[Candidate], code: str, name: str, progress: Progress) -> Device:
+        """The first that proves the code. Another device's code differs, an invented one does not answer or stalls:
+        ours may be the next one. What fails after the proof is about the right device."""
+        failed: CoreletError | None = None
+        for turn in range(TURNS_MAX):
+            for candidate in list(candidates):
+                is_proven = False
                 try:
-                    return await self._admit(candidate, code, wanted.name, progress)
-                except TrustError as error:
-                    # Another device with the same discriminator: its code differs, and ours may be the next one's.
-                    if error.code != "code" or position + 1 == len(candidates):
-                        raise
-                    progress("waiting", f"{candidate.label} has another code; trying the next device")
-            raise AssertionError("there is always a candidate or an error")
+                    async with asyncio.timeout(TURN_S) as limit:
+
+                        def step(kind: str, detail: str, limit: asyncio.Timeout = limit) -> None:
+                            nonlocal is_proven
+                            if kind == STEPS["proven"]:
+                                is_proven = True
+                                limit.reschedule(None)
+                            progress(kind, detail)
+
+                        return await self._admit(candidate, code, name, step)
+                except TimeoutError:
+                    error: CoreletError = PortError("timeout", f"{candidate.label} did not prove the code in time")
+                except CoreletError as fault:
+                    error = fault
+                if is_proven or isinstance(error, UsageError):
+                    raise error
+                if isinstance(error, TrustError):
+                    candidates.remove(candidate)  # it has answered: asking again would cost it another attempt
+                if not isinstance(failed, TrustError):
+                    failed = error
+                if candidates and (turn + 1 < TURNS_MAX or candidate is not candidates[-1]):
+                    why = "has another code" if isinstance(error, TrustError) else "cannot be paired now"
+                    progress("waiting", f"{candidate.label} {why}; trying the next device")
+        assert failed is not None
+        raise failed
 
     async def _candidates(self, wanted: Wanted) -> tuple[str, list[Candidate]]:
         code, host, port = full_core.decode_qr(wanted.qr) if wanted.qr else (wanted.code, "", 0)
@@ -137,8 +154,10 @@ class Admission:
                 "is open (it shows the code then), or give its address with --address HOST:PORT"
             )
             raise PortError("not_found", text)
-        best = sorted(found, key=lambda each: each.txt.get("ps") != "1")[:CANDIDATES_MAX]
-        return code, [Candidate(each.txt.get("nm") or each.instance, list(each.addresses), each.port) for each in best]
+        return code, [
+            Candidate(each.txt.get("nm") or each.instance, list(each.addresses), each.port)
+            for each in in_turn(found)[:CANDIDATES_MAX]
+        ]
 
     async def _admit(self, candidate: Candidate, code: str, name: str, progress: Progress) -> Device:
         parts = self._parts
@@ -380,9 +399,3 @@ def _unfinished(pairing: Pairing) -> PortError:
         "this core finishes the pairing by itself when the device is back"
     )
     return PortError("unfinished", text)
-
-
-def kind_of(error: CoreletError) -> type[CoreletError]:
-    """Which family an error is of, for the exit status: a mistyped code is the typist's."""
-    is_typed = isinstance(error, PeerError) and error.code in ("code", "qr")
-    return UsageError if is_typed else type(error)

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError, UsageError
 from tools.gateway import frames
-from tools.gateway.admission import Wanted, kind_of
+from tools.gateway.admission import Wanted
 from tools.gateway.app import REMOVE_WAIT_S, Core
 from tools.gateway.objects import Listed
 from tools.gateway.tables import Object
@@ -185,6 +185,12 @@ class Api:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+def kind_of(error: CoreletError) -> type[CoreletError]:
+    """Which family an error is of, for the exit status: a mistyped code is the typist's."""
+    is_typed = isinstance(error, PeerError) and error.code in ("code", "qr")
+    return UsageError if is_typed else type(error)
 
 
 class _Server(uvicorn.Server):

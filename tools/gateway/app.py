@@ -262,6 +262,8 @@ class Core:
         return [
             {
                 "name": each.txt.get("nm") or each.instance,
+                "instance": each.instance,
+                "id": each.txt.get("id", ""),
                 "board": each.txt.get("md", ""),
                 "fw": each.txt.get("fw", ""),
                 "addresses": list(each.addresses),

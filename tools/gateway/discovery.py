@@ -3,14 +3,17 @@ and the core itself is announced as `_corelet-core._tcp` (design section 4).
 
 Everything here comes from whoever is on the network and proves nothing: names and TXT values are stripped of escape
 sequences, markup and control characters, and cut; whether a device is up is the link's word, never this list's.
-Bounds: FOUND_MAX devices, of which the one not heard of for longest gives way; RESOLVING_MAX look-ups at a time.
+Bounds: FOUND_MAX devices, of which one of the address that has the most gives way, by chance: who invents hundreds must
+not be able to choose whom he pushes out. RESOLVING_MAX look-ups at a time.
 """
 
 import asyncio
 import ipaddress
 import logging
+import random
 import re
 import time
+from collections import Counter
 from typing import NamedTuple
 
 from zeroconf import BadTypeInNameException, ServiceStateChange, Zeroconf
@@ -106,8 +109,13 @@ class Browser:
         self._follower = net.spawn(self._follow(addresses))
 
     def found(self) -> list[Found]:
-        """Those that have said an address and a port, by name."""
-        return sorted([each for each in self._found.values() if each.addresses and each.port])
+        """Those that have said an address and a port, by name. One that has changed its name is there once."""
+        found = {
+            (each.txt.get("id") or each.instance, each.txt.get("d"), tuple(each.addresses), each.port): each
+            for each in self._found.values()
+            if each.addresses and each.port
+        }
+        return sorted(found.values())
 
     def by_discriminator(self, discriminator: int) -> list[Found]:
         return [each for each in self.found() if each.txt.get("d") == str(discriminator)]
@@ -141,7 +149,9 @@ class Browser:
 
     # zeroconf passes these by keyword.
     def _changed(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-        if state_change is ServiceStateChange.Removed:
+        # zeroconf takes the goodbye of a subtype's pointer ("no window is open any more") for that of the device.
+        is_gone = zeroconf.cache.current_entry_with_name_and_alias(service_type, name) is None
+        if state_change is ServiceStateChange.Removed and is_gone:
             self._found.pop(name, None)
             if name in self._resolving:
                 self._resolving.pop(name).cancel()
@@ -172,6 +182,12 @@ class Browser:
 
     def _keep(self, name: str, info: AsyncServiceInfo) -> None:
         self._found.pop(name, None)
-        while len(self._found) >= FOUND_MAX:
-            self._found.pop(next(iter(self._found)))
+        if len(self._found) >= FOUND_MAX:
+            hosts = Counter(_host(each) for each in self._found.values())
+            most = max(hosts.values())
+            del self._found[random.choice([key for key, each in self._found.items() if hosts[_host(each)] == most])]  # noqa: S311
         self._found[name] = _describe(info, name.removesuffix("." + info.type))
+
+
+def _host(found: Found) -> str:
+    return found.addresses[0] if found.addresses else ""

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from typing import NamedTuple
+import random
+from typing import Any, NamedTuple
 
 from agent.errors import PortError
 
@@ -42,3 +43,15 @@ async def reachable(candidate: Candidate) -> str:
         "answer: check the firewall and that both are on the same network"
     )
     raise PortError("unreachable", text)
+
+
+def in_turn(found: list[Any]) -> list[Any]:
+    """In which order to try them: open windows first, then one of each address before the second of any, by chance."""
+    mixed = random.sample(found, len(found))
+    before: dict[tuple[bool, str], int] = {}
+    ranks = []
+    for position, each in enumerate(mixed):
+        is_closed, host = each.txt.get("ps") != "1", each.addresses[0] if each.addresses else ""
+        before[is_closed, host] = before.get((is_closed, host), -1) + 1
+        ranks.append((is_closed, before[is_closed, host], position))
+    return [mixed[position] for _, _, position in sorted(ranks)]
