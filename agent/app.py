@@ -1,11 +1,9 @@
 """`corelet up`: a device's life on the screen. No rules live here; the other commands are in agent/commands.py."""
 
 from agent import port, screen, settings
-from agent.core.pairing import verifier
 from agent.device import Device
 from agent.errors import UsageError
 from agent.membership import Left
-from agent.service import pairing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +62,9 @@ async def _live(device: Device, outcome: list[bool], call: "Call") -> None:
 
 def _tell(device: Device, event: object, call: "Call") -> None:
     """What changes while a person looks on; a code on the screen must not outlive its window."""
+    from agent.core.pairing import verifier  # loaded by now: it made the event
+    from agent.service import pairing
+
     lines: list[str] = []
     if isinstance(event, pairing.Opened):
         lines = screen.window_lines(device.status()["window"])

@@ -6,14 +6,13 @@ cancelled (or until a reset asks for a new life). Errors: CoreletError, each wit
 
 import asyncio
 
-from agent import __version__, limits, port
-from agent.core.pairing import verifier
+from agent import __version__, door, limits, port
 from agent.errors import UsageError
 from agent.membership import Membership
 from agent.port.options import Service
-from agent.service import control, discovery, http, journal, pairing, shards, supervisor
+from agent.service import control, discovery, http, journal, shards, supervisor
 from agent.state import State
-from agent.wire import pairing_frames, sec1
+from agent.wire import sec1
 from boards import loader, schema
 
 TYPE_CHECKING = False
@@ -87,20 +86,19 @@ class Device:
         self.supervisor = supervisor.Supervisor(self.journal)
         self.membership = Membership(self)
         self.shards = self._make_shards(shards.Cores(self.membership.secret, self.membership.core_time))
-        self._make_pairing()
+        self.door = door.Door(self)
         self._control = self._listen("control_port")
         self._data = self._listen("data_port")
         self._local = port.net.listen_local(self.state.path(control.SOCKET))
         self._make_discovery()
         await self.shards.open()
-        self._serve(self._control, http.Router([(pairing.PATH, self.pairing.handle)]).handle, "control")
+        self._serve(self._control, http.Router([(door.PATH, self.door.handle)]).handle, "control")
         self._serve(self._data, http.Router([("/shards/", self.shards.handle)]).handle, "data")
         self.supervisor.spawn("control", control.ControlService(self, self._local).serve)
-        self.supervisor.spawn("pairing", self.pairing.run)
         self.supervisor.spawn("discovery", self.discovery.run)
         self.membership.start()
         if not self.state.core_ids():
-            self.pairing.open_window()
+            self.door.open_window()
         self.journal.info("device", f"started {__version__} on {port.terminal.runtime()[0]}, boot {self.boot}")
 
     def _listen(self, which: str) -> "list[Any]":
@@ -126,14 +124,7 @@ class Device:
         place = shards.Place(self.state.path("shards"), self.ceilings["shard_bytes"], tuple(slots))
         return shards.ShardService(place, (self.identity.device_id, self.boot), cores, self.journal)
 
-    def _make_pairing(self) -> None:
-        digest = self.crypto.sha256(self.codec.encode(self.ceilings))
-        info = pairing_frames.Info(self.identity.public, digest, self.profile.id, __version__, self.settings["name"])
-        own = verifier.Own(self.shown_id(), info, lambda message: self.crypto.ecdsa_sign(self.identity.scalar, message))
-        self._verifier = verifier.Verifier(self.crypto, self.codec, own, self.state.read_counters())
-        self.pairing = pairing.PairingService(self._verifier, self.state, self.journal, self._noticed)
-
-    def _noticed(self, event: object) -> None:
+    def noticed(self, event: object) -> None:
         """The pairing changed: discovery says so, and a core that sent its certificate is tried."""
         self.membership.noticed(event)
         self.owners_changed()
@@ -145,7 +136,7 @@ class Device:
 
     def owners_changed(self) -> None:
         """Discovery and the next pairing show the id that is right now."""
-        self._verifier.announced_id = self.shown_id()
+        self.door.rename(self.shown_id())
         port.net.spawn(self.discovery.refresh())
 
     def _make_discovery(self) -> None:
@@ -158,12 +149,12 @@ class Device:
     def shown_id(self) -> str:
         """Random until paired, then opaque: nothing that can be followed from one life to the next."""
         if self.state.core_ids():
-            return self.identity.device_id[:8]
+            return self.identity.device_id[:8]  # type: ignore[no-any-return]
         return self.crypto.sha256(self.identity.device_id.encode() + self.boot.to_bytes(8, "big"))[:4].hex()
 
     def describe(self) -> tuple[list[tuple[str, str]], list[str]]:
         """(TXT pairs, subtypes) of this moment (design section 4)."""
-        is_open, _, discriminator, _ = self.pairing.window()
+        is_open, _, discriminator, _ = self.door.window()
         status = "1" if is_open else "2" if self.state.core_ids() else "0"
         txt = [("txtvers", "1"), ("id", self.shown_id()), ("ps", status), ("md", self.profile.id), ("fw", __version__)]
         txt += [("pv", "1"), ("ca", "cache"), ("nm", self.settings["name"])]
@@ -200,11 +191,10 @@ class Device:
 
     def status(self) -> "dict[str, Any]":
         """What `corelet status` shows."""
-        is_open, seconds, _, code = self.pairing.window()
+        is_open, seconds, _, code = self.door.window()
         window = {"open": is_open, "seconds_left": seconds, "code": code}
         if is_open:
-            text = self._qr_text(code)
-            window.update({"qr": text, "picture": port.terminal.qr_lines(text)})
+            window["picture"] = port.terminal.qr_lines(self._qr_text(code))
         return {
             "version": __version__,
             "runtime": " ".join(port.terminal.runtime()),
@@ -235,7 +225,7 @@ class Device:
         return self.journal.lines()
 
     async def open_window(self) -> "dict[str, Any]":
-        self.pairing.open_window()
+        self.door.open_window()
         return self.status()["window"]  # type: ignore[no-any-return]
 
     async def leave(self, core_id: str) -> "dict[str, Any]":

@@ -7,7 +7,6 @@ makes it durable (pairing's fail-safe takes it back otherwise). Bound: settings.
 from collections import namedtuple
 
 from agent import port
-from agent.core.pairing import verifier
 from agent.errors import CoreletError, UsageError
 from agent.service import link
 
@@ -57,7 +56,9 @@ class Membership:
         ]
 
     def noticed(self, event: object) -> None:
-        """An event of the pairing machine."""
+        """An event of the pairing machine, which is loaded by now."""
+        from agent.core.pairing import verifier
+
         if isinstance(event, verifier.Pending):
             record = self._device.state.pending()
             if record is not None:
@@ -141,7 +142,7 @@ class _Hooks:
         """Durable when this returns. Harmless for a core that is bound already."""
         if self._core_id in self._device.state.core_ids() and not self._is_pending():
             return
-        if not self._device.pairing.commit(self._core_id):
+        if not self._device.door.commit(self._core_id):
             raise UsageError("pairing", "no pairing waits for this core; pair the device again")
 
     async def command(self, op: str, body: "dict[str, Any]") -> "dict[str, Any]":

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from agent.service.http import Request
 
-PATH = "/pair"
 MEDIA_TYPE = "application/cbor"
 ITERATIONS = 1_000  # the device makes this code itself and it lives for minutes; a label's has 100,000
 
@@ -114,6 +113,10 @@ class PairingService:
         if self._notify is not None:
             self._notify(Opened(discriminator))
         return self._code
+
+    def rename(self, announced_id: str) -> None:
+        """What discovery calls this device from now on."""
+        self._machine.announced_id = announced_id
 
     def window(self) -> "tuple[bool, int, int, str]":
         """(is_open, seconds_left, discriminator, code); 0 and "" when it is closed."""

@@ -77,7 +77,7 @@ class Device:
         self.address = ("127.0.0.1", self.listener.port)
 
     async def serve(self) -> None:
-        router = Router([(service.PATH, self.service.handle)])
+        router = Router([("/pair", self.service.handle)])
         await asyncio.gather(HttpServer(self.listener, router.handle).serve(), self.service.run())
 
 

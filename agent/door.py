@@ -1,0 +1,65 @@
+"""The door of a device: POST /pair, and the pairing behind it, which is loaded when the first window opens.
+
+A device that is owned and has no window open does without it, which spares a small heap 35 KiB; whoever knocks then
+gets the refusal that the machine itself would give (agent/core/pairing/verifier.py). No rules live here.
+"""
+
+from agent import __version__
+from agent.service.http import Request, Response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.device import Device
+    from agent.service.pairing import PairingService
+
+PATH = "/pair"
+CLOSED = "no pairing window is open: run 'corelet pair-window' on the device"
+
+
+class Door:
+    def __init__(self, device: "Device") -> None:
+        """UsageError("state") for damaged counters."""
+        self._device = device
+        self._counters = device.state.read_counters()
+        self._service: PairingService | None = None
+
+    def open_window(self) -> None:
+        """With a fresh code. LimitError("busy") while a pairing completes."""
+        if self._service is None:
+            self._service = self._load()
+            self._device.supervisor.spawn("pairing", self._service.run)
+        self._service.open_window()
+
+    def _load(self) -> "PairingService":
+        from agent.core.pairing import verifier
+        from agent.service.pairing import PairingService
+        from agent.wire.pairing_frames import Info
+
+        device = self._device
+        digest = device.crypto.sha256(device.codec.encode(device.ceilings))
+        info = Info(device.identity.public, digest, device.profile.id, __version__, device.settings["name"])
+        scalar = device.identity.scalar
+        own = verifier.Own(device.shown_id(), info, lambda message: device.crypto.ecdsa_sign(scalar, message))
+        machine = verifier.Verifier(device.crypto, device.codec, own, self._counters)
+        return PairingService(machine, device.state, device.journal, device.noticed)
+
+    async def handle(self, request: Request) -> Response:
+        if self._service is not None:
+            return await self._service.handle(request)
+        self._device.journal.warning("pairing", f"an attempt from {request.source[0]} was refused: closed")
+        # A hello (step 1) refused (step 0), as in agent/wire/pairing_frames.py.
+        frame = self._device.codec.encode([0, b"", 1, "closed", CLOSED, 0])
+        return Response(200, [("Content-Type", "application/cbor"), ("Cache-Control", "no-store")], frame)
+
+    def window(self) -> tuple[bool, int, int, str]:
+        """(is_open, seconds_left, discriminator, code); 0 and "" when it is closed."""
+        return (False, 0, 0, "") if self._service is None else self._service.window()
+
+    def commit(self, core_id: str) -> bool:
+        """The link to a new core is bound. False when no pairing waits for it."""
+        return self._service is not None and self._service.commit(core_id)
+
+    def rename(self, announced_id: str) -> None:
+        """What discovery calls this device from now on."""
+        if self._service is not None:
+            self._service.rename(announced_id)
