@@ -91,8 +91,9 @@ class Flow:
                 raise SystemExit("the server does not relay what was sent")
 
     def push(self, count: int) -> None:
-        self.sent += count
-        send_all(self.up, self.framed, count)
+        if count:
+            self.sent += count
+            send_all(self.up, self.framed, count)
 
     def on_peer(self) -> None:
         count = drain(self.down)
