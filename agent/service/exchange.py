@@ -1,12 +1,11 @@
-"""One HTTP connection's bytes with deadlines, for both ends, and the client end's one call.
+"""One HTTP connection's bytes with deadlines, for both ends.
 
 Not here: what the bytes mean. A head must be complete within a deadline; a body may pause for `stall_ms` and
 must keep BYTES_PER_S_MIN on average, so a slow peer cannot hold a place for ever.
 """
 
-from agent.errors import PeerError, PortError
+from agent.errors import PortError
 from agent.port import clock, net
-from agent.wire import http
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 BYTES_PER_S_MIN = 512
 READ_BYTES = 1024
 PIECE_BYTES_MAX = 4096
-FETCH_BYTES_MAX = 262144
-FETCH_MS = 30000
 
 
 class Pace:
@@ -90,29 +87,3 @@ class Wire:
             return await net.wait_for(coroutine, timeout_ms)
         finally:
             self.is_waiting = False
-
-
-async def fetch(
-    conn: "contract.Conn", method: str, path: str, headers: list[tuple[str, str]], body: bytes
-) -> tuple[int, dict[str, str], bytes]:
-    """One request on `conn`, which can be used again afterwards: (status, headers, body of at most 256 KiB)."""
-    wire = Wire(conn, FETCH_MS)
-    names = [name.lower() for name, _ in headers]
-    fields = headers if "host" in names else [("Host", "localhost")] + headers
-    await wire.write(http.encode_request(method, path, fields, len(body)) + body, Pace(FETCH_MS))
-    status = await wire.read_head(http.parse_status, FETCH_MS)
-    while status is not None and status.status < 200:
-        status = await wire.read_head(http.parse_status, FETCH_MS)
-    if status is None:
-        raise PortError("closed", "The server closed the connection without an answer.")
-    left = http.content_length(status) if http.has_body(status.status) and method != "HEAD" else 0
-    if left > FETCH_BYTES_MAX:
-        raise PeerError("too_big", f"An answer of at most {FETCH_BYTES_MAX} bytes was expected; {left} were announced.")
-    pieces, pace = [], Pace(FETCH_MS)
-    while left:
-        piece = await wire.read(min(left, PIECE_BYTES_MAX), pace)
-        pieces.append(piece)
-        left -= len(piece)
-    if wire.buffer:
-        raise PeerError("http", "The answer was longer than it had announced.")
-    return status.status, status.headers, b"".join(pieces)

@@ -10,7 +10,7 @@ from collections import namedtuple
 
 from agent.errors import CoreletError, PeerError, PortError, UsageError
 from agent.port import clock, net
-from agent.service.exchange import PIECE_BYTES_MAX, READ_BYTES, Pace, Wire, fetch
+from agent.service.exchange import PIECE_BYTES_MAX, READ_BYTES, Pace, Wire
 from agent.service.messages import Body, Request, Response, Router, error_response, text_response
 from agent.wire import http
 
@@ -30,7 +30,6 @@ __all__ = [
     "Response",
     "Router",
     "error_response",
-    "fetch",
     "text_response",
 ]
 DRAIN_BYTES_MAX = 65536

@@ -12,6 +12,7 @@ from agent.errors import PeerError
 from agent.port import net
 from agent.service import http as service
 from agent.wire import http
+from tests.http_client import fetch
 
 ROUNDS = 200_000 if os.environ.get("CORELET_FULL") == "1" else 6_000
 SEEDS = (
@@ -142,7 +143,7 @@ def test_server_survives_garbage():
             await conn.write(data)
             await _until_end(conn, data)
         conn = await net.connect_tcp("127.0.0.1", listener.port, 1000)
-        assert (await service.fetch(conn, "POST", "/", [], b"still here"))[2] == b"still here"
+        assert (await fetch(conn, "POST", "/", [], b"still here"))[2] == b"still here"
         conn.close()
         server.cancel()
         await asyncio.sleep(0)

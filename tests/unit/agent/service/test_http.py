@@ -5,6 +5,7 @@ import asyncio
 from agent.errors import LimitError, PeerError, PortError, TrustError, UsageError
 from agent.port import net
 from agent.service import http
+from tests.http_client import fetch
 
 QUICK = http.Limits(3, 150, 200, 512)
 ERRORS = {
@@ -87,16 +88,16 @@ def test_keep_alive_and_errors():
     async def body(connect):
         conn = await connect()
         for path in ERRORS:
-            status, headers, text = await http.fetch(conn, "GET", path, [], b"")
+            status, headers, text = await fetch(conn, "GET", path, [], b"")
             assert status == ERRORS[path][1], path
             assert text == ERRORS[path][0].code.encode() + b": X.\n"
             assert headers.get("retry-after", "7") == "7"
-        assert (await http.fetch(conn, "GET", "/a?b", [], b""))[2] == b"GET /a\n"
-        assert (await http.fetch(conn, "POST", "/echo", [], b"z" * 1500))[2] == b"z" * 1500
-        assert (await http.fetch(conn, "POST", "/echo", [], b"z" * 1501))[0] == 413
-        assert (await http.fetch(conn, "PUT", "/count", [], b"z" * 1700))[2] == b"1700\n"
-        assert (await http.fetch(conn, "POST", "/unread", [], b"z" * 1700))[2] == b"POST /unread\n"
-        assert (await http.fetch(conn, "GET", "/after", [], b""))[2] == b"GET /after\n"
+        assert (await fetch(conn, "GET", "/a?b", [], b""))[2] == b"GET /a\n"
+        assert (await fetch(conn, "POST", "/echo", [], b"z" * 1500))[2] == b"z" * 1500
+        assert (await fetch(conn, "POST", "/echo", [], b"z" * 1501))[0] == 413
+        assert (await fetch(conn, "PUT", "/count", [], b"z" * 1700))[2] == b"1700\n"
+        assert (await fetch(conn, "POST", "/unread", [], b"z" * 1700))[2] == b"POST /unread\n"
+        assert (await fetch(conn, "GET", "/after", [], b""))[2] == b"GET /after\n"
         conn.close()
 
     _with_server(body)
@@ -106,11 +107,11 @@ def test_streams_and_head_has_no_body():
     async def body(connect):
         del closed[:]
         conn = await connect()
-        status, headers, data = await http.fetch(conn, "GET", "/stream?1000", [], b"")
+        status, headers, data = await fetch(conn, "GET", "/stream?1000", [], b"")
         assert (status, headers["x"], data) == (200, "1000", b"x" * 1000)
-        status, headers, data = await http.fetch(conn, "HEAD", "/stream?1001", [], b"")
+        status, headers, data = await fetch(conn, "HEAD", "/stream?1001", [], b"")
         assert (status, headers["content-length"], data) == (200, "1001", b"")
-        assert (await http.fetch(conn, "GET", "/a", [], b""))[0] == 200
+        assert (await fetch(conn, "GET", "/a", [], b""))[0] == 200
         assert closed == [1000, 1001]
         conn.close()
 

@@ -9,6 +9,7 @@ from agent.port import clock, net
 
 port.terminal.begin()  # as every program does before it loads more
 from agent.service import http  # noqa: E402
+from tests.http_client import fetch  # noqa: E402
 
 PLACES = 3
 LIMITS = http.Limits(PLACES, 10000, 30000, 512)
@@ -137,13 +138,13 @@ def test_the_one_longest_without_an_authorised_request_goes_first():
         await asyncio.sleep(0.05)
         stranger = await connect()
         await asyncio.sleep(0.01)
-        assert (await http.fetch(known, "PUT", "/a", [], b"abc"))[0] == 200
-        assert (await http.fetch(stranger, "PUT", "/stranger", [], b"abc"))[0] == 200
+        assert (await fetch(known, "PUT", "/a", [], b"abc"))[0] == 200
+        assert (await fetch(stranger, "PUT", "/stranger", [], b"abc"))[0] == 200
         for gone in (old, stranger):
             new = await connect()
             assert await _until_end(gone) == b""
-            assert (await http.fetch(new, "PUT", "/a", [], b"abc"))[0] == 200
-        assert (await http.fetch(known, "PUT", "/a", [], b"abc"))[0] == 200
+            assert (await fetch(new, "PUT", "/a", [], b"abc"))[0] == 200
+        assert (await fetch(known, "PUT", "/a", [], b"abc"))[0] == 200
 
     _with_server(body)
 
@@ -206,7 +207,7 @@ def test_an_idle_connection_keeps_nothing_of_its_last_request():
         gc.collect()
         before = gc.mem_alloc() if port.MICROPYTHON else 0
         for conn in conns:
-            status, _, data = await http.fetch(conn, "GET", "/big", [], b"")
+            status, _, data = await fetch(conn, "GET", "/big", [], b"")
             assert (status, len(data)) == (200, BIG)
             data = None
         await asyncio.sleep(0.05)
