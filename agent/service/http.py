@@ -204,6 +204,4 @@ async def _write_body(wire: Wire, body: "bytes | Body", pace: Pace, piece_bytes:
 
 def _close_body(response: Response) -> None:
     if not isinstance(response.body, bytes):
-        close = getattr(response.body, "close", None)
-        if close is not None:
-            close()
+        response.body.close()

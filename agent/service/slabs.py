@@ -63,14 +63,13 @@ class Slabs:
     async def open(self) -> None:
         """Make the folder, read all headers, tidy up."""
         self._files.make_folder(self._folder)
-        for name in self._files.list(self._folder):
-            if name.startswith("slab.") and name.endswith(".new"):
-                self._files.remove(self._folder + "/" + name)  # a slab whose making was cut
         found = []
         for name in self._files.list(self._folder):
             kind_number = _parse_name(name)
             if kind_number is not None:
                 found.append(kind_number)
+            elif name.startswith("slab.") and name.endswith(".new"):
+                self._files.remove(self._folder + "/" + name)  # a slab whose making was cut
         for slot_bytes, number in sorted(found):
             length = self._files.size(self._path(slot_bytes, number))
             slots = length // slot_bytes
@@ -166,7 +165,7 @@ class Slabs:
         """A flush or a hash. Whatever ends it, the tickets that wait for it come to rest."""
         result: object = PortError("io", "The device stopped before it was done.")
         try:
-            result = await (self._flush(effect.slab) if effect.kind == FLUSH else self._hash(effect))
+            result = await (self._file(effect.slab).flush() if effect.kind == FLUSH else self._hash(effect))
         except PortError as error:
             result = error
         finally:
@@ -200,9 +199,6 @@ class Slabs:
             self._open.remove(entry)
             entry[1].close()
         self._files.remove(self._path(*effect.slab.name))
-
-    async def _flush(self, slab: "Slab") -> None:
-        await self._file(slab).flush()
 
     async def _hash(self, effect: Effect) -> bytes:
         """SHA-256 of a payload, and the CRC-32 of each of its pieces into `ticket.sums`."""

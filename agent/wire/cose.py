@@ -10,6 +10,7 @@ when it is no message of this profile, TrustError("mac") or TrustError("signatur
 """
 
 from agent.errors import PeerError, TrustError, UsageError
+from agent.wire.shape import misfit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ LABEL_KID = 4
 HMAC_256 = 5
 ESP256 = -9
 ES256 = -7
+BYTES = ("bytes", 0, COSE_BYTES_MAX)
+FIELDS = {0: BYTES, 1: ("map", 0, 0), 2: BYTES, 3: BYTES}
 
 
 def mac0(codec: "contract.Codec", crypto: "contract.Crypto", key: bytes, payload: bytes, kid: bytes = b"") -> bytes:
@@ -89,11 +92,9 @@ def _open(codec: "contract.Codec", tag: int, data: bytes) -> tuple[bytes, bytes,
     message = codec.decode(data, (tag,), 3)
     if type(message) is not codec.Tag or type(message.value) is not list or len(message.value) != 4:
         raise PeerError("cose", f"expected COSE tag {tag} with four fields, got something else")
-    protected, unprotected, payload, proof = message.value
-    if type(protected) is not bytes or type(payload) is not bytes or type(proof) is not bytes:
-        raise PeerError("cose", "expected protected header, attached payload and proof as byte strings")
-    if type(unprotected) is not dict or unprotected:
-        raise PeerError("cose", "expected an empty unprotected header")
+    if misfit(dict(enumerate(message.value)), FIELDS) is not None:
+        raise PeerError("cose", "expected a protected header, an empty map, an attached payload and a proof")
+    protected, _, payload, proof = message.value
     return protected, _kid(codec, protected, (HMAC_256,) if tag == TAG_MAC0 else (ESP256, ES256)), payload, proof
 
 
@@ -104,11 +105,9 @@ def _kid(codec: "contract.Codec", protected: bytes, algorithms: tuple[int, ...])
     algorithm = header.get(LABEL_ALGORITHM)
     if type(algorithm) is not int or algorithm not in algorithms:
         raise PeerError("cose", f"expected algorithm {algorithms[0]}, got another or none")
-    if len(header) != (2 if LABEL_KID in header else 1):
-        raise PeerError("cose", "expected only the labels 1 and 4 in the protected header, got others")
-    if LABEL_KID not in header:
+    if len(header) == 1:
         return b""
-    kid = header[LABEL_KID]
-    if type(kid) is not bytes or not 1 <= len(kid) <= KID_BYTES_MAX:
-        raise PeerError("cose", f"expected a key id of 1 to {KID_BYTES_MAX} bytes")
+    kid = header.get(LABEL_KID)
+    if len(header) > 2 or not isinstance(kid, bytes) or not 1 <= len(kid) <= KID_BYTES_MAX:
+        raise PeerError("cose", f"expected the algorithm and perhaps a key id of 1 to {KID_BYTES_MAX} bytes, got more")
     return kid

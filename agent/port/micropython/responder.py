@@ -90,7 +90,8 @@ class Responder:
         if self.state == ANNOUNCED:
             for key, old in before.items():
                 gone = [one for one in old.all if one.type == dns.PTR and self._records[key].same(one) < 0]
-                self._send_goodbye(key, gone)
+                if gone:
+                    self._send(goodbye(gone), key)
             self._step, self._step_at = 0, now
         self._plan()
 
@@ -99,7 +100,7 @@ class Responder:
         if self._was_announced:
             for key, records in self._records.items():
                 ours = [one for i, one in enumerate(records.all[: records.negative]) if i != records.enumeration]
-                self._send_goodbye(key, ours)
+                self._send(goodbye(ours), key)
         self.state = CLOSED
         self._step_at = None
         self._answers.forget()
@@ -115,7 +116,7 @@ class Responder:
         if self._step_at is not None and now >= self._step_at:
             self._advance(now)
         for key, indexes in self._answers.take(now):
-            self._multicast(key, indexes)
+            self._send(self._records[key].response(indexes), key)
         self._plan()
 
     def _plan(self) -> None:
@@ -142,7 +143,7 @@ class Responder:
             self.events.append(Announced(self.names.instance, self.names.host))
         for key, records in self._records.items():
             everything = set(range(records.negative))
-            self._multicast(key, everything)
+            self._send(records.response(everything), key)
             self._answers.sent(key, everything, now)
         self._step += 1
         self._step_at = now + ANNOUNCE_GAP_MS if self._step < ANNOUNCEMENTS else None
@@ -223,13 +224,6 @@ class Responder:
                 return
 
     # What goes to the network.
-
-    def _multicast(self, key: str, indexes: set[int]) -> None:
-        self._send(self._records[key].response(indexes), key)
-
-    def _send_goodbye(self, key: str, records: list[dns.Record]) -> None:
-        if records:
-            self._send(goodbye(records), key)
 
     def _send(self, data: bytes, key: str) -> None:
         self._sent.append((len(data), binascii.crc32(data)))
