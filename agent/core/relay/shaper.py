@@ -3,19 +3,23 @@
     shaper = Shaper(rate_bps, now)
     if shaper.take(user, wire_bytes(len(payload), is_ipv6, is_channel_data), now): send it     # else drop it
 
-In any second at most rate_bps leave: the bucket is filled with all but BURST_MS of a second and holds BURST_MS of it
-(at least PACKET_BYTES), so under demand at most 4 % less than the rate leave. Each user's own bucket holds an equal
-part; what a full one cannot take flows to the others, so who asks for less than a fair share loses nothing and one user
-alone gets everything. Integers only: levels are in byte-milliseconds at rate bytes, that is 1/8000 byte per unit.
+In any second at most rate_bps leave: the bucket of all is filled with the rest of a second beside BURST_MS and holds
+BURST_MS (at least PACKET_BYTES). A bit less than that is dealt out, so that this bucket is a guard that nobody meets
+but after a pause, and no race for it decides who sends: under demand 4 % less than the rate leave (6 % at 256 kbit/s).
+Each user's bucket holds BURST_MS too and gets an equal part; what a full one cannot take flows to the others, so who
+asks for less than a fair share loses nothing and one user alone gets everything. It may go below zero by one packet:
+where a share is less than a packet, users take turns. Integers only: a level is in bytes
+times _UNIT, which is bit/s times ms.
 Bounds: USERS_MAX buckets of who asked within ACTIVE_MS; all beyond share one.
 """
 
-BURST_MS = 30
+BURST_MS = 25
 PACKET_BYTES = 1600
 FILL_MS = 4  # shares are counted at most this often
 ACTIVE_MS = 1000
 USERS_MAX = 256
-_UNIT = 8000  # of a level in one byte: bit/s times ms
+DEALT_PERMILLE = 985
+_UNIT = 8000
 
 
 class Shaper:
@@ -23,9 +27,9 @@ class Shaper:
 
     def __init__(self, rate_bps: int, now: int, user_bps: int = 0) -> None:
         self._burst = max(rate_bps * BURST_MS, PACKET_BYTES * _UNIT)
-        # A burst and a second of filling are together one second at the rate; a very low rate keeps half of it.
-        self._fill = max(rate_bps - self._burst // 1000, rate_bps // 2)
-        self._user_fill = min(user_bps or self._fill, self._fill)
+        self._fill = max(rate_bps - self._burst // 1000, rate_bps // 2)  # a very low rate keeps half of it
+        self._dealt = self._fill * DEALT_PERMILLE // 1000
+        self._user_fill = min(user_bps or self._dealt, self._dealt)
         self._rate = rate_bps
         self._level = self._burst
         self._at = now
@@ -41,11 +45,15 @@ class Shaper:
         if share is None:
             if len(self._users) >= USERS_MAX:
                 user = ""
-            share = self._users.setdefault(user, [self._burst // (len(self._users) + 1), now])
+            share = self._users.setdefault(user, [0, now])
         share[1] = now
         need = wire_bytes * _UNIT
-        # A packet bigger than the share is a debt of that user, never of the whole.
-        if share[0] <= 0 or self._level < need:
+        if share[0] < 0:
+            return False
+        if self._level < need:
+            # More was promised than there is (many came at once): else the first to ask would always win.
+            for other in self._users.values():
+                other[0] = min(other[0], self._level // len(self._users))
             return False
         share[0] -= need
         self._level -= need
@@ -59,10 +67,9 @@ class Shaper:
         self._level = min(self._level + self._fill * passed_ms, self._burst)
         if not self._users:
             return
-        cap = self._burst // len(self._users)
         most = self._user_fill * passed_ms
-        left = self._fill * passed_ms
-        rooms = [(max(min(cap - share[0], most), 0), user) for user, share in self._users.items()]
+        left = self._dealt * passed_ms
+        rooms = [(min(self._burst - share[0], most), user) for user, share in self._users.items()]
         rooms.sort()  # water-filling: who needs least first, so that one pass is exact
         count = len(rooms)
         for room, user in rooms:
