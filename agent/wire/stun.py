@@ -95,7 +95,8 @@ IPV4 = 1
 IPV6 = 2
 
 CHANNEL_FIRST = 0x4000
-CHANNEL_LAST = 0x4FFF  # RFC 8656 section 12: 0x5000 and above are reserved
+# RFC 8656 section 12 ends at 0x4FFF, RFC 5766 section 11 at 0x7FFF; clients of the elder one choose from all of it.
+CHANNEL_LAST = 0x7FFF
 CHANNEL_HEADER_BYTES = 4
 
 _MAC_BYTES = {MESSAGE_INTEGRITY: (20, 20), MESSAGE_INTEGRITY_SHA256: (16, 32)}

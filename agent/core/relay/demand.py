@@ -69,11 +69,11 @@ def read_peers(message: stun.Message) -> "list[stun.Address]":
 
 
 def read_channel(message: stun.Message) -> int:
-    """Section 12.2: 0x4000 to 0x4FFF."""
+    """Section 12.2, with the range of RFC 5766: 0x4000 to 0x7FFF."""
     value = _exact(message, stun.CHANNEL_NUMBER, 4)
     number = 0 if value is None else value[0] << 8 | value[1]
     if not stun.CHANNEL_FIRST <= number <= stun.CHANNEL_LAST:
-        raise Refusal(stun.BAD_REQUEST, "A channel has a number from 0x4000 to 0x4FFF.")
+        raise Refusal(stun.BAD_REQUEST, "A channel has a number from 0x4000 to 0x7FFF.")
     return number
 
 
