@@ -24,6 +24,7 @@ from agent.core.backoff import Backoff
 from agent.core.machine import Machine
 from agent.errors import PeerError, UsageError
 from agent.wire import envelope
+from agent.wire.shape import misfit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ ANSWERS_KEPT_MAX = 16
 ANSWER_KEPT_BYTES_MAX = 1024
 ANSWER_BYTES_MAX = 3072
 OP_CHARS_MAX = 16
+TIME = {"unix": ("int", 0, envelope.EXPIRY_MAX)}
+COMMAND = {"op": ("text", 1, OP_CHARS_MAX), "args": ("map", 0, envelope.ENVELOPE_BYTES_MAX)}
 
 OFF = 0
 WAITING = 1
@@ -207,19 +210,17 @@ class DeviceLink(Machine):
         self.events.append(BirthWanted(why))
 
     def _set_time(self, body: "dict[str, Any]", now: int) -> None:
-        unix = body.get("unix")
-        if unix is True or not isinstance(unix, int) or not 0 <= unix <= envelope.EXPIRY_MAX:
+        if misfit(body, TIME) is not None:
             raise PeerError("time", "expected unix seconds in dn/time")
-        self._offset_ms = unix * 1000 - now
+        self._offset_ms = body["unix"] * 1000 - now
 
     def _command(self, message: envelope.Envelope, now: int) -> None:
         correlation = message.correlation
-        op = message.body.get("op")
-        body = message.body.get("args")
         if correlation is None or message.expiry is None:
             raise PeerError("command", "expected a correlation and an expiry in a command")
-        if not isinstance(op, str) or not 1 <= len(op) <= OP_CHARS_MAX or not isinstance(body, dict):
+        if misfit(message.body, COMMAND) is not None:
             raise PeerError("command", "expected op and args in a command")
+        op, body = message.body["op"], message.body["args"]
         for job in self._jobs:
             if job.correlation == correlation:
                 # Delivered twice: never run it twice; repeat the answer, if there is one.
