@@ -1,4 +1,4 @@
-"""HTTP/1.1 heads, both directions: a strict subset of RFC 9112 and 9110.
+"""HTTP/1.1 heads, as a server reads and writes them: a strict subset of RFC 9112 and 9110.
 
 Not here: bodies (only Content-Length ones exist), connections, time. Whoever disagrees with another parser
 about where a message ends can smuggle requests, so everything doubtful is refused: Transfer-Encoding, line
@@ -17,7 +17,6 @@ LENGTH_DIGITS_MAX = 15
 
 # `headers`: dict of lower-case name to value; `length`: bytes of the head itself, with its empty line.
 Head = namedtuple("Head", ("method", "target", "headers", "length"))
-Status = namedtuple("Status", ("status", "headers", "length"))
 
 TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # RFC 9110 5.6.2
 TARGET = b"-._~!$&'()*+,;=:@/?%0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # RFC 3986
@@ -79,7 +78,7 @@ def _length(headers: dict[str, str]) -> int:
     return int(text)
 
 
-def content_length(head: "Head | Status") -> int:
+def content_length(head: Head) -> int:
     """Bytes of the body; 0 when the field is absent (look in `headers` where that matters)."""
     return _length(head.headers)
 
@@ -114,19 +113,6 @@ def parse_head(data: bytes) -> "Head | None":
     return Head(method.decode(), target.decode(), headers, length)
 
 
-def parse_status(data: bytes) -> "Status | None":
-    """The answer head at the start of `data`, or None while it is incomplete."""
-    found = _head_lines(data)
-    if found is None:
-        return None
-    lines, length = found
-    version, _, rest = lines[0].partition(b" ")
-    status, _, _ = rest.partition(b" ")
-    if version != b"HTTP/1.1" or len(status) != 3 or not _only(status, DIGITS) or not 100 <= int(status) <= 599:
-        raise _fault("A status line `HTTP/1.1 NNN reason` was expected.")
-    return Status(int(status), _headers(lines[1:]), length)
-
-
 def _encode(first: str, headers: "list[tuple[str, str]]") -> bytes:
     lines = [first]
     for name, value in headers:
@@ -150,11 +136,3 @@ def encode_response(status: int, headers: "list[tuple[str, str]]", length: int) 
     fields = headers + [("Content-Length", str(length))] if has_body(status) else headers
     # RFC 9112 section 4: a client ignores the words after the number.
     return _encode(f"HTTP/1.1 {status} " + ("OK" if status < 400 else "Refused"), fields)
-
-
-def encode_request(method: str, target: str, headers: "list[tuple[str, str]]", length: int) -> bytes:
-    """`headers` with Host. Content-Length is left out of a GET or HEAD without a body."""
-    if not _only(method.encode(), UPPER) or target[:1] != "/" or not _only(target.encode(), TARGET):
-        raise UsageError("http", f"The request {method} {target} cannot be sent.")
-    fields = headers if method in ("GET", "HEAD") and not length else headers + [("Content-Length", str(length))]
-    return _encode(f"{method} {target} HTTP/1.1", fields)

@@ -12,7 +12,7 @@ from agent.errors import PeerError
 from agent.port import net
 from agent.service import http as service
 from agent.wire import http
-from tests.http_client import fetch
+from tests.http_client import encode_request, fetch, parse_status
 
 ROUNDS = 200_000 if os.environ.get("CORELET_FULL") == "1" else 6_000
 SEEDS = (
@@ -103,7 +103,7 @@ def _compare(data: bytes, head: http.Head) -> None:
     assert http.content_length(head) == (lengths[0] if lengths else 0), data
     assert b"transfer-encoding" not in dict(event.headers)
     headers = [(name, head.headers[name]) for name in head.headers if name != "content-length"]
-    again = http.parse_head(http.encode_request(head.method, head.target, headers, http.content_length(head)))
+    again = http.parse_head(encode_request(head.method, head.target, headers, http.content_length(head)))
     assert (again.method, again.target) == (head.method, head.target)
 
 
@@ -121,7 +121,7 @@ def test_random_status_lines():
             start = rng.randrange(len(data))
             data[start : start + rng.randrange(3)] = rng.choice(PIECES)
         try:
-            status = http.parse_status(data)
+            status = parse_status(data)
         except PeerError as error:
             assert error.code == "http"
             continue

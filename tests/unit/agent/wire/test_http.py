@@ -3,6 +3,7 @@
 from agent.errors import PeerError, UsageError
 from agent.wire import http
 from tests.expect import raises
+from tests.http_client import encode_request, parse_status
 
 GET = b"GET /shards/ab?x=1%20 HTTP/1.1\r\nHost: a\r\nAccept:  text/html \t\r\naccept: */*\r\n\r\n"
 
@@ -35,11 +36,11 @@ def test_request_with_body():
 
 
 def test_status():
-    status = _ways(http.parse_status, b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\n")
+    status = _ways(parse_status, b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\n")
     assert status.status == 206 and http.content_length(status) == 5
-    assert _ways(http.parse_status, b"HTTP/1.1 200 \r\n\r\n").status == 200
+    assert _ways(parse_status, b"HTTP/1.1 200 \r\n\r\n").status == 200
     for line in (b"HTTP/1.0 200 OK", b"HTTP/1.1 20 OK", b"HTTP/1.1 2000 OK", b"HTTP/1.1 099 OK", b"HTTP/1.1 abc", b""):
-        _refused(line + b"\r\nA: b\r\n\r\n", http.parse_status)
+        _refused(line + b"\r\nA: b\r\n\r\n", parse_status)
 
 
 def test_bad_request_lines():
@@ -117,14 +118,14 @@ def test_bounds():
 
 
 def test_encode_and_parse_back():
-    data = http.encode_request("PUT", "/a?b", [("Host", "c"), ("X-Y", "z z")], 5)
+    data = encode_request("PUT", "/a?b", [("Host", "c"), ("X-Y", "z z")], 5)
     head = _ways(http.parse_head, data)
     assert (head.method, head.target, http.content_length(head)) == ("PUT", "/a?b", 5)
-    assert b"Content-Length" not in http.encode_request("GET", "/", [("Host", "c")], 0)
-    assert b"Content-Length: 0" in http.encode_request("POST", "/", [("Host", "c")], 0)
+    assert b"Content-Length" not in encode_request("GET", "/", [("Host", "c")], 0)
+    assert b"Content-Length: 0" in encode_request("POST", "/", [("Host", "c")], 0)
     data = http.encode_response(200, [("A", "b")], 3)
     assert data == b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\n"
-    assert _ways(http.parse_status, data).status == 200
+    assert _ways(parse_status, data).status == 200
     assert http.encode_response(204, [], 0) == b"HTTP/1.1 204 OK\r\n\r\n"
     assert not http.has_body(304) and not http.has_body(100) and http.has_body(404)
 
@@ -136,4 +137,4 @@ def test_nothing_can_be_smuggled_into_a_head():
         raises(UsageError, http.encode_response, 200, [(name, "a")], 0)
     raises(UsageError, http.encode_response, 200, [("A", "x" * http.HEAD_BYTES_MAX)], 0)
     for method, target in (("GET", "a"), ("GET", "/a b"), ("GET", "/\r\n"), ("G T", "/"), ("GET", "")):
-        raises(UsageError, http.encode_request, method, target, [("Host", "a")], 0)
+        raises(UsageError, encode_request, method, target, [("Host", "a")], 0)
