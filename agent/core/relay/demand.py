@@ -28,6 +28,8 @@ def read_allocate(message: stun.Message) -> Demand:
     even = _exact(message, stun.EVEN_PORT, 1)
     family = _exact(message, stun.REQUESTED_ADDRESS_FAMILY, 4)
     additional = _exact(message, stun.ADDITIONAL_ADDRESS_FAMILY, 4)
+    if additional is None:
+        additional = _exact(message, stun.ADDITIONAL_ADDRESS_FAMILY_DRAFT, 4)
     token = _exact(message, stun.RESERVATION_TOKEN, 8)
     is_reserving = even is not None and even[0] & 0x80 != 0
     given = [each for each in (family, additional, even) if each is not None]
