@@ -104,7 +104,11 @@ def devices(monkeypatch):
             fw="1",
         )
 
+    async def first(candidate):
+        return candidate.addresses[0]
+
     monkeypatch.setattr(admission, "prove", pair)
+    monkeypatch.setattr(admission, "reachable", first)
     monkeypatch.setattr(admission, "FIND_S", 0.3)
     return known
 

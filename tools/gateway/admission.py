@@ -5,8 +5,8 @@ Nothing of a failed pairing stays: the certificate is revoked and the broker's d
 paired before is paired by the old row until it has said that it is bound by the new one. After `bound` was sent only
 the device knows what holds: whatever was cut off there is kept and asked again when the device is back (`finish`).
 
-Bounds: CANDIDATES_MAX devices tried for one code (a wrong one costs one of its attempts), one of each address before the
-second of any, so that invented ones shut nobody out; TURN_S for one of several to prove the code; FIND_S to find it.
+Bounds: CANDIDATES_MAX devices tried for one code (a wrong one costs one of its attempts), one of each address before
+the second of any:  invented ones shut nobody out; TURN_S for one of several to prove the code; FIND_S to find it.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ class Admission:
         """The first that proves the code. Another device's code differs, an invented one does not answer or stalls:
         ours may be the next one. What fails after the proof is about the right device."""
         failed: CoreletError | None = None
-        for turn in range(TURNS_MAX):
+        for _ in range(TURNS_MAX):
             for candidate in list(candidates):
                 is_proven = False
                 try:
@@ -128,9 +128,8 @@ class Admission:
                     candidates.remove(candidate)  # it has answered: asking again would cost it another attempt
                 if not isinstance(failed, TrustError):
                     failed = error
-                if candidates and (turn + 1 < TURNS_MAX or candidate is not candidates[-1]):
-                    why = "has another code" if isinstance(error, TrustError) else "cannot be paired now"
-                    progress("waiting", f"{candidate.label} {why}; trying the next device")
+                why = "has another code" if isinstance(error, TrustError) else "cannot be paired now"
+                progress("waiting", f"{candidate.label} {why}")
         assert failed is not None
         raise failed
 
@@ -140,7 +139,7 @@ class Admission:
         if wanted.address:
             host, port = parse_address(wanted.address)
         if host:
-            return code, [Candidate(f"{host} port {port or DEFAULT_PORT}", [host], port or DEFAULT_PORT)]
+            return code, [Candidate(host, [host], port or DEFAULT_PORT)]
         deadline = time.monotonic() + FIND_S
         while True:
             browser = self._parts.browser()
@@ -162,7 +161,8 @@ class Admission:
     async def _admit(self, candidate: Candidate, code: str, name: str, progress: Progress) -> Device:
         parts = self._parts
         host = await reachable(candidate)
-        progress("found", f"{candidate.label} at {host} port {candidate.port}")
+        label = "" if candidate.label == host else f"{candidate.label} at "
+        progress("found", f"{label}{host} port {candidate.port}")
 
         def step(kind: str, detail: str) -> None:
             if kind in STEPS:
@@ -366,8 +366,7 @@ class Admission:
         return await self._forbid(device)
 
     async def part(self, device: Device) -> int:
-        """It has left by its owner's will: as `forget`, but the operator still sees it. Returns how many shards it
-        kept. A pairing that runs already, of the same device, keeps its door."""
+        """As `forget` when its owner took it away; it stays listed. A pairing of it that runs keeps its door."""
         parts = self._parts
         shards = parts.registry.part_device(device.id)
         parts.fleet.reload()

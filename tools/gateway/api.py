@@ -91,6 +91,7 @@ class Api:
             Route("/pair", self._told(self._pair), methods=["POST"]),
             Route("/objects", self._told(self._objects), methods=["GET"]),
             Route("/objects", self._told(self._put), methods=["PUT"]),
+            Route("/may-put", self._told(self._may_put)),
             Route("/objects/{reference:path}", self._told(self._get), methods=["GET"]),
             Route("/objects/{reference:path}", self._told(self._remove), methods=["DELETE"]),
         ]
@@ -136,6 +137,10 @@ class Api:
         stored = await self._core.objects.put(request.stream(), name, lambda _: None)
         known = {"devices": stored.devices, "queued": stored.queued, "warning": stored.warning}
         return JSONResponse(_object(stored.object) | known)
+
+    async def _may_put(self, request: Request) -> Response:
+        self._core.objects.may_put(request.query_params.get("name", ""))
+        return JSONResponse({})
 
     async def _remove(self, request: Request) -> Response:
         found, shards, waiting = await self._core.objects.remove(request.path_params["reference"], REMOVE_WAIT_S)

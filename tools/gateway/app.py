@@ -18,7 +18,7 @@ from typing import Any
 
 import agent
 from agent import port
-from agent.errors import CoreletError, LimitError
+from agent.errors import CoreletError, LimitError, PortError
 from tools.gateway.admission import Admission, Parts, Progress, Wanted
 from tools.gateway.ca import CA
 from tools.gateway.coding import Profile, profile_for
@@ -29,6 +29,8 @@ from tools.gateway.shards import ShardClient
 from tools.gateway.state import State, typed
 from tools.gateway.tables import Device
 
+DEFAULT_BROKER_PORT = 8883
+NEW_PORT = -1
 LINKS_S = 2.5
 WATCH_S = 1.0
 DISCOVER_AGAIN_S = 30.0  # a network may come up after the core
@@ -43,13 +45,15 @@ LOG = logging.getLogger("corelet.core")
 
 @dataclass(frozen=True)
 class Options:
-    """What `corelet-core up` was told. `listen` "" = every address; `port` 0 = any free one."""
+    """What `corelet-core up` was told. `listen` "" = every address. `port`: None = the one of before, at first
+    DEFAULT_BROKER_PORT; 0 = the one of before, at first any free one; NEW_PORT = any free one. Devices know only the
+    port that they were paired with."""
 
     folder: Path
     name: str
     listen: str = ""
     broker: str = "auto"
-    port: int = 8883
+    port: int | None = None
 
 
 class Core:
@@ -130,9 +134,23 @@ class Core:
     async def _open_broker(self) -> None:
         from tools.gateway.broker import open_broker
 
-        options = self.options
-        self.broker = open_broker(options.broker, self.state.folder / "broker", self.ca, options.listen, options.port)
-        await self.broker.start()
+        options, kept = self.options, self.state.port()
+        number = 0 if options.port == NEW_PORT else options.port or kept
+        if not number and options.port is None:
+            number = DEFAULT_BROKER_PORT
+        self.broker = open_broker(options.broker, self.state.folder / "broker", self.ca, options.listen, number)
+        try:
+            await self.broker.start()
+        except PortError as error:
+            if error.code != "port_busy" or options.port or not kept:
+                raise
+            text = (
+                f"port {kept}, where this core's devices look for it, is used by another program: stop that one, or "
+                f"take another port with {self.hint('up --port new')} and pair the devices again"
+            )
+            raise PortError("port_busy", text) from error
+        if not options.broker.startswith("mqtts://"):
+            self.state.keep_port(self.broker.local()[1])
 
     async def _open_links(self) -> None:
         from tools.gateway.links import Links

@@ -11,9 +11,21 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agent import __version__
 from agent.errors import CoreletError, UsageError
+from tools.gateway.addresses import parsed
+
+NEW_PORT = -1  # as tools/gateway/app.py has it; that module is slow to load
 
 WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path")
+WIDTH = 78
+
+
+class _Narrow(argparse.HelpFormatter):
+    """80 columns wherever it is read."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=WIDTH)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,15 +39,19 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", help="print the result as JSON, for scripts")
     top = argparse.ArgumentParser(
         prog="corelet-core",
+        formatter_class=_Narrow,
         description="Run a full core: pair devices, keep files safe on them, run the fleet.",
         epilog="example: corelet-core up, then in another terminal: corelet-core pair 7QK2-M9XD-4TPH",
     )
+    top.add_argument("--version", action="version", version=f"corelet-core {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name: str, words: str, example: str) -> argparse.ArgumentParser:
         text = words[0].upper() + words[1:] + "."
         epilog = f"example: corelet-core {example}"
-        return commands.add_parser(name, parents=[shared], help=words, description=text, epilog=epilog)
+        made = commands.add_parser(name, parents=[shared], help=words, description=text, epilog=epilog)
+        made.formatter_class = _Narrow
+        return made
 
     _add_running(command)
     _add_devices(command)
@@ -51,7 +67,9 @@ def _add_running(command: Command) -> None:
     up.add_argument("--name", default="", help="what devices call this core (default: this machine's name)")
     up.add_argument("--listen", default="", metavar="ADDR", help="use only this address (default: all)")
     up.add_argument("--broker", default="auto", help="auto, mosquitto, embedded, or mqtts://HOST:PORT (default auto)")
-    up.add_argument("--port", type=_port, default=8883, metavar="N", help="the broker's port; 0 = any free one")
+    words = "the broker's port (default: that of before, at first 8883); 0 = that of before, at first any free one; new"
+    words += " = another one, and the devices have to be paired again"
+    up.add_argument("--port", type=_port, default=None, metavar="N", help=words)
     command("status", "say how the core is", "status")
 
 
@@ -81,8 +99,10 @@ def _add_files(command: Command) -> None:
 
 
 def _port(text: str) -> int:
+    if text == "new":
+        return NEW_PORT
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 0 to 65535, or new")
     return int(text)
 
 
@@ -95,6 +115,8 @@ def _up(options: argparse.Namespace, folder: Path) -> int:
     name = options.name or socket.gethostname().partition(".")[0] or "core"
     if not name.isprintable() or len(name.encode()) > 32:
         raise UsageError("name", "a core's name has at most 32 bytes and no control characters: choose another --name")
+    if options.listen and parsed(options.listen) is None:
+        raise UsageError("address", f"{options.listen!r} is no address: --listen takes one of this machine's")
     return life.run(Options(folder, name, options.listen, options.broker, options.port), options.json)
 
 

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from agent.errors import CoreletError, PortError, UsageError
 from tools.gateway import screen
 from tools.gateway.client import Client
+from tools.gateway.state import default_folder, typed
 
 PIECE_BYTES = 1 << 20
 CODE_CHARS_MAX = 64
@@ -52,23 +53,22 @@ def devices(client: Client, options: argparse.Namespace) -> int:
         screen.say_json(value)
         return 0
     if not value["devices"]:
-        screen.say("no devices are paired yet: corelet-core discover shows what is there, corelet-core pair CODE pairs")
+        screen.say("no devices are paired yet; what is there, and how to pair it:")
+        screen.say(f"  {_hint(options, 'discover')}\n  {_hint(options, 'pair CODE')}")
         return 0
     rows = [
         (
-            line["name"],
+            screen.cut(line["name"], 18),
             line["id"],
             "up" if line["up"] else "left" if line["state"] == "left" else "down",
-            screen.age(line["seen_s"]) + (" ago" if line["seen_s"] is not None else ""),
-            line["board"],
-            line["fw"],
+            screen.age(line["seen_s"]),
             f"{screen.amount(line['used'])} of {screen.amount(line['quota'])}" if line["quota"] else "-",
             str(line["shards"]),
             str(line["waiting"]),
         )
         for line in value["devices"]
     ]
-    head = ("NAME", "ID", "LINK", "LAST SEEN", "BOARD", "FIRMWARE", "USED", "SHARDS", "WAITING")
+    head = ("NAME", "ID", "LINK", "SEEN", "USED", "SHARDS", "QUEUE")
     screen.say(screen.table(head, rows))
     return 0
 
@@ -81,24 +81,34 @@ def discover(client: Client, options: argparse.Namespace) -> int:
         return 0
     if not value["found"]:
         screen.say(
-            "no devices are announcing themselves here. If one is on, this network may block multicast: "
-            "pair it by its address with corelet-core pair CODE --address HOST:PORT"
+            "no devices are announcing themselves here. If one is on, this network may\n"
+            f"block multicast: {_hint(options, 'pair CODE --address HOST:PORT')}"
         )
         return 0
     words = {"open": "ready to pair", "closed": "window closed", "owned": "has an owner"}
+    names = [line["name"] for line in value["found"]]
     rows = [
         (
-            line["name"],
-            line["board"],
-            line["fw"],
+            screen.cut(line["name"] if names.count(line["name"]) == 1 else line["instance"]),
+            screen.cut(line["board"], 15),
             words.get(line["window"], "?"),
-            f"{line['addresses'][0] if line['addresses'] else '?'} port {line['port']}",
-            screen.age(line["seen_s"]) + " ago",
+            _at(line),
+            screen.age(line["seen_s"]),
         )
         for line in value["found"]
     ]
-    screen.say(screen.table(("NAME", "BOARD", "FIRMWARE", "PAIRING", "ADDRESS", "SEEN"), rows))
+    screen.say(screen.table(("NAME", "BOARD", "PAIRING", "ADDRESS", "SEEN"), rows))
     return 0
+
+
+def _at(line: dict[str, Any]) -> str:
+    """As `pair --address` takes it."""
+    host = str(line["addresses"][0]) if line["addresses"] else "?"
+    return f"[{host}]:{line['port']}" if ":" in host else f"{host}:{line['port']}"
+
+
+def _hint(options: argparse.Namespace, words: str) -> str:
+    return typed(options.state or default_folder(), words)
 
 
 def pair(client: Client, options: argparse.Namespace) -> int:
@@ -189,6 +199,7 @@ def put(client: Client, options: argparse.Namespace) -> int:
     name = options.name or ("" if options.file == "-" else Path(options.file).name)
     if not name:
         raise UsageError("name", "standard input has no name: add --name NAME")
+    client.ask("GET", "/may-put", name=name)  # before anything is read
     started = time.monotonic()
     with _source(options.file) as source:
         status = os.fstat(source.fileno())
@@ -300,11 +311,11 @@ def ls(client: Client, options: argparse.Namespace) -> int:
         screen.say_json(value)
         return 0
     if not value["objects"]:
-        screen.say("no files are stored yet: corelet-core put FILE")
+        screen.say(f"no files are stored yet: {_hint(options, 'put FILE')}")
         return 0
     rows = [
         (
-            line["name"],
+            screen.cut(line["name"], 16),
             line["id"][:8],
             screen.amount(line["size"]),
             f"{line['shards']} ({line['k']} of {line['n']})",
@@ -319,7 +330,7 @@ def ls(client: Client, options: argparse.Namespace) -> int:
 
 def _survives(losses: int) -> str:
     if losses < 0:
-        return f"NOT READABLE: {-losses} more device{'s' if losses < -1 else ''} must come back"
+        return f"NOT READABLE: lacks {-losses}"
     return "no further loss" if losses == 0 else f"{losses} loss{'es' if losses > 1 else ''}"
 
 

@@ -147,13 +147,15 @@ def _greet(core: Core, is_json: bool) -> None:
         return
     port = core.broker.endpoints()[0][1]
     lines = [
-        f"Full core {screen.paint(screen.printable(core.options.name), 'bold')} is up",
+        f"Full core {screen.paint(screen.printable(core.options.name), 'bold')} is up"
+        + (", but its broker does not answer" if core.links.trouble else ""),
         f"  core id   {status['core']}",
         f"  state     {status['state']}",
         f"  broker    {status['broker']}, port {port}",
         f"  address   {', '.join(own_addresses(core.options.listen))}",
         f"  devices   {status['devices']} paired" if status["devices"] else "",
         *(f"  note      {warning}" for warning in status["warnings"]),
-        "waiting for devices: corelet-core pair CODE (the code is on the device's screen); Ctrl+C stops",
+        "waiting for devices; Ctrl+C stops. With the code on a device's screen:",
+        f"  {core.hint('pair CODE')}",
     ]
     screen.say("\n".join(line for line in lines if line))

@@ -59,16 +59,24 @@ class Objects:
 
     async def put(self, source: AsyncIterator[bytes], name: str, progress: Callable[[int], None]) -> Stored:
         """Store a stream under a new name. UsageError: "name", "name_taken", "no_devices"; LimitError."""
-        if not name or len(name) > NAME_CHARS_MAX or not name.isprintable():
-            text = f"an object's name has 1 to {NAME_CHARS_MAX} printable characters: choose one with --name"
-            raise UsageError("name", text)
-        if self._registry.has_name(name) or name in self._names:
-            raise UsageError("name_taken", f"an object called {name!r} exists: remove it first or choose --name")
+        self._check_name(name)
         self._names.add(name)
         try:
             return await self._store(source, name, progress)
         finally:
             self._names.discard(name)
+
+    def may_put(self, name: str) -> None:
+        """What `put` would refuse before it looks at a byte."""
+        self._check_name(name)
+        profile_for(sum(target.is_up for target in self._targets().values()))
+
+    def _check_name(self, name: str) -> None:
+        if not name or len(name) > NAME_CHARS_MAX or not name.isprintable():
+            text = f"an object's name has 1 to {NAME_CHARS_MAX} printable characters: choose one with --name"
+            raise UsageError("name", text)
+        if self._registry.has_name(name) or name in self._names:
+            raise UsageError("name_taken", f"an object called {name!r} exists: remove it first or choose --name")
 
     async def _store(
         self, source: AsyncIterator[bytes], name: str, progress: Callable[[int], None], replaces: str = ""

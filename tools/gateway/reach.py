@@ -27,8 +27,6 @@ async def reachable(candidate: Candidate) -> str:
         writer.close()
         return host
 
-    if len(candidate.addresses) == 1:
-        return candidate.addresses[0]
     tasks = [asyncio.create_task(probe(host)) for host in candidate.addresses]
     try:
         for first in asyncio.as_completed(tasks):
@@ -38,6 +36,9 @@ async def reachable(candidate: Candidate) -> str:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    if candidate.addresses == [candidate.label]:
+        text = f"no device answers at {candidate.label} port {candidate.port}: check its address and that it is on"
+        raise PortError("unreachable", text)
     text = (
         f"{candidate.label} announces itself at {', '.join(candidate.addresses)} but port {candidate.port} does not "
         "answer: check the firewall and that both are on the same network"

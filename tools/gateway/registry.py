@@ -123,8 +123,7 @@ class Registry(PairingRows):
 
     def device(self, reference: str) -> Device:
         """By id, else by name, else by the beginning of an id. UsageError("no_such_device", "ambiguous")."""
-        devices = self.devices()
-        return _one("device", reference, [(device.id, device.name, device) for device in devices])
+        return _one("device", reference, [(device.id, device.name, device) for device in self.devices()])
 
     def set_device(self, device_id: str, **fields: Any) -> None:
         """Change some columns."""
@@ -359,7 +358,7 @@ def _enqueue(connection: sa.Connection, jobs: list[dict[str, Any]]) -> None:
 
 
 def _release(connection: sa.Connection, device_id: str) -> int:
-    """Nothing is asked of it any more, and what it kept is to be made again elsewhere. Returns how many shards."""
+    """What it kept is to be made again elsewhere. Returns how many shards."""
     connection.execute(sa.delete(QUEUE).where(QUEUE.c.device == device_id))
     lost = connection.execute(sa.select(SHARDS).where(SHARDS.c.device == device_id)).all()
     connection.execute(sa.update(SHARDS).where(SHARDS.c.device == device_id).values(device="", state="missing"))

@@ -38,6 +38,11 @@ def printable(value: object) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in str(value))
 
 
+def cut(text: str, chars_max: int = 20) -> str:
+    """For a column; the whole of it is in --json."""
+    return text if len(text) <= chars_max else text[: chars_max - 1] + "…"
+
+
 def paint(text: str, colour: str, stream: Any = None) -> str:
     """Only on a terminal."""
     codes = {"green": "32", "red": "31", "yellow": "33", "bold": "1", "dim": "2"}

@@ -12,9 +12,11 @@ import stat
 from pathlib import Path
 
 from agent.errors import PortError, UsageError
+from tools.gateway.private import write_private
 
 APP = "corelet-core"
 SOCKET = "core.sock"
+PORT = "port"
 SOCKET_PATH_BYTES_MAX = 100  # sun_path has 108, less room for a suffix
 FREE_BYTES_MIN = 1 << 20
 
@@ -81,6 +83,23 @@ class State:
         room = os.statvfs(self.folder)
         if room.f_bavail * room.f_frsize < FREE_BYTES_MIN:
             raise OSError(errno.ENOSPC, "No space left on device")
+
+    def port(self) -> int:
+        """Of the broker at the last start; 0 before the first."""
+        try:
+            number = int((self.folder / PORT).read_text())
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError) as error:
+            text = f"{self.folder / PORT} is damaged: write the broker's port into it, or start with --port N"
+            raise PortError("port_file", text) from error
+        return number
+
+    def keep_port(self, number: int) -> None:
+        try:
+            write_private(self.folder / PORT, str(number).encode())
+        except OSError as error:
+            raise said(error, self.folder) from error
 
     @property
     def socket_path(self) -> Path:
