@@ -91,6 +91,17 @@ def test_many_users_below_a_packet_each() -> None:
     assert demand.most <= SECOND and sum(demand.taken.values()) >= 10 * SECOND * 95 // 100
 
 
+def test_many_who_saved_before() -> None:
+    """Full buckets of all are more than there is: after them it is fair again, whoever asks first."""
+    shaper = Shaper(RATE, 0)
+    names = ["user" + str(number) for number in range(24)]
+    Demand(shaper, [(name, 20, 1, 60) for name in names]).run(0, 3_000)
+    demand = Demand(shaper, [(name, 5, 1, PACKET) for name in names])
+    demand.run(3_000, 13_000)
+    least, most = min(demand.taken.values()), max(demand.taken.values())
+    assert least >= most * 3 // 4 and demand.most <= SECOND, (least, most)
+
+
 def test_who_leaves_frees_his_share() -> None:
     shaper = Shaper(RATE, 0)
     both = Demand(shaper, [("one", 1, 1, PACKET), ("two", 1, 1, PACKET)])
