@@ -152,7 +152,7 @@ class Lifecycle(Machine):
             opening.errors.append((family, stun.INSUFFICIENT_CAPACITY))
             return
         endpoint = table.open_endpoint(family, port, address, allocation)
-        allocation.endpoints = tuple(sorted(allocation.endpoints + (endpoint,), key=_family_of))
+        allocation.endpoints = tuple(sorted(allocation.endpoints + (endpoint,), key=lambda each: each.family))
         self.events.append(Open(endpoint.number, family, port, allocation.user))
         if asked.is_reserving:
             next_address = self._world.addresses(family, port + 1) or (address[0], port + 1)
@@ -294,7 +294,3 @@ class Lifecycle(Machine):
         made = stun.encode(message.method, kind, message.transaction, attributes, (user.hmac, user.key))
         self.outgoing.append((made, request.client))
         return made
-
-
-def _family_of(endpoint: "Endpoint") -> int:
-    return endpoint.family

@@ -15,53 +15,31 @@ if TYPE_CHECKING:
 
 PORT_MIN = 1024
 
-# (first bytes, bits, reason). Whatever a list allows, this is no single other host; and IPv4 has only one form here.
-NEVER4 = (
-    (b"\x00", 8, "unspecified"),
-    (b"\xe0", 4, "multicast"),
-    (b"\xff\xff\xff\xff", 32, "multicast"),
-)
-NEVER6 = (
-    (bytes(16), 128, "unspecified"),
-    (b"\xff", 8, "multicast"),
-    (bytes(10) + b"\xff\xff", 96, "wrapped"),  # IPv4-mapped
-)
+# (first bytes, bits, reason). Whatever a list allows, this is no single other host; and IPv4 has one form: ::ffff/96 is
+# IPv4-mapped.
+NEVER4 = ((b"\x00", 8, "unspecified"), (b"\xe0", 4, "multicast"), (b"\xff\xff\xff\xff", 32, "multicast"))
+NEVER6 = ((bytes(16), 128, "unspecified"), (b"\xff", 8, "multicast"), (bytes(10) + b"\xff\xff", 96, "wrapped"))
+# Shared: carrier-grade NAT, RFC 6598. 192.0.0/24: IETF protocols. 192.88.99/24: 6to4 relays, RFC 7526.
 REFUSED4 = (
-    (b"\x0a", 8, "private"),
-    (b"\x64\x40", 10, "shared"),  # carrier-grade NAT, RFC 6598
-    (b"\x7f", 8, "loopback"),
-    (b"\xa9\xfe", 16, "link_local"),
-    (b"\xac\x10", 12, "private"),
-    (b"\xc0\x00\x00", 24, "reserved"),  # IETF protocols
-    (b"\xc0\x00\x02", 24, "documentation"),
-    (b"\xc0\x58\x63", 24, "wrapped"),  # 6to4 relays, RFC 7526
-    (b"\xc0\xa8", 16, "private"),
-    (b"\xc6\x12", 15, "benchmarking"),
-    (b"\xc6\x33\x64", 24, "documentation"),
-    (b"\xcb\x00\x71", 24, "documentation"),
-    (b"\xf0", 4, "reserved"),
-)
-# Outside 2000::/3 nothing is a public unicast address; the named rows come first.
+    (b"\x0a", 8, "private"), (b"\xac\x10", 12, "private"), (b"\xc0\xa8", 16, "private"),
+    (b"\x7f", 8, "loopback"), (b"\xa9\xfe", 16, "link_local"), (b"\x64\x40", 10, "shared"),
+    (b"\xc0\x00\x02", 24, "documentation"), (b"\xc6\x33\x64", 24, "documentation"),
+    (b"\xcb\x00\x71", 24, "documentation"), (b"\xc6\x12", 15, "benchmarking"),
+    (b"\xc0\x00\x00", 24, "reserved"), (b"\xf0", 4, "reserved"), (b"\xc0\x58\x63", 24, "wrapped"),
+)  # fmt: skip
+# Outside 2000::/3 nothing is a public unicast address; the named rows come first. Wrapped, in this order: compatible;
+# translated, RFC 2765; NAT64, RFC 6052 and 8215; Teredo; 6to4. 100::/64: discard, RFC 6666. 2001::/23: IETF protocols,
+# ORCHID among them. fec0::/10: site-local, RFC 3879.
 REFUSED6 = (
-    (bytes(15) + b"\x01", 128, "loopback"),
-    (bytes(12), 96, "wrapped"),  # IPv4-compatible
-    (bytes(8) + b"\xff\xff\x00\x00", 96, "wrapped"),  # IPv4-translated, RFC 2765
-    (b"\x00\x64\xff\x9b" + bytes(8), 96, "wrapped"),  # NAT64, RFC 6052
-    (b"\x00\x64\xff\x9b\x00\x01", 48, "wrapped"),  # NAT64, RFC 8215
-    (b"\x01" + bytes(7), 64, "reserved"),  # discard-only, RFC 6666
-    (b"\x20\x01\x00\x00", 32, "wrapped"),  # Teredo
-    (b"\x20\x01\x00\x02\x00\x00", 48, "benchmarking"),
-    (b"\x20\x01\x00", 23, "reserved"),  # IETF protocols, ORCHID among them
-    (b"\x20\x01\x0d\xb8", 32, "documentation"),
-    (b"\x20\x02", 16, "wrapped"),  # 6to4
-    (b"\x3f\xff\x00", 20, "documentation"),
-    (b"\xfc", 7, "private"),
-    (b"\xfe\x80", 10, "link_local"),
-    (b"\xfe\xc0", 10, "private"),  # site-local, RFC 3879
-    (b"\x00", 3, "reserved"),
-    (b"\x40", 2, "reserved"),
-    (b"\x80", 1, "reserved"),
-)
+    (bytes(15) + b"\x01", 128, "loopback"), (bytes(12), 96, "wrapped"),
+    (bytes(8) + b"\xff\xff\x00\x00", 96, "wrapped"), (b"\x00\x64\xff\x9b" + bytes(8), 96, "wrapped"),
+    (b"\x00\x64\xff\x9b\x00\x01", 48, "wrapped"), (b"\x20\x01\x00\x00", 32, "wrapped"),
+    (b"\x20\x02", 16, "wrapped"), (b"\x01" + bytes(7), 64, "reserved"),
+    (b"\x20\x01\x00\x02\x00\x00", 48, "benchmarking"), (b"\x20\x01\x00", 23, "reserved"),
+    (b"\x20\x01\x0d\xb8", 32, "documentation"), (b"\x3f\xff\x00", 20, "documentation"),
+    (b"\xfc", 7, "private"), (b"\xfe\x80", 10, "link_local"), (b"\xfe\xc0", 10, "private"),
+    (b"\x00", 3, "reserved"), (b"\x40", 2, "reserved"), (b"\x80", 1, "reserved"),
+)  # fmt: skip
 
 
 class Policy:
