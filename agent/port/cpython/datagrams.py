@@ -213,7 +213,7 @@ class UdpClient:
                 total = came
                 head = head_of(slot)
                 channel, size = self.channels.get(head[0]), head[1]
-                if channel is None or size + HEAD_BYTES > came or came > PAYLOAD_BYTES_MAX + HEAD_BYTES + 3:
+                if channel is None or size + HEAD_BYTES > came or size > PAYLOAD_BYTES_MAX:
                     self.pump.control.receive(bytes(slot[:came]), self.key, clock.now_ms())
                     total = -1
                     continue
@@ -225,7 +225,7 @@ class UdpClient:
         """One datagram that the listener received; False when no open channel takes it."""
         number, size = head_of(slot)
         channel = self.channels.get(number)
-        if channel is None or size + HEAD_BYTES > came or came > PAYLOAD_BYTES_MAX + HEAD_BYTES + 3:
+        if channel is None or size + HEAD_BYTES > came or size > PAYLOAD_BYTES_MAX:
             return False
         channel.up([slot[HEAD_BYTES : size + HEAD_BYTES]], size)
         return True
