@@ -8,6 +8,7 @@ Bytes of the first Allocate that a client sends, without credentials, and of our
     Chromium (REQUESTED-TRANSPORT)                   28 (56)    56 (84)    2.00 (1.50)
     turnutils_uclient 4.6.1 (and EVEN-PORT)          52 (80)    56 (84)    1.08 (1.05)
 
+The first and the third were captured; Chromium's is what is known of its TurnAllocateRequest, not captured.
 So reflection is held down by the budget: 16 answers a second to a /24 are 1.3 kB/s.
 """
 
