@@ -37,6 +37,18 @@ def test_a_channel_carries_every_size_in_order_and_counts() -> None:
         assert not any(bed.pump.counters.values()) and not bed.control.received and not bed.control.strange
 
 
+def test_two_channels_of_one_client_do_not_mix() -> None:
+    with Bed() as bed, bed.open() as peer, bed.end(peer.getpeername()) as other:
+        bed.pump.open_channel(RELAY, CHANNEL + 1, bed.address(other), bed.key(bed.client), bed.usage)
+        for at in range(8):
+            bed.client.send(frame(bytes([at]) * 4, CHANNEL + at % 2))
+        bed.client.send(frame(b"12345678", CHANNEL))
+        bed.client.send(frame(b"1234", CHANNEL) + bytes(4))  # as long as the one before, by its padding
+        bed.step()
+        assert everything(peer) == [bytes([at]) * 4 for at in (0, 2, 4, 6)] + [b"12345678", b"1234"]
+        assert everything(other) == [bytes([at]) * 4 for at in (1, 3, 5, 7)]
+
+
 def test_without_segments_too() -> None:
     with Bed() as bed:
         bed.pump._is_segmenting = False
