@@ -9,7 +9,7 @@ import socket
 import struct
 
 from agent.errors import PortError
-from agent.port.micropython.streams import Waiter
+from agent.port.micropython.streams import Waiter, sockaddr_of
 
 PORT = 5353
 GROUP_4 = b"\xe0\x00\x00\xfb"
@@ -27,21 +27,13 @@ def _index(interface: str) -> int:
         raise PortError("multicast", f"The interface {interface} has gone. It is tried again when it returns.")
 
 
-def _sockaddr(packed: bytes, port: int, index: int) -> bytes:
-    """struct sockaddr_in or sockaddr_in6: the family as the machine stores it, the rest in network order."""
-    if len(packed) == 4:
-        return struct.pack("@H", socket.AF_INET) + struct.pack(">H", port) + packed + b"\x00" * 8
-    head = struct.pack("@H", socket.AF_INET6) + struct.pack(">HI", port, 0)
-    return head + packed + struct.pack("@I", index)
-
-
 class MulticastSocket:
     """The socket of one link."""
 
     def __init__(self, interface: str, own: bytes) -> None:
         self.index = _index(interface)
         self.is_4 = len(own) == 4
-        self.group = _sockaddr(GROUP_4 if self.is_4 else GROUP_6, PORT, self.index)
+        self.group = sockaddr_of(GROUP_4 if self.is_4 else GROUP_6, PORT, self.index)
         self.sock = socket.socket(socket.AF_INET if self.is_4 else socket.AF_INET6, socket.SOCK_DGRAM)
         try:
             self._set_up(own)
@@ -73,7 +65,7 @@ class MulticastSocket:
 
     def send(self, data: bytes, address: bytes | None, port: int) -> None:
         """To the group for None. OSError when the network refuses."""
-        self.sock.sendto(data, self.group if address is None else _sockaddr(address, port, self.index))
+        self.sock.sendto(data, self.group if address is None else sockaddr_of(address, port, self.index))
 
     def close(self) -> None:
         self.waiter.wake()

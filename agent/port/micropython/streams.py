@@ -6,6 +6,7 @@ Not asyncio streams: they never check a connect, and a failed handler leaves its
 
 import errno
 import socket
+import struct
 from asyncio import core  # type: ignore[attr-defined]
 
 from agent.port import faults
@@ -35,6 +36,14 @@ def source_of(sockaddr: bytes) -> tuple[str, int]:
     if family == AF_INET6 and packed[:12] == V4_MAPPED:
         family, packed = AF_INET, packed[12:]
     return socket.inet_ntop(family, packed), port
+
+
+def sockaddr_of(packed: bytes, port: int, index: int = 0) -> bytes:
+    """struct sockaddr_in or sockaddr_in6: the family as the machine stores it, the rest in network order."""
+    if len(packed) == 4:
+        return struct.pack("@H", socket.AF_INET) + struct.pack(">H", port) + packed + b"\x00" * 8
+    head = struct.pack("@H", socket.AF_INET6) + struct.pack(">HI", port, 0)
+    return head + packed + struct.pack("@I", index)
 
 
 class Waiter:

@@ -1,0 +1,260 @@
+"""What the relay carries on MicroPython, socket by socket: channels, clients, unconnected sockets. For pump.py.
+
+A datagram costs one recv, whose bytes are fresh on the heap (readinto would glue several datagrams together), and one
+write out of them, or behind a head in the one buffer of the pump. Not here: STUN, permissions, who may do what.
+Bounds: BATCH datagrams at a time from one socket, PAYLOAD_BYTES_MAX of payload; longer ones are dropped. Of what a TCP
+client does not read WAITING_BYTES_MAX wait beside one frame: then its data is dropped.
+"""
+
+import errno
+import socket
+
+from agent.errors import PeerError
+from agent.port import faults
+from agent.port.micropython import clock
+from agent.port.micropython.streams import V4_MAPPED
+from agent.wire import stun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.port import contract
+    from agent.port.micropython.pump import Pump
+
+BATCH = 16
+PAYLOAD_BYTES_MAX = 2048
+HEAD_BYTES = 4  # ChannelData: number, length
+READ_BYTES = stun.MESSAGE_BYTES_MAX
+WAITING_BYTES_MAX = 4096
+PENDING = (errno.ECONNREFUSED, errno.EHOSTUNREACH) + faults.NET_UNREACHABLE  # ICMP, of a datagram sent earlier
+
+
+def plain(sockaddr: bytes) -> tuple[bytes, int]:
+    """As the machine has it."""
+    parts = socket.sockaddr(sockaddr)  # type: ignore[attr-defined]
+    ip = parts[1]
+    return (ip[12:] if ip[:12] == V4_MAPPED else ip), parts[2]
+
+
+class Way:
+    """Where datagrams go. `write(data, offset, size)`: None when the socket does not take it now; OSError."""
+
+    def __init__(self, sock: socket.socket, sockaddr: bytes, is_own: bool) -> None:
+        self.socket = sock
+        self.is_own = is_own  # connected
+        self.write: Any = sock.write if is_own else self._write  # type: ignore[attr-defined]
+        self.sockaddr = sockaddr
+
+    def _write(self, data: bytes, offset: int, size: int) -> int:
+        return self.socket.sendto(memoryview(data)[offset : offset + size], self.sockaddr)
+
+    def put(self, data: bytes, offset: int, size: int) -> bool:
+        """Asked twice: the first error may be an old one, and then nothing was sent. `write` sends no empty ones."""
+        for _ in range(2):
+            try:
+                if size:
+                    return self.write(data, offset, size) is not None
+                self.socket.sendto(b"", self.sockaddr)
+                return True
+            except OSError as error:
+                if error.errno not in PENDING:
+                    break
+        return False
+
+
+class Channel:
+    """One bound and permitted channel between `client` (UdpClient, TcpClient) and `way`, to the peer. `usage`: the row
+    of its user, [-, packets up, bytes up, packets down, bytes down, ...]."""
+
+    def __init__(self, ids: tuple[int, int], client: "Any", way: Way, usage: list[int], pump: "Pump") -> None:
+        self.relay, self.number = ids
+        self.client = client
+        self.way = way
+        self._usage = usage
+        self._pump = pump
+
+    def up(self, data: bytes, offset: int, size: int) -> None:
+        """One payload to the peer."""
+        gate = self._pump.gate_up
+        if gate is None or gate(self.relay, 1, size):
+            self._carry(self.way, data, offset, size, 1)
+        else:
+            self._pump.counters["ceiling"] += 1
+
+    def down(self, data: bytes) -> None:
+        """One payload to the client."""
+        pump, gate, size = self._pump, self._pump.gate_down, len(data)
+        if size > PAYLOAD_BYTES_MAX:
+            pump.counters["too_big"] += 1
+        elif gate is None or gate(self.relay, 1, size):
+            out, number = pump.out, self.number
+            out[0] = number >> 8
+            out[1] = number & 0xFF
+            out[2] = size >> 8
+            out[3] = size & 0xFF
+            out[HEAD_BYTES : HEAD_BYTES + size] = data
+            self._carry(self.client.way, out, 0, size + HEAD_BYTES, 3)
+        else:
+            pump.counters["ceiling"] += 1
+
+    def _carry(self, way: Way, data: "bytes | bytearray", offset: int, size: int, column: int) -> None:
+        try:
+            is_taken = way.write(data, offset, size) is not None if size else way.put(data, offset, size)
+        except OSError:
+            is_taken = way.put(data, offset, size)
+        if is_taken:
+            usage = self._usage
+            usage[column] += 1
+            usage[column + 1] += size if column == 1 else size - HEAD_BYTES
+        else:
+            self._pump.counters["lost"] += 1
+
+    def on_ready(self, _: int) -> None:
+        """The connected socket has datagrams of the peer."""
+        receive, down = self.way.socket.recv, self.down
+        for _ in range(BATCH):
+            try:
+                data = receive(READ_BYTES)
+            except OSError:  # no more, or the ICMP error of an earlier send
+                return
+            down(data)
+
+
+class UdpClient:
+    """A client on UDP with open channels."""
+
+    def __init__(self, key: "contract.ClientKey", way: Way, pump: "Pump") -> None:
+        self.key = key
+        self.way = way
+        self.channels: dict[int, Channel] = {}
+        self._pump = pump
+
+    def on_ready(self, _: int) -> None:
+        """The connected socket has ChannelData or STUN of this client."""
+        receive, accept = self.way.socket.recv, self.accept
+        for _ in range(BATCH):
+            try:
+                data = receive(READ_BYTES)
+            except OSError:
+                return
+            if not accept(data):  # what the control made of it may have closed this socket
+                return
+
+    def accept(self, data: bytes) -> bool:
+        """Whether an open channel took it; if not, it is the control's."""
+        if len(data) >= HEAD_BYTES:
+            channel = self.channels.get(data[0] << 8 | data[1])
+            size = data[2] << 8 | data[3]
+            if channel is not None and size + HEAD_BYTES <= len(data) <= PAYLOAD_BYTES_MAX + HEAD_BYTES + 3:
+                channel.up(data, HEAD_BYTES, size)
+                return True
+        self._pump.control.receive(data, self.key, clock.now_ms())
+        return False
+
+
+class Crowd:
+    """An unconnected socket, for all who have none of their own. `known`: sockaddr -> function(data);
+    `on_stranger(address, data)`."""
+
+    def __init__(self, sock: socket.socket, sockaddr: bytes, on_stranger: "Any") -> None:
+        self.socket = sock
+        self.sockaddr = sockaddr
+        self.known: dict[bytes, Any] = {}
+        self._on_stranger = on_stranger
+
+    def on_ready(self, _: int) -> None:
+        self.read(self.socket, BATCH)
+
+    def read(self, sock: socket.socket, count: int) -> None:
+        for _ in range(count):
+            try:
+                data, source = sock.recvfrom(READ_BYTES)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EBADF):  # no more, or closed by what came before
+                    return
+                continue
+            known = self.known.get(source)
+            if known is not None:
+                known(data)
+            else:
+                self._on_stranger(plain(source), data)
+
+
+class TcpClient:
+    """STUN and ChannelData, padded to 4, one after another. While something waits to be written data is dropped."""
+
+    def __init__(self, sock: socket.socket, key: "contract.ClientKey", pump: "Pump") -> None:
+        self.socket = sock
+        self.key = key
+        self.way = self
+        self.channels: dict[int, Channel] = {}
+        self.idle_since = clock.now_ms()
+        self._pump = pump
+        self._rest = self._waiting = b""
+
+    def write(self, data: bytearray, _: int, size: int) -> int | None:
+        """A frame: whole, with its padding, or not at all; what the socket does not take of it waits."""
+        if self._waiting:
+            return None
+        frame = bytes(memoryview(data)[:size]) + bytes(-size & 3)
+        sent = self._sent(frame)
+        if 0 < sent < len(frame):
+            self._wait(frame[sent:])
+        return sent or None
+
+    def put(self, data: bytes, _: int, size: int) -> bool:
+        """An answer waits its turn."""
+        if len(self._waiting) + size > WAITING_BYTES_MAX:
+            return False
+        self._wait(self._waiting + data)
+        self._flush()
+        return True
+
+    def _flush(self) -> None:
+        sent = self._sent(self._waiting)
+        if sent:
+            self._wait(self._waiting[sent:])
+
+    def _sent(self, data: bytes) -> int:
+        try:
+            return self.socket.write(data) or 0  # type: ignore[attr-defined,no-any-return]
+        except OSError:  # its end is read soon
+            return 0
+
+    def _wait(self, data: bytes) -> None:
+        if bool(data) != bool(self._waiting):
+            self._pump.watch_writing(self.socket, bool(data))
+        self._waiting = data
+
+    def on_ready(self, _: int) -> None:
+        if self._waiting:
+            self._flush()
+        try:
+            data = self.socket.recv(READ_BYTES)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                return
+            data = b""
+        try:
+            self._rest = self._split(self._rest + data)
+        except PeerError:
+            self._pump.counters["tcp_malformed"] += 1
+            data = b""
+        if not data:
+            self._pump.close_client(self)
+
+    def _split(self, data: bytes) -> bytes:
+        """Carry out all whole frames; the rest. PeerError("stun")."""
+        at = 0
+        while len(data) - at >= HEAD_BYTES:
+            end = at + stun.frame_length(data[at : at + HEAD_BYTES])
+            if end > len(data):
+                break
+            channel = self.channels.get(data[at] << 8 | data[at + 1])
+            if channel is None:
+                self._pump.control.receive(data[at:end], self.key, clock.now_ms())
+            else:
+                channel.up(data, at + HEAD_BYTES, data[at + 2] << 8 | data[at + 3])
+            at = end
+        return data[at:]
