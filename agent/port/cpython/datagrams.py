@@ -31,12 +31,12 @@ _segment = struct.Struct("=H").pack
 
 class Slots:
     """Memory for one batch, shared by all sockets of a pump: each datagram is gone before the next batch is read.
-    Pairs of (whole slot, the part after the head)."""
+    `rows`: (index, whole slot, the part after its head)."""
 
     def __init__(self) -> None:
         pool = memoryview(bytearray(BATCH * SLOT_BYTES))
         whole = [pool[at : at + SLOT_BYTES] for at in range(0, len(pool), SLOT_BYTES)]
-        self.pairs = [(slot, slot[HEAD_BYTES:]) for slot in whole]
+        self.rows = [(at, slot, slot[HEAD_BYTES:]) for at, slot in enumerate(whole)]
 
 
 def has_segments(sock: socket.socket) -> bool:
@@ -142,13 +142,14 @@ class Channel:
         self.pump.counters["ceiling"] += len(run) - count
         return run[:count]
 
-    def on_readable(self) -> None:
-        """The connected socket has datagrams of the peer."""
+    def on_readable(self) -> int:
+        """The connected socket has datagrams of the peer; how many came."""
         receive = self.way.socket.recv_into
         high, low = self.head
         run: list[memoryview] = []
         size = -1
-        for slot, body in self.pump.slots.pairs:
+        at: int
+        for at, slot, body in self.pump.slots.rows:  # noqa: B007 (`at` is how many came)
             try:
                 came = receive(body)
             except OSError:  # no more, or the ICMP error of an earlier send
@@ -167,8 +168,11 @@ class Channel:
             slot[2] = came >> 8
             slot[3] = came & 0xFF
             run.append(slot[: came + HEAD_BYTES])
+        else:
+            at = BATCH
         if run:
             self.down(run, size)
+        return at
 
     def deliver(self, slot: memoryview, came: int) -> None:
         """One payload that another socket received, behind the head of its slot."""
@@ -195,13 +199,14 @@ class UdpClient:
     def send(self, data: bytes) -> int:
         return self.way.send_one(data)
 
-    def on_readable(self) -> None:
-        """The connected socket has ChannelData or STUN of this client."""
+    def on_readable(self) -> int:
+        """The connected socket has ChannelData or STUN of this client; how many datagrams came."""
         receive = self.way.socket.recv_into
         run: list[memoryview] = []
         channel: Any = None
         head, total, size = (0, 0), -1, 0
-        for slot, _ in self.pump.slots.pairs:
+        at: int
+        for at, slot, _ in self.pump.slots.rows:  # noqa: B007
             try:
                 came = receive(slot)
             except OSError:
@@ -218,8 +223,11 @@ class UdpClient:
                     total = -1
                     continue
             run.append(slot[HEAD_BYTES : size + HEAD_BYTES])
+        else:
+            at = BATCH
         if run:
             channel.up(run, size)
+        return at
 
     def accept(self, slot: memoryview, came: int) -> bool:
         """One datagram that the listener received; False when no open channel takes it."""

@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import threading
+import time
 from collections import deque
 
 from agent.errors import LimitError
@@ -20,13 +21,45 @@ if TYPE_CHECKING:
 
 SPARE_DESCRIPTORS = 64  # files, libraries, the control loop
 CALLS_MAX = 64
+PAUSE_S = 0.0005
+WAKES = 256  # between two judgements
+PACKETS_SPARSE_MAX = 2  # of one wake-up, or of one socket
+SOCKETS_GATHERED_MAX = 64
+PACKETS_S_MIN = 2000
+
+
+class Pace:
+    """When many wake-ups bring a packet each, waking is most of what they cost: then it pays to let a few gather for
+    PAUSE_S. Not for bursts, which come together by themselves, nor for a loop that is always awake."""
+
+    def __init__(self) -> None:
+        self.is_sparse = False
+        self._packets = self._sockets = self._wakes = 0
+        self._since = clock.now_ms()
+
+    def add(self, packets: int, sockets: int) -> None:
+        """What one wake-up brought."""
+        self._packets += packets
+        self._sockets += sockets
+        self._wakes += 1
+        if self._wakes == WAKES:
+            self.judge(clock.now_ms())
+
+    def judge(self, now: int) -> None:
+        packets, sockets, passed_ms = self._packets, self._sockets, now - self._since
+        most = WAKES * (SOCKETS_GATHERED_MAX if self.is_sparse else PACKETS_SPARSE_MAX)
+        self.is_sparse = (
+            packets * 1000 > PACKETS_S_MIN * passed_ms and sockets <= most and packets <= PACKETS_SPARSE_MAX * sockets
+        )
+        self._packets = self._sockets = self._wakes = 0
+        self._since = now
 
 
 class Loop:
     def __init__(self) -> None:
         self.epoll = select.epoll()
         self.room = _descriptors()
-        self._ready: dict[int, Callable[[], None]] = {}
+        self._ready: dict[int, Callable[[], int]] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._is_running = True
@@ -34,7 +67,8 @@ class Loop:
         self.epoll.register(self._wake_read, select.EPOLLIN)
         self._ready[self._wake_read] = self._on_wake
 
-    def watch(self, sock: socket.socket, function: "Callable[[], None]") -> None:
+    def watch(self, sock: socket.socket, function: "Callable[[], int]") -> None:
+        """`function()` reads from `sock` and gives how many packets came."""
         self._ready[sock.fileno()] = function
         self.epoll.register(sock, select.EPOLLIN)
 
@@ -68,11 +102,17 @@ class Loop:
                 signal.signal(number, lambda *_: self.stop())
             signal.signal(signal.SIGUSR1, self._ask)
         poll, ready, now_ms = self.epoll.poll, self._ready, clock.now_ms
+        pace = Pace()
         while self._is_running:
-            for descriptor, _ in poll(due(now_ms())):
+            if pace.is_sparse:
+                time.sleep(PAUSE_S)
+            found = poll(due(now_ms()))
+            packets = 0
+            for descriptor, _ in found:
                 function = ready.get(descriptor)
                 if function is not None:  # else closed by one before it
-                    function()
+                    packets += function()
+            pace.add(packets, len(found))
 
     def close(self) -> None:
         self.epoll.close()
@@ -89,13 +129,14 @@ class Loop:
         except BlockingIOError:  # full: it will wake
             return
 
-    def _on_wake(self) -> None:
+    def _on_wake(self) -> int:
         os.read(self._wake_read, 4096)
         while self._calls:
             self._calls.popleft()()
         if self._is_asked:
             self._is_asked = False
             self._on_report()
+        return 0
 
 
 def _descriptors() -> int:

@@ -63,21 +63,23 @@ class UdpListener:
         self.number = number
         self.pump = pump
 
-    def on_readable(self) -> None:
-        self.read(self.socket, BATCH)
+    def on_readable(self) -> int:
+        return self.read(self.socket, BATCH)
 
-    def read(self, sock: socket.socket, count: int) -> None:
-        slot = self.pump.slots.pairs[0][0]
-        for _ in range(count):
+    def read(self, sock: socket.socket, count: int) -> int:
+        """At most `count` datagrams; how many came."""
+        slot = self.pump.slots.rows[0][1]
+        for at in range(count):
             try:
                 came, sockaddr = sock.recvfrom_into(slot)
             except BlockingIOError:
-                return
+                return at
             except OSError:
                 continue
             client = self.pump.udp_clients.get((self.number, sockaddr))
             if client is None or not client.accept(slot, came):
                 self.pump.control.receive(bytes(slot[:came]), (UDP, plain(sockaddr), self.number), clock.now_ms())
+        return count
 
 
 class RelaySocket:
@@ -91,16 +93,17 @@ class RelaySocket:
         self.pump = pump
         self.peers: dict[Any, Channel] = {}
 
-    def on_readable(self) -> None:
-        self.read(self.socket, BATCH)
+    def on_readable(self) -> int:
+        return self.read(self.socket, BATCH)
 
-    def read(self, sock: socket.socket, count: int) -> None:
-        slot, body = self.pump.slots.pairs[0]
-        for _ in range(count):
+    def read(self, sock: socket.socket, count: int) -> int:
+        """At most `count` datagrams; how many came."""
+        _, slot, body = self.pump.slots.rows[0]
+        for at in range(count):
             try:
                 came, sockaddr = sock.recvfrom_into(body)
             except BlockingIOError:
-                return
+                return at
             except OSError:
                 continue
             channel = self.peers.get(sockaddr)
@@ -110,3 +113,4 @@ class RelaySocket:
                 channel.deliver(slot, came)
             else:
                 self.pump.control.from_peer(self.number, plain(sockaddr), bytes(body[:came]), clock.now_ms())
+        return count

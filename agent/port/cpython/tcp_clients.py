@@ -21,6 +21,7 @@ CONNECTIONS_MAX = 512
 SOURCE_CONNECTIONS_MAX = 32
 IDLE_MS = 30000
 READ_BYTES = 65536
+TYPICAL_BYTES = 1200  # of a frame, to guess how many came
 WAITING_BYTES_MAX = 131072  # a batch, and answers behind it
 SEND_BUFFER_BYTES = 131072  # the kernel's; it doubles this
 
@@ -33,12 +34,12 @@ class TcpListener:
         self.clients: dict[Any, TcpClient] = {}
         self.sources: dict[str, int] = {}
 
-    def on_readable(self) -> None:
-        for _ in range(BATCH):
+    def on_readable(self) -> int:
+        for at in range(BATCH):
             try:
                 sock, address = self.socket.accept()
             except OSError:  # no more, or it has left already
-                return
+                return at
             sock.setblocking(False)
             if self.is_full(address[0]):
                 self.pump.counters["tcp_refused"] += 1
@@ -50,6 +51,7 @@ class TcpListener:
             client = TcpClient(sock, address, self)
             self.clients[client.key] = client
             self.pump.loop.watch(sock, client.on_ready)
+        return BATCH
 
     def is_full(self, host: str) -> bool:
         return (
@@ -101,7 +103,7 @@ class TcpClient:
             self.listener.forget(self)
             self.pump.control.client_gone(self.key, clock.now_ms())
 
-    def on_ready(self) -> None:
+    def on_ready(self) -> int:
         if self.waiting:
             self._write(b"")
         buffer, kept = self.listener.buffer, len(self.rest)
@@ -109,17 +111,18 @@ class TcpClient:
         try:
             came = self.socket.recv_into(buffer[kept:])
         except BlockingIOError:
-            return
+            return 0
         except OSError:
             came = 0
         if not came:
             self.close()
-            return
+            return 0
         try:
             self.rest = bytes(buffer[self._split(buffer[: kept + came]) : kept + came])
         except PeerError:
             self.pump.counters["tcp_malformed"] += 1
             self.close()
+        return came // TYPICAL_BYTES + 1
 
     def _split(self, data: memoryview) -> int:
         """Carry out all whole frames; where the rest begins. PeerError("stun")."""

@@ -5,7 +5,7 @@ import socket
 from agent.errors import LimitError, PortError
 from agent.port.cpython import pump as module
 from agent.port.cpython.datagrams import PAYLOAD_BYTES_MAX
-from agent.port.cpython.loop import CALLS_MAX
+from agent.port.cpython.loop import CALLS_MAX, WAKES, Pace
 from agent.port.options import PumpOptions
 from tests.expect import raises
 from tests.unit.agent.port.cpython.pumping import CHANNEL, RELAY, Bed, everything, frame
@@ -236,6 +236,32 @@ def test_calls_come_from_other_threads_and_are_bounded() -> None:
         assert raises(LimitError, bed.pump.call, print).code == "busy"
         bed.step(1)
         assert done == list(range(CALLS_MAX))
+
+
+def judged(pace: Pace, wakes: tuple[int, int], passed_ms: int) -> bool:
+    """Whether it pauses after WAKES wake-ups of (packets, sockets) each."""
+    for _ in range(WAKES - 1):
+        pace.add(*wakes)
+    since = pace._since
+    pace._packets, pace._sockets = pace._packets + wakes[0], pace._sockets + wakes[1]
+    pace.judge(since + passed_ms)
+    pace._wakes = 0
+    return pace.is_sparse
+
+
+def test_it_pauses_for_many_wake_ups_with_few_packets_and_for_nothing_else() -> None:
+    pace = Pace()
+    assert not judged(pace, (1, 1), 200)  # 1,280 packets a second
+    assert judged(pace, (1, 1), 20)
+    assert judged(pace, (10, 10), 150)  # while it pauses more come at once
+    assert not judged(pace, (10, 10), 150 * 10)  # it has become quiet
+    assert judged(pace, (2, 1), 20)
+    assert not judged(pace, (8, 1), 100)  # bursts
+    assert not judged(pace, (8, 1), 100)
+    assert not judged(pace, (30, 30), 20)  # many flows and no idle time
+    assert judged(pace, (1, 1), 0)
+    assert not judged(pace, (65, 65), 20)
+    assert not judged(pace, (0, 1), 20)
 
 
 def test_the_loop_wakes_the_control_when_it_wants_and_ends_when_told() -> None:
