@@ -69,6 +69,7 @@ def _settings(options: dict[str, str]) -> relay.RelaySettings:
         secrets,
         allow,
         Limits(most, each, (first, last), rate_bps, 0, unproven_s, True),
+        relay.wall_clock,
     )
 
 

@@ -291,6 +291,9 @@ class Pump(Protocol):
         """Carry until stop(). In a program's main thread SIGTERM and SIGINT stop it and SIGUSR1 calls `on_report`,
         where the runtime has signals."""
 
+    async def serve(self, control: RelayControl) -> None:
+        """run() beside asyncio, in a thread of its own where the runtime has them; until stop() or cancelled."""
+
     def stop(self) -> None:
         """From any thread."""
 

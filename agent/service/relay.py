@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agent.port import contract
 
 CLIENTS_CONNECTED_MAX = 128
+COUNTS = ("allocations", "packets_up", "bytes_up", "packets_down", "bytes_down")  # of a user; of all
 
 RelaySettings = namedtuple(
     "RelaySettings",
@@ -37,36 +38,46 @@ RelaySettings = namedtuple(
         "secrets",  # list of (label, secret bytes): TURN REST
         "allow",  # list of (packed address, bits): peers that are private and may be reached all the same
         "limits",  # events.Limits
+        "unix_time",  # (label of a secret) -> unix seconds by the clock of who signs with it, or None
     ),
 )
+
+
+def wall_clock(_label: str) -> int:
+    return port.clock.unix_time()
 
 
 def compose(settings: RelaySettings) -> "RelayService":
     """PortError when a listener cannot be bound, UsageError for a realm that is none."""
     crypto, pump = port.crypto(), port.pump()
     addresses = {4 + 2 * at: pump.packed(host) for at, host in enumerate(settings.relay_hosts) if host}
+    mapped: dict[int, tuple[bytes, int]] = {}
 
     def address(family: int, number: int) -> "tuple[bytes, int] | None":
-        return (addresses[family], number) if family in addresses else None
-
-    def unix_time(_: int) -> int:
-        return port.clock.unix_time()
+        own = (addresses[family], number) if family in addresses else None
+        return mapped.get(number, own) if family == 4 else own
 
     realm = settings.realm.encode()
     users = {name: long_term_key(crypto, name.encode(), realm, word.encode()) for name, word in settings.users}
     credentials = Credentials(crypto, settings.realm, users, settings.secrets)
     on_link = [(pump.packed(host), bits) for _, host, bits in port.net.interfaces()]
     policy = Policy(settings.allow, on_link, [])
-    machine = Relay(World(crypto.entropy, crypto, address, unix_time), credentials, policy, settings.limits)
+    machine = Relay(World(crypto.entropy, crypto, address, settings.unix_time), credentials, policy, settings.limits)
     options = PumpOptions(settings.listen, settings.relay_hosts, True, CLIENTS_CONNECTED_MAX)
-    return RelayService(machine, pump.open(options), settings.limits.rate_bps > 0)
+    service = RelayService(machine, pump.open(options), settings.limits.rate_bps > 0)
+    service.credentials, service.policy, service.mapped = credentials, policy, mapped
+    return service
 
 
 class RelayService:
-    """`wake_at`: see RelayControl. `pump`: to stop it and to call it from other threads."""
+    """`wake_at`: see RelayControl. `pump`: to stop it and to call it from other threads. `mapped`: relay port ->
+    address that peers see instead of our own (IPv4, behind a router)."""
 
     def __init__(self, machine: Relay, pump: "contract.Pump", is_limited: bool) -> None:
         self.pump = pump
+        self.credentials: Any = None
+        self.policy: Any = None
+        self.mapped: dict[int, tuple[bytes, int]] = {}
         self.wake_at: int | None = None
         self._machine = machine
         self._relays: dict[int, tuple[str, bool]] = {}  # (user, is IPv6)
@@ -97,15 +108,24 @@ class RelayService:
         self._machine.wake(now)
         self._settle(now, None)
 
+    def replace(self, secrets: "list[tuple[str, bytes]]") -> None:
+        """From now on these secrets of cores; allocations by others end. In the pump's thread."""
+        labels = [label for label, _ in secrets]
+        now = port.clock.now_ms()
+        self.credentials.replace({}, secrets)
+        self._machine.end(lambda user: user.partition("/")[0] not in labels, now)
+        self._settle(now, None)
+
     def report(self) -> "dict[str, Any]":
-        """What it did since its start; from the pump's thread, or when it has ended."""
+        """What it did since its start; from any thread: what changes meanwhile is copied at one stroke."""
         machine = self._machine
-        names = ("allocations", "packets_up", "bytes_up", "packets_down", "bytes_down")
+        users = list(machine.users.items())
         return {
             "seconds": (port.clock.now_ms() - self._begun) // 1000,
-            "allocations": sum([row[0] for row in machine.users.values()]),
+            "allocations": sum([row[0] for _, row in users]),
             "allocated": machine.allocated,
-            "users": {name: dict(zip(names, row[:5])) for name, row in machine.users.items()},
+            "users": {name: dict(zip(COUNTS, row[:5])) for name, row in users},
+            "total": [past + sum([row[at] for _, row in users]) for at, past in enumerate(machine.past)],
             "refused": dict(machine.counters),
             "dropped": {name: count for name, count in self.pump.counters.items() if count},
         }

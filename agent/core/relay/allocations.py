@@ -102,13 +102,14 @@ class Allocation:
 
 class Allocations:
     """`clients`: client -> Allocation. `endpoints`: number -> Endpoint. `users`: name -> [allocations, packets up,
-    bytes up, packets down, bytes down, last used (ms)]."""
+    bytes up, packets down, bytes down, last used (ms)]. `past`: what those had that made room."""
 
     def __init__(self, world: "World", limits: "Limits") -> None:
         self.clients: dict[Client, Allocation] = {}
         self.endpoints: dict[int, Endpoint] = {}
         self.reservations: dict[bytes, Reservation] = {}
         self.users: dict[str, list[int]] = {}
+        self.past = [0] * 5
         self._world = world
         self._limits = limits
         self._ports: set[tuple[int, int]] = set()
@@ -122,7 +123,9 @@ class Allocations:
             if len(self.users) >= USERS_MAX:
                 idle = [(self.users[name][5], name) for name in self.users if self.users[name][0] == 0]
                 if idle:
-                    del self.users[min(idle)[1]]
+                    gone = self.users.pop(min(idle)[1])
+                    for at in range(5):
+                        self.past[at] += gone[at]
             row = self.users[user] = [0, 0, 0, 0, 0, now]
         row[5] = now
         return row

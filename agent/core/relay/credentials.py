@@ -15,7 +15,7 @@ from agent.wire.shape import is_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from agent.port import contract
@@ -74,9 +74,10 @@ class Credentials:
         return age <= NONCE_LIFE_S and self._crypto.equal(self._sealed(client, seconds - age), nonce)
 
     def authenticate(
-        self, message: stun.Message, data: "stun.Data", client: "Any", now: int, unix_time: int | None
+        self, message: stun.Message, data: "stun.Data", client: "Any", now: int, time_of: "Callable[[str], int | None]"
     ) -> User:
-        """Whose request this is. Refusal 401, 400 or 438. Without a wall clock (None) no time-limited name is valid."""
+        """Whose request this is. Refusal 401, 400 or 438. `time_of(label)`: unix seconds of that core's clock; without
+        (None) none of its names is valid."""
         if message.integrity_at < 0:
             raise Refusal(stun.UNAUTHENTICATED, "The request carries no proof; repeat it with credentials.")
         username, nonce = message.get(stun.USERNAME), message.get(stun.NONCE)
@@ -84,27 +85,33 @@ class Credentials:
             raise Refusal(stun.BAD_REQUEST, "A proof comes with USERNAME, REALM and NONCE; one of them is missing.")
         if not self.is_fresh(nonce, client, now):
             raise Refusal(stun.STALE_NONCE, "The nonce is too old or of another address; repeat with the new one.")
-        for name, key in self._candidates(username, unix_time):
+        for name, key in self._candidates(username, time_of):
             if stun.is_intact(self._crypto, data, message, key) and name is not None:
                 self._remember(username, name, key)
                 return User(name, key, stun.hmac_of(self._crypto, data, message))
         raise Refusal(stun.UNAUTHENTICATED, "Name, password or expiry are wrong; ask for new credentials.")
 
-    def _candidates(self, username: bytes, unix_time: int | None) -> "Iterator[tuple[str | None, bytes]]":
+    def _candidates(
+        self, username: bytes, time_of: "Callable[[str], int | None]"
+    ) -> "Iterator[tuple[str | None, bytes]]":
         """Never empty: a name that nobody has costs a check too, so its time does not tell names."""
         if username in self._users:
             yield self._users[username]
             return
-        user = _valid_user(username, unix_time)
-        if user is None or not self._secrets:
+        user, expiry = _split(username)
+        live = [
+            (label + "/" + user if label else user, secret)
+            for label, secret in self._secrets
+            if (time_of(label) or expiry) < expiry
+        ]
+        if not live:
             yield self._nobody
             return
-        if username in self._known:  # what another core signed under the same name is still tried after it
-            yield self._known[username]
-        for label, secret in self._secrets:
+        if username in self._known and self._known[username][0] in [name for name, _ in live]:
+            yield self._known[username]  # what another core signed under the same name is still tried after it
+        for name, secret in live:
             password = rest_password(self._crypto, secret, username)
-            key = long_term_key(self._crypto, username, self.realm, password)
-            yield label + "/" + user if label else user, key
+            yield name, long_term_key(self._crypto, username, self.realm, password)
 
     def _remember(self, username: bytes, name: str, key: bytes) -> None:
         if username not in self._users:
@@ -131,15 +138,15 @@ def long_term_key(crypto: "contract.Crypto", username: bytes, realm: bytes, pass
     return crypto.md5(username + b":" + realm + b":" + password)
 
 
-def _valid_user(username: bytes, unix_time: int | None) -> str | None:
-    """What follows "expiry:", "" without; None unless the expiry is to come and the name fit for a log."""
+def _split(username: bytes) -> tuple[str, int]:
+    """(what follows "expiry:", "" without; the expiry). ("", 0), which was never valid, unless it is fit for a log."""
     expiry, _, user = username.partition(b":")
-    if unix_time is None or len(username) > USERNAME_BYTES_MAX or not 0 < len(expiry) <= _EXPIRY_DIGITS_MAX:
-        return None
-    if [sign for sign in expiry if not 48 <= sign <= 57] or int(expiry.decode()) <= unix_time:
-        return None
+    if len(username) > USERNAME_BYTES_MAX or not 0 < len(expiry) <= _EXPIRY_DIGITS_MAX:
+        return "", 0
+    if [sign for sign in expiry if not 48 <= sign <= 57]:
+        return "", 0
     try:
         name = user.decode()
     except UnicodeError:
-        return None
-    return name if is_plain(name) else None
+        return "", 0
+    return (name, int(expiry.decode())) if is_plain(name) else ("", 0)

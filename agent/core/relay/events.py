@@ -12,7 +12,8 @@ Client = namedtuple("Client", ("transport", "source", "listener"))
 
 # What the machine needs. `entropy(length) -> bytes`; `crypto`: contract.Crypto; `addresses(family, port) -> address or
 # None`: what peers see when we send from relay port `port` (family 4 or 6, port 0: any), None when the family is not
-# offered; `unix_time(now) -> int or None`: for time-limited credentials.
+# offered; `unix_time(label) -> int or None`: the clock of who
+# signed time-limited credentials.
 World = namedtuple("World", ("entropy", "crypto", "addresses", "unix_time"))
 
 # `allocations`, `allocations_user`: at once, in total (508) and of one user (486). `ports`: (first, last) of the relay

@@ -38,7 +38,7 @@ class Lifecycle(Machine):
         self._limits = limits
         self.counters: dict[str, int] = {}  # error codes, reasons of policy.py and a few words of server.py
         self._table = Allocations(world, limits)
-        self.users = self._table.users
+        self.users, self.past = self._table.users, self._table.past
         # Live relay address of ours -> allocations that bound a channel to it: it must close when that address goes.
         self._hairpins: dict[Any, list[Allocation]] = {}
 

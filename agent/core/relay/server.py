@@ -100,6 +100,13 @@ class Relay(Lifecycle):
         self.count(relay, 0, 0, 1, len(data))
         self.outgoing.append((frame, client))
 
+    def end(self, is_gone: "Callable[[str], bool]", now: int) -> None:
+        """Allocations of users of whom it is true end here."""
+        for allocation in list(self._table.clients.values()):
+            if is_gone(allocation.user):
+                self._end(allocation)
+        self.wake_at = self._table.next_due()
+
     def has_allocation(self, client: "Client") -> bool:
         return client in self._table.clients
 
@@ -131,7 +138,7 @@ class Relay(Lifecycle):
 
     def _request(self, message: stun.Message, data: "stun.Data", client: "Client", now: int) -> None:
         try:
-            user = self._credentials.authenticate(message, data, client, now, self._world.unix_time(now))
+            user = self._credentials.authenticate(message, data, client, now, self._world.unix_time)
         except Refusal as refusal:
             self._miss(refusal.code)
             attributes = [(stun.ERROR_CODE, stun.error_code(refusal.number))]

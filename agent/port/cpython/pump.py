@@ -6,6 +6,7 @@ Bounds: a quarter of the file descriptors is kept for relay sockets; clients_con
 their own (a kernel before 6.13 looks through all sockets of a port), the others are served by the listener.
 """
 
+import asyncio
 import socket
 
 from agent.port import faults
@@ -202,6 +203,14 @@ class Pump:
             self.loop.run(self._due, on_report)
         finally:
             self.close()
+
+    async def serve(self, control: "Any") -> None:
+        work = asyncio.get_running_loop().run_in_executor(None, self.run, control, lambda: None)
+        try:
+            await asyncio.shield(work)
+        finally:
+            self.stop()
+            await work
 
     def stop(self) -> None:
         self.loop.stop()

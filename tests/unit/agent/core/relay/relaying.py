@@ -73,8 +73,8 @@ class Place:
     def _address(self, family: int, port: int) -> "tuple[bytes, int] | None":
         return (OWN4 if family == 4 else OWN6, port) if family in self.families else None
 
-    def _unix(self, now: int) -> "int | None":
-        return None if self.unix is None else self.unix + now // 1000
+    def _unix(self, _label: str) -> "int | None":
+        return None if self.unix is None else self.unix + self.now // 1000
 
     def settle(self) -> None:
         while self.relay.events:

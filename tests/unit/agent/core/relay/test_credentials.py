@@ -46,7 +46,7 @@ class Desk:
     def ask(self, data, client=CLIENT, now=NOW, unix_time=DAY):
         """The user, or the number of the refusal."""
         try:
-            return self.credentials.authenticate(stun.decode(data), data, client, now, unix_time)
+            return self.credentials.authenticate(stun.decode(data), data, client, now, lambda _: unix_time)
         except who.Refusal as refusal:
             assert refusal.code == str(refusal.number) and refusal.text.endswith(".")
             return refusal.number
