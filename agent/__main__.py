@@ -48,7 +48,7 @@ COMMANDS = (
     ("logs", "--json", "the last lines it wrote", "logs", "agent.commands.logs"),
     (
         "relay",
-        "--listen ADDRESS --relay-ip IP --secret-file FILE --user-file FILE --user NAME:PASSWORD --realm R"
+        "--listen ADDR:PORT --relay-ip IP --secret-file FILE --user-file FILE --user NAME:PASSWORD --realm R"
         " --allow-peers CIDR --ports FIRST-LAST --rate BPS --allocations N --user-allocations N --unproven N --stats",
         "only a TURN server, without any full core",
         "relay --listen 192.0.2.1:3478 --secret-file turn.secret",
@@ -63,6 +63,14 @@ MEANINGS = (
     ("--state", "--state DIR  where its state lives (default: the system's place)"),
     ("--json", "--json       the answer as one JSON object, for scripts"),
     ("--yes", "--yes        do not ask"),
+    ("ADDR:PORT", "--listen     where clients come to, several with commas; 0.0.0.0 and [::] are all addresses"),
+    ("--relay-ip", "--relay-ip   what peers see, an IPv4 and an IPv6 address; else those of --listen"),
+    ("--secret-file", "--secret-file, --user-file  mode 0600: TURN REST secrets; lines NAME:PASSWORD"),
+    ("--user", "--user       for tests only: everybody on this machine can read it"),
+    ("--allow-peers", "--allow-peers  private networks, refused otherwise, that may be reached"),
+    ("--rate", "--rate       bit/s that leave in each direction; 0: no ceiling"),
+    ("--unproven", "--unproven   answers a second to strangers of one /24 or /56"),
+    ("--stats", "--stats      the counters as JSON at the end; SIGUSR1 asks for them at any time"),
 )
 
 
