@@ -290,6 +290,7 @@ class Pump:
     def run(self, control: "Any", _: "Any") -> None:
         """Until stop() or an interrupt."""
         self.control = control
+        gc.threshold(-1)  # type: ignore[attr-defined]
         try:
             while self._is_running:
                 self._round(self._due(clock.now_ms()))
