@@ -16,6 +16,7 @@ from tests.e2e.relay.servers import HOST, HOST6, IS_FULL, PASSWORD, SECRET, USER
 
 MESSAGES = 200 if IS_FULL else 20  # of each of two clients
 RUN_S = 90
+TOGETHER = 6  # with one server: it has a bound for TCP clients of one address
 TCP_PEERS = "--tcp-ports"  # with it the owner enables RFC 6062
 LOST = re.compile(r"Total lost packets (\d+)")
 TOTAL = re.compile(r"start_mclient: tot_send_msgs=(\d+), tot_recv_msgs=(\d+)")
@@ -68,11 +69,11 @@ class Runs:
 
     def of(self, kind: str, mode: str) -> "subprocess.Popen[str]":
         if (kind, mode) not in self._processes:
-            is_apart = kind == "coturn"  # it knows either kind of credentials
-            for words in ("", "--rest") if is_apart else ("",):
-                self._serve(
-                    kind, words, [each for each in MODES if not is_apart or ("-W" in MODES[each]) == bool(words)]
-                )
+            static = [each for each in MODES if "-W" not in MODES[each]]
+            # coturn knows either kind of credentials.
+            self._serve(kind, "--rest" if kind == "coturn" else "", [each for each in MODES if each not in static])
+            for at in range(0, len(static), TOGETHER):
+                self._serve(kind, "", static[at : at + TOGETHER])
         return self._processes[kind, mode]
 
     def _serve(self, kind: str, words: str, modes: list[str]) -> None:
