@@ -72,6 +72,11 @@ def health() -> "contract.Health":
     return _body("health")  # type: ignore[no-any-return]
 
 
+def udp() -> "contract.UdpModule":
+    """Small questions and answers in datagrams."""
+    return _body("udp")  # type: ignore[no-any-return]
+
+
 def pump() -> "contract.PumpModule":
     """The relay's data path."""
     if MICROPYTHON:

@@ -96,6 +96,23 @@ class Listener(Protocol):
     def close(self) -> None: ...
 
 
+class Datagrams(Protocol):
+    """One UDP socket of IPv4, for one task."""
+
+    def send(self, data: bytes, host: str, port: int) -> None:
+        """Dropped where the network refuses."""
+
+    async def receive(self) -> tuple[bytes, Address]:
+        """At most 2048 bytes of one datagram, and who sent it."""
+
+    def close(self) -> None: ...
+
+
+class UdpModule(Protocol):
+    def open(self, host: str) -> Datagrams:
+        """At any port of our IPv4 address `host`."""
+
+
 class Net(Protocol):
     """Codes: port_busy, unreachable, refused, timeout, closed, dns, denied."""
 
@@ -240,6 +257,10 @@ class Heap(Protocol):
 
     SLOT_BYTES_MAX: int  # of a slot of the shard store; never below boards.schema.SLOT_CLASSES[0]
     PLACES_MAX: int  # connections to one listener
+    RELAY_KIB: int  # a heap that holds the relay beside the device
+
+    def kib(self) -> int:
+        """Size of the heap, 0 where nothing bounds it."""
 
 
 class Health(Protocol):
@@ -291,7 +312,7 @@ class Pump(Protocol):
         """Carry until stop(). In a program's main thread SIGTERM and SIGINT stop it and SIGUSR1 calls `on_report`,
         where the runtime has signals."""
 
-    async def serve(self, control: RelayControl) -> None:
+    async def run_beside(self, control: RelayControl) -> None:
         """run() beside asyncio, in a thread of its own where the runtime has them; until stop() or cancelled."""
 
     def stop(self) -> None:

@@ -1,0 +1,70 @@
+"""A device that keeps itself reachable and does nothing else, for tests of port mapping. Runs on both interpreters.
+
+argv: lifetime in s, ms between looks at the interfaces, then the wants as PROTOCOL:PORT. Each UDP one gets a socket
+that prints what comes. Prints the state after each change; SIGINT ends it.
+"""
+
+import asyncio
+import gc
+import socket
+import sys
+
+sys.path.insert(0, ".")
+
+from agent import port  # noqa: E402
+from agent.core.relay import reach as machine  # noqa: E402
+from agent.service.reach import ReachService  # noqa: E402
+
+
+async def listen(number: int) -> None:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.bind(socket.getaddrinfo("0.0.0.0", number)[0][-1])  # noqa: S104
+    while True:
+        try:
+            print(f"port {number} got {sock.recv(100).decode()}")
+        except OSError:
+            await asyncio.sleep(0.1)
+
+
+async def count(reach: ReachService) -> None:
+    while True:
+        await asyncio.sleep(1)
+        gc.collect()
+        heap = gc.mem_alloc() if port.MICROPYTHON else 0  # type: ignore[attr-defined]
+        print(f"odd {reach.odd} heap {heap}")
+
+
+async def main() -> None:
+    lifetime_s, look_ms = int(sys.argv[1]), int(sys.argv[2])
+    wants = [(int(word.split(":")[0]), int(word.split(":")[1])) for word in sys.argv[3:]]
+    machine.CHECK_MS = look_ms
+
+    def tell() -> None:
+        places = []
+        for want in wants:
+            place = reach.external(want[0], want[1])
+            places.append("{}={}:{}".format(want[1], ".".join([str(n) for n in place[0]]), place[1]) if place else "-")
+        print(f"state {reach.state} at {' '.join(places)} because {reach.sentence}")
+
+    reach = ReachService(wants, tell, b"n" * 12, lifetime_s)
+    reach.look_ms = look_ms
+    task = port.net.spawn(reach.run())
+    port.net.spawn(count(reach))
+    for protocol, number in wants:
+        if protocol == 17:
+            port.net.spawn(listen(number))
+    try:
+        while True:
+            await asyncio.sleep(3600)
+    finally:
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            print("ending")
+        await reach.close()
+        print("goodbye")
+
+
+port.net.run(main())
