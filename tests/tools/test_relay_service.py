@@ -1,0 +1,149 @@
+"""The relay's driver: what the machine says reaches the pump, in its order, and what the pump says comes back.
+
+With the real machine; the two together are too big for the heap of a unit test.
+"""
+
+from agent.core.relay.events import Limits
+from agent.service.relay import RelayService
+from agent.wire import stun
+from tests.unit.agent.core.relay.relaying import PEER, TCP, Caller, Place
+
+PORTS = (50000, 50999)
+OPEN = (20, 4, PORTS, 0, 0, 1000, True)
+
+
+class Pump:
+    """Writes down what it is told; `busy`: how many of the next relay sockets cannot be bound."""
+
+    def __init__(self) -> None:
+        self.counters = {"lost": 3, "ceiling": 0}
+        self.gate_up = self.gate_down = None
+        self.busy = 0
+        self.told: list = []
+        self.sent: list = []
+        self.usage: list[int] = []
+
+    def open_relay(self, relay: int, family: int, port: int) -> bool:
+        is_taken = self.busy > 0
+        self.busy -= 1
+        self.told.append(("busy" if is_taken else "open", family))
+        return not is_taken
+
+    def close_relay(self, relay: int) -> None:
+        self.told.append(("close", relay))
+
+    def open_channel(self, relay: int, number: int, peer, key, usage: list[int]) -> None:  # type: ignore[no-untyped-def]
+        self.usage = usage
+        self.told.append(("channel", relay, number, peer, key))
+
+    def close_channel(self, relay: int, number: int) -> None:
+        self.told.append(("no channel", relay, number))
+
+    def send(self, data: bytes, key: object) -> None:
+        self.sent.append((data, key))
+
+    def send_to_peer(self, relay: int, peer: object, data: bytes, dont_fragment: bool) -> None:
+        self.told.append(("to peer", relay, peer, data, dont_fragment))
+
+    def drain(self) -> list:
+        told, self.told = self.told, []
+        return told
+
+
+class Driven(Place):
+    """A Place whose driver is the one that is tested."""
+
+    def __init__(self, limits: tuple = OPEN) -> None:
+        Place.__init__(self, Limits(*limits))
+        self.pump = Pump()
+        self.service = RelayService(self.relay, self.pump, limits[3] > 0)  # type: ignore[arg-type]
+
+    def give(self, data: bytes, client: object) -> list:
+        self.service.receive(data, tuple(client), self.now)  # type: ignore[arg-type]
+        sent, self.pump.sent = self.pump.sent, []
+        assert not [key for _, key in sent if key != client]
+        return [stun.decode(made) for made, _ in sent]
+
+
+def test_an_allocation_with_a_channel_from_its_first_to_its_last_event() -> None:
+    place = Driven()
+    caller = Caller(place)
+    key = tuple(caller.client)
+    assert not place.service.has_allocation(key)  # type: ignore[arg-type]
+    assert caller.allocate()[0] == 0 and place.service.has_allocation(key)  # type: ignore[arg-type]
+    assert place.pump.drain() == [("open", 4)]
+    assert caller.bind(0x4001, PEER) == 0
+    told = place.pump.drain()
+    relay = told[0][1]
+    assert told == [("channel", relay, 0x4001, PEER, key)]
+    place.pump.usage[1] += 7
+    place.pump.usage[2] += 700
+    assert place.service.wake_at == place.relay.wake_at is not None
+    assert caller.refresh(0)[0] == 0
+    assert place.pump.drain() == [("no channel", relay, 0x4001), ("close", relay)]
+    report = place.service.report()
+    row = {"allocations": 0, "packets_up": 7, "bytes_up": 700, "packets_down": 0, "bytes_down": 0}
+    assert report["users"] == {"ann": row} and report["allocations"] == 0 and report["allocated"] == 1
+    assert report["dropped"] == {"lost": 3}
+
+
+def test_a_port_that_is_taken_is_followed_by_another_and_at_last_by_508() -> None:
+    place = Driven()
+    place.pump.busy = 3
+    assert Caller(place, 1).allocate()[0] == 0
+    assert place.pump.drain() == [("busy", 4)] * 3 + [("open", 4)]
+    place.pump.busy = 100
+    assert Caller(place, 2).allocate()[0] == stun.INSUFFICIENT_CAPACITY
+    assert len(place.pump.drain()) == 8 and len(place.service._relays) == 1
+
+
+def test_data_beside_channels() -> None:
+    place = Driven()
+    caller = Caller(place)
+    caller.allocate()
+    caller.permit(PEER)
+    place.pump.drain()
+    caller.send(PEER, b"up")
+    told = place.pump.drain()
+    assert told == [("to peer", told[0][1], PEER, b"up", False)]
+    place.service.from_peer(told[0][1], PEER, b"down", place.now)
+    data, key = place.pump.sent.pop()
+    assert key == caller.client and stun.decode(data).get(stun.DATA) == b"down"
+    place.service.from_peer(told[0][1], (b"\x01\x02\x03\x04", 5), b"stranger", place.now)
+    assert not place.pump.sent and not place.pump.told
+
+
+def test_a_tcp_client_that_leaves_takes_its_allocation() -> None:
+    place = Driven()
+    caller = Caller(place, transport=TCP)
+    caller.allocate()
+    place.pump.drain()
+    place.service.client_gone(tuple(caller.client), place.now)  # type: ignore[arg-type]
+    assert place.pump.drain()[0][0] == "close" and not place.service.has_allocation(tuple(caller.client))  # type: ignore[arg-type]
+
+
+def test_time_closes_what_is_over() -> None:
+    place = Driven()
+    caller = Caller(place)
+    caller.allocate()
+    caller.bind(0x4001, PEER)
+    place.pump.drain()
+    for _ in range(20):
+        if place.service.wake_at is None:
+            break
+        place.service.wake(place.service.wake_at)
+    assert [each[0] for each in place.pump.drain()] == ["no channel", "close"]
+    assert place.service.wake_at is None and not place.service._relays
+
+
+def test_a_ceiling_lets_a_part_of_a_run_pass() -> None:
+    place = Driven()
+    assert place.pump.gate_up is None and place.pump.gate_down is None
+    place = Driven((20, 4, PORTS, 1_000_000, 0, 1000, True))
+    caller = Caller(place)
+    caller.allocate()
+    caller.bind(0x4001, PEER)
+    relay = place.pump.drain()[1][1]
+    passed = [place.pump.gate_up(relay, 4, 500) for _ in range(9)]  # type: ignore[misc]
+    assert 0 < passed[0] < 4 and 0 < sum(passed) < 12  # at most 30 ms of 1 Mbit/s, and what the test itself takes
+    assert place.pump.gate_down(relay, 1, 500) == 1  # type: ignore[misc]
