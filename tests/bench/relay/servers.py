@@ -1,4 +1,4 @@
-"""The two servers side by side: coturn from Debian and `corelet relay`, each pinned to one core, on loopback."""
+"""The servers side by side: coturn from Debian and `corelet relay` on both interpreters, each pinned to one core, on loopback."""
 
 import os
 import shutil
@@ -7,10 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.relay.turn import Account, Client, TurnError
+from tests.programs import interpreter
+from tools.demonstration import HEAP
 
 ROOT = Path(__file__).resolve().parents[3]
 ACCOUNT = Account("user", "pass", "test.local")
@@ -19,13 +22,18 @@ COTURN = (
     "-n -L 127.0.0.1 -E 127.0.0.1 -r test.local -a -u user:pass --allow-loopback-peers --no-cli --no-tls --no-dtls"
     " --no-rfc5780 -m 1 --simple-log"
 )
-CORELET = "relay --relay-ip 127.0.0.1 --realm test.local --user user:pass --allow-peers 127.0.0.0/8"
+CORELET = "relay --relay-ip 127.0.0.1 --realm test.local --user user:pass --allow-peers 127.0.0.0/8 --unproven 100000"
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Of both UDP and TCP."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, socket.socket() as other:
+            sock.bind(("127.0.0.1", 0))
+            port = int(sock.getsockname()[1])
+            with suppress(OSError):
+                other.bind(("127.0.0.1", port))
+                return port
 
 
 class Server:
@@ -86,6 +94,14 @@ class Server:
             self._process.wait()
         self._output.close()
         self._folder.cleanup()
+
+
+class MicroPython(Server):
+    """With the heap of a whole device, which it has alone here; `name` may say another, "micropython 2m"."""
+
+    def words(self) -> list[str]:
+        heap = self.name.partition(" ")[2]
+        return [*interpreter("micropython")[:-1], f"heapsize={heap or HEAP}", *super().words()[1:]]
 
 
 class Coturn(Server):
