@@ -24,7 +24,7 @@ ABOUT = "Corelet: this machine as a device core. It keeps encrypted shards withi
 COMMANDS = (
     (
         "up",
-        "--name NAME --board BOARD --listen ADDRESS --port N --data-port N",
+        "--name NAME --board BOARD --listen ADDRESS --port N --data-port N --relay-port N",
         "start; shows the setup code that a full core pairs with",
         "up --name attic --listen 192.168.1.20",
         "agent.app.up",

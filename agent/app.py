@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Options of `up` -> keys of the settings.
 FROM_OPTIONS = (("--name", "name"), ("--board", "board"), ("--listen", "listen"))
-PORTS_FROM_OPTIONS = (("--port", "control_port"), ("--data-port", "data_port"))
+PORTS_FROM_OPTIONS = (("--port", "control_port"), ("--data-port", "data_port"), ("--relay-port", "relay_port"))
 
 
 def overrides(options: dict[str, str]) -> "dict[str, Any]":

@@ -10,6 +10,7 @@ from agent import __version__, door, limits, port
 from agent.errors import UsageError
 from agent.membership import Membership
 from agent.port.options import Service
+from agent.relays import Relays
 from agent.service import control, discovery, http, journal, shards, supervisor
 from agent.state import State
 from agent.wire import sec1
@@ -84,6 +85,7 @@ class Device:
     async def start(self) -> None:
         """Open the listeners and start every service. Raises PortError("port_busy") and the like."""
         self.supervisor = supervisor.Supervisor(self.journal)
+        self.relays = Relays(self)
         self.membership = Membership(self)
         self.shards = self._make_shards(shards.Cores(self.membership.secret, self.membership.core_time))
         self.door = door.Door(self)
@@ -144,7 +146,11 @@ class Device:
         only = list(self.settings["listen"])
         service = Service("_corelet._tcp", name, host, self._control[0].port, only, [], [])
         self.discovery = discovery.Discovery(port.announce(), port.net, self.journal, self.describe, service)
-        self.discovery.on_moved = self.membership.refresh  # the cores ask for shards where the birth says
+        self.discovery.on_moved = self._moved
+
+    def _moved(self) -> None:
+        self.relays.moved()
+        self.membership.refresh()  # the cores ask for shards where the birth says
 
     def shown_id(self) -> str:
         """Random until paired, then opaque: nothing that can be followed from one life to the next."""
@@ -180,6 +186,7 @@ class Device:
             "quota": usage["quota"],
             "used": usage["used"],
             "ceilings": self.ceilings,
+            "relay": self.relays.offers(),
         }
 
     def telemetry(self) -> "dict[str, Any]":
@@ -194,7 +201,8 @@ class Device:
         is_open, seconds, _, code = self.door.window()
         window = {"open": is_open, "seconds_left": seconds, "code": code}
         if is_open:
-            window["picture"] = port.terminal.qr_lines(self._qr_text(code))
+            text = self._qr_text(code)
+            window.update({"qr": text, "picture": port.terminal.qr_lines(text)})
         return {
             "version": __version__,
             "runtime": " ".join(port.terminal.runtime()),
@@ -213,6 +221,7 @@ class Device:
             "window": window,
             "cores": self.membership.status(),
             "shards": self.shards.usage(),
+            "relay": self.relays.status(),
             "health": port.health().sample(self.folder),
         }
 

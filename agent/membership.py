@@ -40,6 +40,10 @@ class Membership:
         """None for a core that this device does not belong to, or is about to leave."""
         return self._records[core_id]["link_secret"] if core_id in self._links else None
 
+    def secrets(self) -> list[tuple[str, bytes]]:
+        """(core, link secret) of each core that is served."""
+        return [(core_id, self._records[core_id]["link_secret"]) for core_id in sorted(self._links)]
+
     def core_time(self, core_id: str) -> int | None:
         service = self._links.get(core_id)
         return None if service is None else service.core_time(port.clock.now_ms())
@@ -81,6 +85,7 @@ class Membership:
         if core_id not in device.state.core_ids():
             device.state.remove_core(core_id)  # raises, and says which cores there are
         service = self._links.pop(core_id, None)  # from here on its tokens are worth nothing
+        device.relays.changed()
         is_told = False
         if service is not None:
             # First, while there still is a certificate to say it with.
@@ -109,12 +114,14 @@ class Membership:
         self._records[core_id] = record
         self._links[core_id] = service
         device.supervisor.spawn("link " + core_id, service.run)
+        device.relays.changed()
 
     def _disconnect(self, core_id: str) -> None:
         service = self._links.pop(core_id, None)
         if service is not None:
             self._session = max(self._session, service.session)
             port.net.spawn(service.stop())
+            self._device.relays.changed()
         self._records.pop(core_id, None)
 
 
@@ -136,7 +143,11 @@ class _Hooks:
         return record is not None and record["core"] == self._core_id
 
     def telemetry(self) -> "dict[str, Any]":
-        return self._device.telemetry()
+        body = self._device.telemetry()
+        relay = self._device.relays.telemetry(self._core_id)
+        if relay:
+            body["relay"] = relay
+        return body
 
     def bound(self) -> None:
         """Durable when this returns. Harmless for a core that is bound already."""
@@ -146,13 +157,15 @@ class _Hooks:
             raise UsageError("pairing", "no pairing waits for this core; pair the device again")
 
     async def command(self, op: str, body: "dict[str, Any]") -> "dict[str, Any]":
-        """Ops: status, leave. A core can ask, never raise a ceiling."""
+        """Ops: status, relay, leave. A core can ask, never raise a ceiling."""
         if op == "status":
-            return self._device.telemetry()
+            return self.telemetry()
+        if op == "relay":
+            return self._device.relays.prove(body.get("reachable"))
         if op == "leave":
             port.net.spawn(self._leave_soon())
             return {}
-        raise UsageError("command", f"this device knows no command '{op}'; it knows status and leave")
+        raise UsageError("command", f"this device knows no command '{op}'; it knows status, relay and leave")
 
     async def _leave_soon(self) -> None:
         """After the answer has left."""

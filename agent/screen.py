@@ -67,6 +67,7 @@ def status(answer: "dict[str, Any]") -> list[str]:
     shards, health = answer["shards"], answer["health"]
     used = limits.amount(shards["used"]) + " of " + limits.amount(shards["quota"]) + " used"
     lines += row("shards", str(shards["shards"]) + " kept, " + used)
+    lines += row("relay", _relay(answer["relay"]))
     if "process_kib" in health:
         lines += row("memory", limits.amount(health["process_kib"] * 1024) + " used by this device")
     if not answer["cores"]:
@@ -77,6 +78,20 @@ def status(answer: "dict[str, Any]") -> list[str]:
     if answer["window"]["open"] or not answer["cores"]:
         lines += window_lines(answer["window"])
     return lines
+
+
+def _relay(relay: "dict[str, Any]") -> str:
+    """One sentence."""
+    if not relay["on"]:
+        return f"off: {relay['why']}"
+    packets, size = relay["total"][1] + relay["total"][3], relay["total"][2] + relay["total"][4]
+    text = f"port {relay['port']}, {limits.counted(relay['allocations'], 'allocations')} now, "
+    text += f"{limits.counted(packets, 'packets')} ({limits.amount(size)}) so far; "
+    if not [offer for offer in relay["offers"] if offer[3] == "wan"]:
+        return text + "only for this network: no address of it is public"
+    proven = [row[0] for row in relay["proofs"]]
+    is_proven = [offer for offer in relay["offers"] if offer[3] == "wan" and offer[0] in proven]
+    return text + ("a core has reached it from outside" if is_proven else "no core has reached it from outside yet")
 
 
 def left(answer: "dict[str, Any]") -> list[str]:

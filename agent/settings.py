@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 SETTINGS_BYTES_MAX = 8192
 NAME_BYTES_MAX = 32
 CORES_MAX = 4
+ADDRESS_SIGNS = "0123456789abcdefABCDEF.:"
 
-# name -> (kind, low, high, default); kinds as in boards/schema.py, plus `addresses`.
+# name -> (kind, low, high, default); kinds as in boards/schema.py, plus `addresses` and `networks`.
 FIELDS: "tuple[Any, ...]" = (
     ("name", "text", 0, NAME_BYTES_MAX, ""),
     ("board", "text", 0, 40, ""),
     ("listen", "addresses", 0, 16, ()),
     ("control_port", "int", 0, 65535, 7411),
     ("data_port", "int", 0, 65535, 7412),
+    ("relay", "word", ("auto", "on", "off"), None, "auto"),
+    ("relay_port", "int", 0, 65535, 3478),
+    ("relay_allow", "networks", 0, 16, ()),
     ("ceilings", "ceilings", 0, 0, {}),
 )
 
@@ -54,9 +58,10 @@ def checked(key: str, value: object) -> object:
         names = ", ".join([row[0] for row in FIELDS])
         raise UsageError("settings", f"settings: there is no '{key}'; there are: {names}")
     _, kind, low, high, _ = rows[0]
-    if kind == "addresses":
-        if not isinstance(value, (list, tuple)) or [item for item in value if not _is_address(item)]:
-            raise UsageError("settings", f"settings: listen is {value!r}; allowed: a list of IP addresses")
+    if kind in ("addresses", "networks"):
+        signs = ADDRESS_SIGNS + ("/" if kind == "networks" else "")
+        if not isinstance(value, (list, tuple)) or [item for item in value if not _is_address(item, signs)]:
+            raise UsageError("settings", f"settings: {key} is {value!r}; allowed: a list of IP {kind}")
         return tuple(value)
     if kind == "ceilings":
         return _ceilings(value)
@@ -69,10 +74,8 @@ def checked(key: str, value: object) -> object:
     return value
 
 
-def _is_address(value: object) -> bool:
-    if not isinstance(value, str) or not 2 <= len(value) <= 45:
-        return False
-    return not [character for character in value if character not in "0123456789abcdefABCDEF.:"]
+def _is_address(value: object, signs: str) -> bool:
+    return isinstance(value, str) and 2 <= len(value) <= 49 and not [sign for sign in value if sign not in signs]
 
 
 def _ceilings(value: object) -> "dict[str, Any]":

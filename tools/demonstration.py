@@ -102,7 +102,7 @@ class Demonstration:
         for name, runtime in DEVICES:
             command = [str(self.bin / "corelet")] if runtime == "cpython" else self._micropython()
             command += ["up", "--state", str(self.folder / name), "--name", name, "--listen", HOST]
-            command += ["--port", "0", "--data-port", "0"]
+            command += ["--port", "0", "--data-port", "0", "--relay-port", "0"]
             self.devices[name] = Process(name, command, self.folder, environment)
 
     def _micropython(self) -> list[str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TEXT_CHARS_MAX = 64
 ADDRESSES_MAX = 8
 ADDRESS_CHARS_MAX = 45
+OFFERS_MAX = 16  # rows [address, UDP port, TCP port, "lan" or "wan"] of where a relay is; port 0: not there
+COUNTS_MAX = 32  # of a relay's refusals and users
 BYTES_MAX = 1 << 48  # of a store; 256 TiB
 NUMBER_MAX = 1 << 53  # what JSON and SQLite hold exactly
 
@@ -35,6 +37,7 @@ FIELDS: "tuple[Any, ...]" = (
     ("quota", "int", 0, BYTES_MAX),
     ("used", "int", 0, BYTES_MAX),
     ("ceilings", "ceilings", 0, NUMBER_MAX),
+    ("relay", "offers", 0, OFFERS_MAX),
     ("pending", "bool", 0, 1),
     ("boot", "int", 0, NUMBER_MAX),
     ("session", "int", 0, NUMBER_MAX),
@@ -53,7 +56,10 @@ TELEMETRY: "tuple[Any, ...]" = (
     ("shards", "int", 0, NUMBER_MAX),
     ("quarantined", "int", 0, NUMBER_MAX),
     ("read_only", "int", 0, 1),
+    ("relay", "relay", 0, NUMBER_MAX),
 )
+# Of the map "relay" in a telemetry, beside "refused" (reason -> count) and "users" (rows [name, packets, bytes]).
+RELAYED = ("allocations", "packets_up", "bytes_up", "packets_down", "bytes_down")
 
 # Unicode 15, general categories Cc, Cf, Cs, Zl and Zp, and the noncharacters of the first plane: first, last.
 _HIDDEN = (
@@ -75,8 +81,8 @@ def parse_birth(body: "dict[Any, Any]") -> "dict[str, Any]":
     return record
 
 
-def parse_telemetry(body: "dict[Any, Any]") -> "dict[str, int]":
-    """The names of TELEMETRY that were said. PeerError("telemetry")."""
+def parse_telemetry(body: "dict[Any, Any]") -> "dict[str, Any]":
+    """The names of TELEMETRY that were said; "relay" is a whole record. PeerError("telemetry")."""
     return {row[0]: _checked("telemetry", row, body[row[0]]) for row in TELEMETRY if row[0] in body}
 
 
@@ -146,7 +152,7 @@ def _is_int(value: object, low: int, high: int) -> bool:
 
 
 def _empty(kind: str) -> "Any":
-    if kind in ("addresses", "slots"):
+    if kind in ("addresses", "slots", "offers"):
         return []
     return {"text": "", "int": 0, "bool": False}[kind] if kind != "ceilings" else {}
 
@@ -164,11 +170,45 @@ def _checked(what: str, row: "Any", value: "Any") -> "Any":
         return list(value)
     if kind == "slots" and _is_list(value, low, high, _is_slot) and len(set(value)) == len(value):
         return list(value)
+    if kind == "offers" and _is_list(value, low, high, _is_offer):
+        return [list(row) for row in value]
+    if kind == "relay" and isinstance(value, dict):
+        relay = _relay(value, high)
+        if relay is not None:
+            return relay
     if kind == "ceilings" and isinstance(value, dict):
         known = {each: value[each] for each in schema.CEILINGS if each in value}
         if not [each for each in known if not _is_int(known[each], low, high)]:
             return known
     raise PeerError(what, f"{what}: {name} is not {_wanted(kind, low, high)}; is the device's version another?")
+
+
+def _relay(value: "dict[Any, Any]", high: int) -> "dict[str, Any] | None":
+    """None for what is no such record."""
+    refused, users = value.get("refused", {}), value.get("users", [])
+    counts = {name: value.get(name, 0) for name in RELAYED}
+    if [name for name in RELAYED if not _is_int(counts[name], 0, high)] or not isinstance(refused, dict):
+        return None
+    words = [word for word in refused if not isinstance(word, str) or len(word) > TEXT_CHARS_MAX]
+    if len(refused) > COUNTS_MAX or words or [word for word in refused if not _is_int(refused[word], 0, high)]:
+        return None
+    if not _is_list(users, 0, COUNTS_MAX, _is_user):
+        return None
+    counts["refused"] = {visible(word): refused[word] for word in sorted(refused)}
+    counts["users"] = [[visible(row[0])] + row[1:] for row in users]
+    return counts
+
+
+def _is_user(row: object) -> bool:
+    if not isinstance(row, list) or len(row) != 3 or not isinstance(row[0], str) or len(row[0]) > TEXT_CHARS_MAX:
+        return False
+    return _is_int(row[1], 0, NUMBER_MAX) and _is_int(row[2], 0, NUMBER_MAX)
+
+
+def _is_offer(row: object) -> bool:
+    if not isinstance(row, list) or len(row) != 4 or row[3] not in ("lan", "wan") or not _is_address(row[0]):
+        return False
+    return _is_int(row[1], 0, 65535) and _is_int(row[2], 0, 65535)
 
 
 def _is_list(value: object, low: int, high: int, is_good: "Any") -> bool:
@@ -192,6 +232,10 @@ def _wanted(kind: str, low: int, high: int) -> str:
         return f"a text of at most {high} characters"
     if kind == "addresses":
         return f"a list of at most {high} numeric addresses"
+    if kind == "offers":
+        return f"a list of at most {high} rows of address, two ports and lan or wan"
+    if kind == "relay":
+        return f"a record of a relay with counts to {high}"
     if kind == "slots":
         return f"a list of {low} to {high} slot sizes"
     return f"a map of ceilings to numbers from {low} to {high}"

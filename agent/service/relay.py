@@ -116,6 +116,15 @@ class RelayService:
         self._machine.end(lambda user: user.partition("/")[0] not in labels, now)
         self._settle(now, None)
 
+    def remap(self, mapped: "dict[int, tuple[bytes, int]]", external: list[bytes]) -> None:
+        """The router maps these; in the pump's thread."""
+        now = port.clock.now_ms()
+        self.mapped.clear()
+        self.mapped.update(mapped)
+        self.policy.external = external
+        self._machine.recheck(now)
+        self._settle(now, None)
+
     def report(self) -> "dict[str, Any]":
         """What it did since its start; from any thread: what changes meanwhile is copied at one stroke."""
         machine = self._machine

@@ -26,6 +26,7 @@ from tools.gateway.client import Client
 
 READY = "waiting for a full core"
 END_S = 10.0
+PORTS = ["--port", "0", "--data-port", "0", "--relay-port", "0"]
 
 
 def free_port() -> int:
@@ -49,7 +50,7 @@ class Device:
 
     def start(self, *words: str, ready: str = READY) -> float:
         """Until `ready` stands on the screen; how many seconds that took."""
-        ports = [] if "--port" in words else ["--port", "0", "--data-port", "0"]
+        ports = [] if "--port" in words else PORTS
         up = [*self.command, "up", "--state", str(self.state), "--listen", HOST, *ports, *words]
         self.process = Program(self.state.name, up, self._logs, self.environment)
         started = time.monotonic()
@@ -80,7 +81,7 @@ class Device:
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """One command, as typed; an `up` that should be refused and is not stays on loopback."""
-        quiet = ["--listen", HOST, "--port", "0", "--data-port", "0"] if words[:1] == ("up",) else []
+        quiet = ["--listen", HOST, *PORTS] if words[:1] == ("up",) else []
         sure = ["--yes"] if words[:1] in (("leave",), ("reset",)) else []
         command = [*self.command, *words[:1], *quiet, *sure, *words[1:], "--state", str(self.state)]
         return subprocess.run(

@@ -36,7 +36,7 @@ def run(site: Path, *words: str) -> "subprocess.Popen[bytes]":
 )
 def test_the_feature_is_off_and_the_rest_works(folder: str, package: str, feature: str, tmp_path: Path) -> None:
     site, state = site_without(tmp_path / "site", folder), str(tmp_path / "state")
-    words = ["--state", state, "--listen", "127.0.0.1", "--port", "0", "--data-port", "0"]
+    words = ["--state", state, "--listen", "127.0.0.1", "--port", "0", "--data-port", "0", "--relay-port", "0"]
     device = run(site, "up", *words)
     try:
         for _ in range(100):

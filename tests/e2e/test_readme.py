@@ -33,7 +33,7 @@ class Terminal:
             done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False)
             assert done.returncode == 0, (words, done.stdout, done.stderr)
             return done.stdout
-        command += [*LOOPBACK, "--data-port", "0"] if program == "corelet" else LOOPBACK
+        command += [*LOOPBACK, "--data-port", "0", "--relay-port", "0"] if program == "corelet" else LOOPBACK
         with (self.folder / f"{program}.log").open("wb") as log:
             self.background[program] = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         return self.wait(program, "waiting for")

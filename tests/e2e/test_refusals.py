@@ -23,7 +23,7 @@ def _command(runtime: str, folder: Path, *words: str) -> list[str]:
     micropython = [needs.program("micropython"), "-X", "heapsize=512k"] if runtime == "micropython" else []
     up = ["-m", "agent", "up", "--state", str(folder), "--listen", "127.0.0.1"]
     ports = [] if "--port" in words else ["--port", "0"]
-    return [*(micropython or [sys.executable, "-u"]), *up, *ports, "--data-port", "0", *words]
+    return [*(micropython or [sys.executable, "-u"]), *up, *ports, "--data-port", "0", "--relay-port", "0", *words]
 
 
 @contextlib.contextmanager

@@ -91,6 +91,18 @@ class Credentials:
                 return User(name, key, stun.hmac_of(self._crypto, data, message))
         raise Refusal(stun.UNAUTHENTICATED, "Name, password or expiry are wrong; ask for new credentials.")
 
+    def prove(self, proof: bytes, time_of: "Callable[[str], int | None]") -> str:
+        """Whose "name:password" this is, as Basic of HTTP has it: the stable id. Refusal 401. A time-limited name has
+        a colon in it, its password has none."""
+        at = proof.find(b":")
+        at = at if proof[: max(at, 0)] in self._users else proof.rfind(b":")
+        username = proof[: max(at, 0)]
+        sent = long_term_key(self._crypto, username, self.realm, proof[at + 1 :])
+        for name, key in self._candidates(username, time_of):
+            if self._crypto.equal(sent, key) and name is not None:
+                return name
+        raise Refusal(stun.UNAUTHENTICATED, "Name, password or expiry are wrong; ask for new credentials.")
+
     def _candidates(
         self, username: bytes, time_of: "Callable[[str], int | None]"
     ) -> "Iterator[tuple[str | None, bytes]]":
@@ -126,6 +138,11 @@ class Credentials:
         mac = self._crypto.hmac_sha256(self._nonce_key, text)
         made = (seconds & 0xFFFF).to_bytes(2, "big") + mac[: _NONCE_BYTES * 3 // 4 - 2]
         return binascii.b2a_base64(made).strip()
+
+
+def core_secret(crypto: "contract.Crypto", link_secret: bytes) -> bytes:
+    """The REST secret of one core at one device: text, as TURN servers take it."""
+    return crypto.hkdf_sha256(link_secret, b"", b"corelet relay v1", 32).hex().encode()
 
 
 def rest_password(crypto: "contract.Crypto", secret: bytes, username: bytes) -> bytes:

@@ -204,7 +204,7 @@ class Pump:
         finally:
             self.close()
 
-    async def serve(self, control: "Any") -> None:
+    async def run_beside(self, control: "Any") -> None:
         work = asyncio.get_running_loop().run_in_executor(None, self.run, control, lambda: None)
         try:
             await asyncio.shield(work)

@@ -3,6 +3,7 @@
 from agent import screen
 
 CEILINGS = {"memory_kib": 65536, "shard_bytes": 4 << 30, "connections": 8}
+OFF = {"on": False, "why": "there is no core to work for yet", "port": 0, "offers": [], "proofs": []}
 WINDOW = {"open": True, "seconds_left": 899, "code": "K7QX-3M9D-4TPH"}
 STATUS = {
     "version": "0.1.0",
@@ -19,6 +20,7 @@ STATUS = {
     "window": WINDOW,
     "cores": [],
     "shards": {"shards": 3, "used": 196608, "quota": 4 << 30},
+    "relay": OFF,
     "health": {"process_kib": 30720},
 }
 
@@ -94,6 +96,19 @@ def test_lines_fit_80_columns():
     heads = [line for line in screen.status(STATUS)[1:] if line[:2] == "  " and line[2:3] != " "]
     heads = [line for line in heads if "setup code" not in line]
     assert [line for line in heads if line[11:12] != " " or line[12:13] == " "] == [], heads
+
+
+def test_the_relay_is_one_sentence():
+    assert "relay     off: there is no core to work for yet" in "\n".join(screen.status(STATUS))
+    offers = [["192.0.2.7", 3478, 3478, "lan"]]
+    relay = {"on": True, "why": "", "port": 3478, "offers": offers, "proofs": [], "allocations": 2}
+    relay["total"] = [2, 10, 1000, 5, 536]
+    text = " ".join("\n".join(screen.status(changed(relay=relay))).split())
+    assert "port 3478, 2 allocations now, 15 packets (1.5 KiB) so far; only for this network" in text, text
+    relay["offers"] = offers + [["2001:db8::7", 3478, 3478, "wan"]]
+    assert "no core has reached it from outside yet" in " ".join("\n".join(screen.status(changed(relay=relay))).split())
+    relay["proofs"] = [["2001:db8::7", 3478, "udp"]]
+    assert "a core has reached it from outside" in " ".join("\n".join(screen.status(changed(relay=relay))).split())
 
 
 def test_short_answers():

@@ -26,6 +26,8 @@ def test_wrong_files_are_refused_with_key_and_allowed_values():
         (b'{"name": "a\\u001b[31m"}', "control characters"),
         (b'{"listen": "127.0.0.1"}', "list of IP addresses"),
         (b'{"listen": ["example.org"]}', "list of IP addresses"),
+        (b'{"relay": "maybe"}', "one of auto, on, off"),
+        (b'{"relay_allow": ["example.org/8"]}', "list of IP networks"),
         (b'{"ceilings": {"speed": 1}}', "no ceiling 'speed'"),
         (b'{"ceilings": {"cpu_permille": 5000}}', "10..1000 permille"),
         (b'{"ceilings": []}', "object of numbers"),

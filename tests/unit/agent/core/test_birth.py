@@ -9,6 +9,7 @@ HONEST: dict = {
     "addresses": ["10.0.0.2", "2001:db8::1"],
     "control": 7411, "data": 7412, "slots": [65536, 262144, 1048576], "quota": 1 << 30, "used": 5,
     "ceilings": {"shard_bytes": 1 << 30}, "pending": False, "boot": 3, "session": 2,
+    "relay": [["10.0.0.2", 3478, 3478, "lan"], ["2001:db8::1", 3478, 0, "wan"]],
 }  # fmt: skip
 
 
@@ -46,6 +47,12 @@ def test_hostile_births_are_refused() -> None:
         ("used", (-1, b"x", [])),
         ("ceilings", (5, [], {"shard_bytes": -1}, {"shard_bytes": "1"}, {"log_bytes": True}, {"log_bytes": 1 << 63})),
         ("pending", (0, 1, "yes", None)),
+        (
+            "relay",
+            (5, [5], [["10.0.0.2", 1, 1]], [["host", 1, 1, "lan"]], [["10.0.0.2", -1, 1, "lan"]])
+            + ([["10.0.0.2", 1, 65536, "lan"]], [["10.0.0.2", 1, 1, "moon"]], [["10.0.0.2", 1, True, "lan"]])
+            + ([["10.0.0.2", 1, 1, "lan"]] * 17,),
+        ),
     )
     for name, values in hostile:
         for value in values:
@@ -70,6 +77,25 @@ def test_telemetry_is_numbers_only() -> None:
         {"used": None},
     ):
         assert raises(PeerError, birth.parse_telemetry, body).code == "telemetry", body
+
+
+def test_telemetry_of_a_relay() -> None:
+    said: dict = {name: 5 for name in birth.RELAYED}
+    said["refused"] = {"401": 3, "private": 1}
+    said["users"] = [["alice", 10, 1600], ["\x1b[2Jbob", 1, 2]]
+    said["new"] = b"x"
+    heard = birth.parse_telemetry({"relay": said})["relay"]
+    assert heard["bytes_up"] == 5 and heard["refused"] == {"401": 3, "private": 1} and "new" not in heard
+    assert heard["users"] == [["alice", 10, 1600], ["[2Jbob", 1, 2]]
+    assert birth.parse_telemetry({"relay": {}})["relay"]["users"] == []
+    for name, value in (
+        ("allocations", -1), ("bytes_up", "1"), ("refused", []), ("refused", {"x": -1}), ("refused", {7: 1}),
+        ("refused", {"x" * 65: 1}), ("refused", {str(each): 1 for each in range(33)}), ("users", {}),
+        ("users", [["a", 1]]), ("users", [["a", 1, True]]), ("users", [["x" * 65, 1, 1]]), ("users", [[7, 1, 1]]),
+    ):  # fmt: skip
+        hostile = dict(said)
+        hostile[name] = value
+        assert raises(PeerError, birth.parse_telemetry, {"relay": hostile}).code == "telemetry", (name, value)
 
 
 def test_texts_lose_what_a_terminal_obeys() -> None:

@@ -1,0 +1,192 @@
+"""The device as a relay for the users of its cores: when it runs, where, for whom, and what it says of itself.
+
+It runs while there is a core, the ceilings leave room for it and the owner lets it; before, nothing of it is loaded.
+A core signs its users' credentials with a secret that both ends derive from the link's: nothing is handed over, and it
+is worth nothing from the moment that the core is left. Not here: the relay (service/relay.py), which has a thread of
+its own on CPython. Bounds: OFFERS_MAX, PROOFS_MAX, REASONS_MAX, USERS_MAX, NAME_CHARS_MAX of what is said of it.
+"""
+
+from agent import port
+from agent.errors import CoreletError, LimitError, PeerError, PortError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.device import Device
+    from agent.service.relay import RelayService
+
+REALM = "corelet"
+PORTS = (49152, 65535)
+UNPROVEN_S = 50
+PORT_TRIES = 8
+OFFERS_MAX, PROOFS_MAX = 16, 32
+REASONS_MAX, USERS_MAX, NAME_CHARS_MAX = 16, 8, 48
+
+
+class Relays:
+    """`ports`: of relayed addresses, (first, last)."""
+
+    def __init__(self, device: "Device") -> None:
+        self.ports = PORTS
+        self._device = device
+        self._service: RelayService | None = None
+        self._is_spawned = False
+        self._trouble = ""
+        self._port = 0
+        self._hosts: list[str] = []
+        self._offers: list[list[Any]] = []
+        self._external: list[list[Any]] = []
+        self._proofs: list[list[Any]] = []
+
+    def changed(self) -> None:
+        """The cores are others now. Who has gone is refused, and its allocations end, from here on."""
+        if not self._is_spawned and self._secrets():
+            self._is_spawned = True
+            self._device.supervisor.spawn("relay", self._run)
+        elif self._service is not None:
+            secrets, service = self._secrets(), self._service
+            try:
+                if secrets:
+                    service.pump.call(lambda: service.replace(secrets))
+                    return
+            except LimitError:  # it hangs
+                self._device.journal.warning("relay", "it does not answer and is started anew")
+            self._stop()
+
+    def moved(self) -> None:
+        """The addresses of this device may be others."""
+        if self._device.addresses() != self._hosts:
+            self._stop()  # and is started at the new ones
+
+    def external(self, offers: "list[list[Any]]", mapped: "dict[int, tuple[bytes, int]]", ips: list[bytes]) -> None:
+        """What the router maps to us. `offers`: as in the birth; `mapped`: relay port -> what peers see; `ips`: of the
+        router, refused as peers."""
+        self._external = offers
+        service = self._service
+        if service is not None:
+            service.pump.call(lambda: service.remap(mapped, ips))
+        self._device.membership.refresh()
+
+    def prove(self, reachable: "Any") -> "dict[str, Any]":
+        """A core has called back: which of our offers it could reach. PeerError("relay")."""
+        rows: list[Any] = reachable if isinstance(reachable, list) else [None]
+        if len(rows) > PROOFS_MAX or [row for row in rows if not isinstance(row, list) or len(row) != 3]:
+            raise PeerError("relay", f"relay: expected at most {PROOFS_MAX} rows of address, port and transport")
+        self._proofs = rows
+        return {}
+
+    def offers(self) -> "list[list[Any]]":
+        """[address, UDP port, TCP port, "lan" or "wan"] each, [] while it does not run."""
+        return (self._offers + self._external)[:OFFERS_MAX] if self._service is not None else []
+
+    def refusal(self) -> str:
+        """Why it is not to run, as a sentence; "" when it is."""
+        device = self._device
+        choice, kib = device.settings["relay"], port.heap.kib()
+        if choice == "off":
+            return "switched off by the owner (relay in owner/settings.json)"
+        if not device.ceilings["allocations"] or not device.ceilings["relay_bps"]:
+            return "a ceiling of 0 leaves no room for it"
+        if choice == "auto" and 0 < kib < port.heap.RELAY_KIB:
+            wanted = f"needs a heap of {port.heap.RELAY_KIB} KiB and has {kib} KiB"
+            return wanted + '; "relay": "on" in owner/settings.json tries it all the same'
+        return ""
+
+    def telemetry(self, core_id: str) -> "dict[str, Any]":
+        """What one core hears of it, {} while it does not run; users only its own, those with the most bytes."""
+        if self._service is None:
+            return {}
+        from agent.service.relay import COUNTS
+
+        report = self._service.report()
+        rows = []
+        for name, row in report["users"].items():
+            label, _, user = name.partition("/")
+            if label == core_id:
+                total = row["bytes_up"] + row["bytes_down"]
+                rows.append((total, user[:NAME_CHARS_MAX], row["packets_up"] + row["packets_down"]))
+        answer = dict(zip(COUNTS, report["total"]))
+        answer["users"] = [[name, packets, total] for total, name, packets in sorted(rows)[-USERS_MAX:]]
+        reasons = sorted([(count, reason) for reason, count in report["refused"].items()])[-REASONS_MAX:]
+        answer["refused"] = {reason: count for count, reason in reasons}
+        return answer
+
+    def status(self) -> "dict[str, Any]":
+        """What `corelet status` shows."""
+        why = self.refusal() or self._trouble or ("" if self._service else "there is no core to work for yet")
+        answer: dict[str, Any] = {"on": self._service is not None, "why": why, "port": self._port}
+        answer.update({"offers": self.offers(), "proofs": self._proofs})
+        if self._service is not None:
+            answer["why"] = ""
+            answer.update(self._service.report())
+        return answer
+
+    def _secrets(self) -> list[tuple[str, bytes]]:
+        cores = [] if self.refusal() else self._device.membership.secrets()
+        if not cores:
+            return []
+        from agent.core.relay.credentials import core_secret
+
+        return [(core_id, core_secret(self._device.crypto, secret)) for core_id, secret in cores]
+
+    def _stop(self) -> None:
+        service, self._service = self._service, None
+        if service is not None:
+            service.pump.stop()
+
+    async def _run(self) -> None:
+        """Until there is no core; raises for the supervisor, which tries again."""
+        while self._secrets():
+            try:
+                service = self._compose()
+            except CoreletError as error:
+                self._trouble = error.text
+                raise
+            self._trouble, self._service = "", service
+            self._device.membership.refresh()  # births say where it is
+            try:
+                await service.pump.run_beside(service)
+            finally:
+                self._service = None
+        self._is_spawned = False
+
+    def _compose(self) -> "RelayService":
+        from agent.core.relay.events import Limits
+        from agent.core.relay.policy import Policy
+        from agent.service import relay
+
+        device, packed = self._device, port.pump().packed
+        self._hosts = device.addresses()
+        is_wan = {host: not Policy([], [], []).may_permit(packed(host)) for host in self._hosts}
+        best = sorted(self._hosts, key=lambda host: not is_wan[host])
+        pair = [([host for host in best if (":" in host) == is_six] + [""])[0] for is_six in (False, True)]
+        most = device.ceilings["allocations"]
+        limits = Limits(most, max(2, most // 4), self.ports, device.ceilings["relay_bps"], 0, UNPROVEN_S, True)
+        allow = [_prefix(text, packed) for text in device.settings["relay_allow"]]
+        for attempt in range(PORT_TRIES):
+            self._port = number = device.settings["relay_port"] or 20000 + device.crypto.entropy(1)[0] * 100 + attempt
+            listen = [(host, number) for host in self._hosts]
+            wanted = relay.RelaySettings(
+                listen, tuple(pair), REALM, [], self._secrets(), allow, limits, device.membership.core_time
+            )
+            try:
+                service = relay.compose(wanted)
+                break
+            except PortError:
+                if device.settings["relay_port"] or attempt + 1 == PORT_TRIES:
+                    raise
+        self._offers = [[host, number, number, "wan" if is_wan[host] else "lan"] for host in self._hosts]
+        return service
+
+
+def _prefix(text: str, packed: "Any") -> tuple[bytes, int]:
+    host, _, bits = text.partition("/")
+    try:
+        ip = packed(host)
+        number = int(bits or 8 * len(ip))
+        if 0 <= number <= 8 * len(ip):
+            return ip, number
+    except ValueError:
+        pass
+    raise UsageError("settings", f"settings: relay_allow has '{text}'; write networks such as 192.168.1.0/24")
