@@ -23,8 +23,9 @@ SPARE_DESCRIPTORS = 64  # files, libraries, the control loop
 CALLS_MAX = 64
 PAUSE_S = 0.0005
 WAKES = 256  # between two judgements
-PACKETS_SPARSE_MAX = 2  # of one wake-up, or of one socket
-SOCKETS_GATHERED_MAX = 64
+PACKETS_SPARSE_MAX = 2  # of one socket
+SOCKETS_SPARSE_MAX = 4  # of one wake-up: more share its cost already
+SOCKETS_GATHERED_MAX = 64  # the same while it pauses
 PACKETS_S_MIN = 2000
 
 
@@ -47,7 +48,7 @@ class Pace:
 
     def judge(self, now: int) -> None:
         packets, sockets, passed_ms = self._packets, self._sockets, now - self._since
-        most = WAKES * (SOCKETS_GATHERED_MAX if self.is_sparse else PACKETS_SPARSE_MAX)
+        most = WAKES * (SOCKETS_GATHERED_MAX if self.is_sparse else SOCKETS_SPARSE_MAX)
         self.is_sparse = (
             packets * 1000 > PACKETS_S_MIN * passed_ms and sockets <= most and packets <= PACKETS_SPARSE_MAX * sockets
         )

@@ -22,7 +22,8 @@ CHANNEL = 0x4000
 SEGMENT = (socket.IPPROTO_UDP, 103)  # UDP_SEGMENT
 SLOTS = [memoryview(bytearray(2048)) for _ in range(32)]
 BUFFER_BYTES = 1 << 20
-WARM_S, STALL_S, DRAIN_S = 0.3, 0.05, 0.3
+# A stall is a loss, not a moment without a core: else there would be ever more under way.
+WARM_S, STALL_S, DRAIN_S, POLL_S = 0.3, 0.5, 0.3, 0.05
 
 
 def cpu_ns(pid: int) -> int:
@@ -144,7 +145,7 @@ class Load:
             flow.last = time.monotonic()
             flow.push(max(0, self.options.window - (flow.sent - flow.back - flow.lost)))
         while time.monotonic() < until:
-            for number, _ in self.epoll.poll(STALL_S):
+            for number, _ in self.epoll.poll(POLL_S):
                 count = self.ready[number]()
                 if count and number in self.returns:
                     self.returns[number].push(count)
