@@ -59,7 +59,7 @@ def _nat_pmp(data: bytes, size: int) -> "Answer | None":
         want = (UDP if kind == 1 else TCP, inside)
         return Answer(NAT_PMP, result, epoch_s, lifetime_s, b"", want, (b"", outside))
     # A refusal may end after the first eight bytes (section 3.5).
-    return Answer(NAT_PMP, result, epoch_s, 0, b"", None, (b"", 0)) if result else None
+    return Answer(NAT_PMP, result, epoch_s, 0, b"", None, (b"", 0)) if result and size in (8, 12, 16) else None
 
 
 def _pcp(data: bytes, size: int) -> "Answer | None":

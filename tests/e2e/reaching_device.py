@@ -39,6 +39,7 @@ async def main() -> None:
     lifetime_s, look_ms = int(sys.argv[1]), int(sys.argv[2])
     wants = [(int(word.split(":")[0]), int(word.split(":")[1])) for word in sys.argv[3:]]
     machine.CHECK_MS = look_ms
+    machine.TRY_MS = 100
 
     def tell() -> None:
         places = []

@@ -49,7 +49,7 @@ class Router:
             data = yield Question(igd.request("GET", place), (portmap.TCP, place[0], place[1]), None)
             self._service, self._place = igd.control(data, place)
         data = yield from self._call("GetExternalIPAddress", ())
-        return igd.ipv4(igd.field(data, "NewExternalIPAddress")), None
+        return igd.ipv4(igd.field(data, "NewExternalIPAddress") or "0.0.0.0"), None  # noqa: S104
 
     def remembers(self, want: "Want", port: int) -> "Talk":
         """Whether a mapping is still there. UPnP has no epoch."""
