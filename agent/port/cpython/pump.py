@@ -62,6 +62,8 @@ class Pump:
         self.channels: dict[tuple[int, int], Channel] = {}
         self.udp: list[UdpListener] = []
         self.tcp: list[TcpListener] = []
+        self.tls: Any = None  # tls_clients.TlsClients, where the owner has a certificate
+        self.streams: Any = None  # splices.Streams, where TCP to peers is enabled
         self.connections = 0  # TCP, ever
         self._connected = 0  # UDP clients with a socket of their own
         self._sweep_at = 0
@@ -209,8 +211,9 @@ class Pump:
         try:
             await asyncio.shield(work)
         finally:
-            self.stop()
-            await work
+            if not work.done():
+                self.stop()
+                await work
 
     def stop(self) -> None:
         self.loop.stop()
@@ -239,6 +242,8 @@ class Pump:
             for client in list(accepting.clients.values()):
                 client.close()
             self.loop.unwatch(accepting.socket)
+        if self.streams is not None:
+            self.streams.close()
         for listener in self.udp:
             self.loop.unwatch(listener.socket)
         self.loop.close()

@@ -115,31 +115,38 @@ class Channel:
 
     def on_ready(self, _: int) -> None:
         """The connected socket has datagrams of the peer. What `down` does, with nothing looked up twice."""
-        receive, pump, usage = self.way.socket.recv, self._pump, self.usage
-        out, write, is_free = pump.out, self.client.way.write, pump.gate_down is None
+        receive, out, length = self.way.socket.recv, self._pump.out, len
+        write, is_free = self.client.way.write, self._pump.gate_down is None
         out[0] = self.number >> 8
         out[1] = self.number & 0xFF
+        count = total = 0
+        last = -1
         for _ in range(BATCH):
             try:
                 data = receive(READ_BYTES)
             except OSError:  # no more, or the ICMP error of an earlier send
-                return
-            size = len(data)
+                break
+            size = length(data)
             if size > PAYLOAD_BYTES_MAX or not is_free:
                 self.down(data)
                 continue
-            out[2] = size >> 8
-            out[3] = size & 0xFF
-            out[4 : size + 4] = data
+            if size != last:
+                last = size
+                out[2] = size >> 8
+                out[3] = size & 0xFF
+            end = size + HEAD_BYTES
+            out[HEAD_BYTES:end] = data
             try:
-                taken = write(out, 0, size + 4)
+                taken = write(out, 0, end)
             except OSError:
                 taken = None
             if taken is None:
                 self.down(data)
             else:
-                usage[3] += 1
-                usage[4] += size
+                count += 1
+                total += size
+        self.usage[3] += count
+        self.usage[4] += total
 
 
 class UdpClient:
@@ -153,13 +160,14 @@ class UdpClient:
 
     def on_ready(self, _: int) -> None:
         """The connected socket has ChannelData or STUN of this client. As `accept`, with nothing looked up twice."""
-        receive, channels, is_free = self.way.socket.recv, self.channels, self._pump.gate_up is None
+        receive, channels, length = self.way.socket.recv, self.channels, len
+        is_free = self._pump.gate_up is None
         for _ in range(BATCH):
             try:
                 data = receive(READ_BYTES)
             except OSError:
                 return
-            count = len(data)
+            count = length(data)
             channel = channels.get(data[0] << 8 | data[1]) if count > HEAD_BYTES else None
             if channel is not None and is_free:
                 size = data[2] << 8 | data[3]

@@ -45,7 +45,8 @@ IDLE_MS = 30000
 SWEEP_MS = 5000
 TICK_MS = 1000  # beside asyncio
 WAIT_MS_MAX = 3600000  # the clock wants to be asked
-HEAP_SPARE_BYTES = 32768
+HEAP_SPARE_BYTES = 24576
+COLLECT_AFTER_BYTES = 65536  # of a device while it carries: the usual number would cost more than the relay itself
 SEND_BUFFER_BYTES = 32768  # the kernel's; it doubles this
 REASONS = ("lost", "ceiling", "too_big", "unconnected", "tcp_refused", "tcp_malformed")
 
@@ -110,6 +111,7 @@ class Pump:
         self._ready: dict[int, tuple[socket.socket, Callable[[int], None]]] = {}
         self._waiting: list[Any] = [None, None, None]  # see _wait
         self._is_running = True
+        self._is_busy = False  # since the last tick
         self._sweep_at = 0
         for host, port in options.listen:
             try:
@@ -153,7 +155,7 @@ class Pump:
                 return
             source = plain(sockaddr)
             same = [key for key in self.tcp_clients if key[1][0] == source[0]]
-            if max(len(self.tcp_clients) // 4, len(same)) >= SOURCE_CLIENTS_MAX or len(self._ready) >= SOCKETS_MAX:
+            if len(self.tcp_clients) >= TCP_CLIENTS_MAX or len(same) >= SOURCE_CLIENTS_MAX or not self._has_room():
                 self.counters["tcp_refused"] += 1
                 sock.close()
                 continue
@@ -164,6 +166,12 @@ class Pump:
             key = (TCP, source, self._connections)
             client = self.tcp_clients[key] = TcpClient(sock, key, self)
             self._watch(sock, client.on_ready)
+
+    def _has_room(self) -> bool:
+        """For one more socket. In a heap without any, registering it would break off in the middle."""
+        if gc.mem_free() < HEAP_SPARE_BYTES:  # type: ignore[attr-defined]
+            gc.collect()
+        return len(self._ready) < SOCKETS_MAX and gc.mem_free() >= HEAP_SPARE_BYTES  # type: ignore[attr-defined]
 
     def close_client(self, client: TcpClient) -> None:
         if self.tcp_clients.pop(client.key, None) is not None:
@@ -188,9 +196,7 @@ class Pump:
     def open_relay(self, relay: int, family: int, port: int) -> bool:
         """False: the port is taken, or sockets or the heap are short."""
         host = self._options.relay_hosts[family == 6]
-        if gc.mem_free() < HEAP_SPARE_BYTES:  # type: ignore[attr-defined]
-            gc.collect()
-        if not host or len(self._ready) >= SOCKETS_MAX or gc.mem_free() < HEAP_SPARE_BYTES:  # type: ignore[attr-defined]
+        if not host or not self._has_room():
             return False
         sockaddr = sockaddr_of(packed(host), port)
         try:
@@ -262,7 +268,7 @@ class Pump:
 
     def _way(self, one: Crowd, sockaddr: bytes, is_own: bool) -> Way:
         """A socket of its own, connected, at the address of `one`; else through that one."""
-        if is_own and len(self._ready) < SOCKETS_MAX * 3 // 4:
+        if is_own and len(self._ready) < SOCKETS_MAX * 3 // 4 and self._has_room():
             try:
                 sock = bound(socket.SOCK_DGRAM, one.sockaddr, True)
                 try:
@@ -331,6 +337,7 @@ class Pump:
         try:
             while self._is_running:
                 if self._round(0):
+                    self._is_busy = True
                     await asyncio.sleep(0)
                 else:
                     await self._wait()  # type: ignore[misc]
@@ -339,10 +346,16 @@ class Pump:
             self.close()
 
     async def _tick(self) -> None:
-        while True:
-            wait_ms = min(self._due(clock.now_ms()), TICK_MS)
-            self._wake()
-            await asyncio.sleep_ms(max(wait_ms, 1))  # type: ignore[attr-defined]
+        usual = gc.threshold()  # type: ignore[attr-defined]
+        try:
+            while True:
+                wait_ms = min(self._due(clock.now_ms()), TICK_MS)
+                gc.threshold(COLLECT_AFTER_BYTES if self._is_busy else usual)  # type: ignore[attr-defined]
+                self._is_busy = False
+                self._wake()
+                await asyncio.sleep_ms(max(wait_ms, 1))  # type: ignore[attr-defined]
+        finally:
+            gc.threshold(usual)  # type: ignore[attr-defined]
 
     def _wait(self) -> "Generator[None, None, None]":
         """All sockets share one entry of asyncio's queue: the first that is ready runs the task, once, and those that
