@@ -49,7 +49,8 @@ COMMANDS = (
     (
         "relay",
         "--listen ADDR:PORT --relay-ip IP --secret-file FILE --user-file FILE --user NAME:PASSWORD --realm R"
-        " --allow-peers CIDR --ports FIRST-LAST --rate BPS --allocations N --user-allocations N --unproven N --stats",
+        " --allow-peers CIDR --ports FIRST-LAST --rate BPS --allocations N --user-allocations N --unproven N"
+        " --tcp-ports LIST --tls-cert FILE --tls-key FILE --stats",
         "only a TURN server, without any full core",
         "relay --listen 192.0.2.1:3478 --secret-file turn.secret",
         "agent.relaying.run",

@@ -26,7 +26,7 @@ DEFAULT_PORT = 3478
 def run(call: "Call") -> None:
     """Until a signal. UsageError("usage") with what is missing or wrong; PortError when it cannot listen."""
     options = call.options
-    service = relay.compose(_settings(options))
+    service = _compose(options)
 
     def tell() -> None:
         port.terminal.say(json.dumps(service.report()))
@@ -38,6 +38,19 @@ def run(call: "Call") -> None:
         service.pump.stop()
     if "--stats" in options:
         tell()
+
+
+def _compose(options: dict[str, str]) -> relay.RelayService:
+    settings = _settings(options)
+    ports = [_range("--tcp-ports", each, 1) for each in _split(options.get("--tcp-ports", ""))]
+    cert, key = options.get("--tls-cert", ""), options.get("--tls-key", "")
+    if bool(cert) != bool(key):
+        raise UsageError("usage", "--tls-cert FILE and --tls-key FILE go together; see: corelet relay --help")
+    if not ports and not cert:
+        return relay.compose(settings)
+    from agent.service import relay_streams  # loaded only then
+
+    return relay_streams.compose(settings, ports, cert, key)
 
 
 def _summary(options: dict[str, str]) -> str:
@@ -56,7 +69,7 @@ def _settings(options: dict[str, str]) -> relay.RelaySettings:
         raise UsageError("usage", text + "; see: corelet relay --help")
     listen = _listen(options["--listen"])
     allow = [_prefix(text) for text in _split(options.get("--allow-peers", ""))]
-    first, last = _range(options.get("--ports", PORTS))
+    first, last = _range("--ports", options.get("--ports", PORTS), 1024)
     rate_bps = _number("--rate", options.get("--rate", "0"), 0, 10**11)
     most = _number("--allocations", options.get("--allocations", str(ALLOCATIONS_MAX)), 1, ALLOCATIONS_MAX)
     each = _number("--user-allocations", options.get("--user-allocations", str(most)), 1, most)
@@ -158,10 +171,11 @@ def _prefix(text: str) -> tuple[bytes, int]:
     return packed, _number("--allow-peers", bits or str(8 * len(packed)), 0, 8 * len(packed))
 
 
-def _range(text: str) -> tuple[int, int]:
+def _range(option: str, text: str, least: int) -> tuple[int, int]:
+    """FIRST-LAST, or one of them."""
     first, _, last = text.partition("-")
-    low = _number("--ports", first, 1024, 65535)
-    return low, _number("--ports", last, low, 65535)
+    low = _number(option, first, least, 65535)
+    return low, _number(option, last or first, low, 65535)
 
 
 def _number(option: str, text: str, low: int, high: int) -> int:

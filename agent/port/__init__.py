@@ -84,3 +84,12 @@ def pump() -> "contract.PumpModule":
     else:
         from agent.port.cpython import pump as body
     return body
+
+
+def streams() -> "contract.StreamsModule":
+    """TCP of the relay to peers, and TLS to its clients. PortError("missing") on MicroPython."""
+    if MICROPYTHON:
+        raise PortError("missing", "The relay speaks TCP to peers, and TLS, only with CPython; leave them out.")
+    from agent.port.cpython import peers
+
+    return peers

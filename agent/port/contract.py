@@ -341,3 +341,43 @@ class PumpModule(Protocol):
 
     def packed(self, host: str) -> bytes:
         """4 or 16 bytes of a numeric address; ValueError."""
+
+
+class StreamControl(RelayControl, Protocol):
+    """What streams drive too: agent/service/relay_streams.py, in the pump's thread."""
+
+    def tunnel(self, head: bytes, key: ClientKey, now: int) -> None: ...
+    def resolved(self, connection: int, ips: list[bytes], now: int) -> None: ...
+    def accepted(self, number: int, peer: RelayAddress, now: int) -> int:
+        """Number of the new connection, 0: close it."""
+
+    def connected(self, connection: int, now: int) -> None: ...
+    def failed(self, connection: int, now: int) -> None: ...
+    def ended(self, connection: int, now: int) -> None: ...
+    def arm(self) -> None:
+        """`wake_at` of the streams has changed."""
+
+
+class Streams(Protocol):
+    """Sockets towards peers, and who is joined with whom. Nothing is dropped; a ceiling slows down."""
+
+    wake_at: int | None
+
+    def limit(self, up: Any, down: Any, rate_bps: int) -> None:
+        """Shaper.take of both directions."""
+
+    def tick(self, now: int) -> None: ...
+    def open_relay(self, relay: int, family: int, port: int) -> bool: ...
+    def close_relay(self, relay: int) -> None: ...
+    def dial(self, relay: int, connection: int, peer: RelayAddress) -> bool:
+        """False: it fails at once; else connected or failed are called."""
+
+    def resolve(self, connection: int, host: str) -> None: ...
+    def join(self, connection: int, key: ClientKey, greeting: bytes, user: str, usage: list[int]) -> bool: ...
+    def drop(self, connection: int) -> None: ...
+
+
+class StreamsModule(Protocol):
+    def open(self, pump: Any, control: Any) -> Streams: ...
+    def secure(self, pump: Any, cert_path: str, key_path: str) -> None:
+        """Clients may come over TLS too. PortError("tls")."""

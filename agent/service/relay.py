@@ -47,8 +47,9 @@ def wall_clock(_label: str) -> int:
     return port.clock.unix_time()
 
 
-def compose(settings: RelaySettings) -> "RelayService":
-    """PortError when a listener cannot be bound, UsageError for a realm that is none."""
+def compose(settings: RelaySettings, kinds: "Any" = None) -> "RelayService":
+    """`kinds`: other policy, machine and service (relay_streams.py).
+    PortError when a listener cannot be bound, UsageError for a realm that is none."""
     crypto, pump = port.crypto(), port.pump()
     addresses = {4 + 2 * at: pump.packed(host) for at, host in enumerate(settings.relay_hosts) if host}
     mapped: dict[int, tuple[bytes, int]] = {}
@@ -61,10 +62,13 @@ def compose(settings: RelaySettings) -> "RelayService":
     users = {name: long_term_key(crypto, name.encode(), realm, word.encode()) for name, word in settings.users}
     credentials = Credentials(crypto, settings.realm, users, settings.secrets)
     on_link = [(pump.packed(host), bits) for _, host, bits in port.net.interfaces()]
-    policy = Policy(settings.allow, on_link, [])
-    machine = Relay(World(crypto.entropy, crypto, address, settings.unix_time), credentials, policy, settings.limits)
+    make_policy, make_machine, make_service = kinds or (Policy, Relay, RelayService)
+    policy = make_policy(settings.allow, on_link, [])
+    machine = make_machine(
+        World(crypto.entropy, crypto, address, settings.unix_time), credentials, policy, settings.limits
+    )
     options = PumpOptions(settings.listen, settings.relay_hosts, True, CLIENTS_CONNECTED_MAX)
-    service = RelayService(machine, pump.open(options), settings.limits.rate_bps > 0)
+    service: RelayService = make_service(machine, pump.open(options), settings.limits.rate_bps > 0)
     service.credentials, service.policy, service.mapped = credentials, policy, mapped
     return service
 

@@ -1,7 +1,9 @@
 """Clients of the relay that come over TCP (RFC 8656 section 3.1): STUN and ChannelData, padded to 4, one after another.
 
-Not here: TCP towards peers (RFC 6062). Bounds: CONNECTIONS_MAX in all, of one address SOURCE_CONNECTIONS_MAX; who has
-no allocation is closed after IDLE_MS; a client that reads slowly loses data: at most one batch waits for it.
+A first byte of TLS makes it one over TLS (tls_clients.py), a first word CONNECT a stream that splices.py joins to a
+peer, as ConnectionBind does too; both where the owner has enabled them. Bounds: CONNECTIONS_MAX in all, of one address
+SOURCE_CONNECTIONS_MAX; who has no allocation is closed after IDLE_MS, in a handshake too; a client that reads slowly
+loses data: at most one batch waits for it.
 """
 
 import select
@@ -21,6 +23,9 @@ CONNECTIONS_MAX = 512
 SOURCE_CONNECTIONS_MAX = 32
 IDLE_MS = 30000
 READ_BYTES = 65536
+HANDSHAKE = 0x16  # ContentType of TLS, RFC 8446 section 5.1
+CONNECT = b"CONNECT "
+CONNECT_BYTES_MAX = 4096
 TYPICAL_BYTES = 1200  # of a frame, to guess how many came
 WAITING_BYTES_MAX = 131072  # a batch, and answers behind it
 SEND_BUFFER_BYTES = 131072  # the kernel's; it doubles this
@@ -84,7 +89,10 @@ class TcpClient:
     """`key`: the Client of the machine; its listener is the number of the connection. `waiting`: what the socket did
     not take yet; while there is some, data for the client is dropped."""
 
-    __slots__ = ("channels", "host", "idle_since", "key", "listener", "pump", "rest", "socket", "waiting")
+    __slots__ = (
+        "channels", "host", "idle_since", "is_new", "is_tunnel", "key", "listener", "on_left", "pump", "rest", "socket",
+        "waiting",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, address: "Any", listener: TcpListener) -> None:
         self.socket = sock
@@ -96,6 +104,9 @@ class TcpClient:
         self.channels: dict[int, Channel] = {}
         self.rest = b""
         self.waiting = b""
+        self.is_new = True  # nothing of it was understood
+        self.is_tunnel = False
+        self.on_left: Any = None
 
     def close(self) -> None:
         if self.socket.fileno() >= 0:
@@ -118,11 +129,51 @@ class TcpClient:
             self.close()
             return 0
         try:
-            self.rest = bytes(buffer[self._split(buffer[: kept + came]) : kept + came])
+            data = buffer[: kept + came]
+            if not self.is_new or not self._is_other(data):
+                self.rest = bytes(data[self._split(data) :])
         except PeerError:
             self.pump.counters["tcp_malformed"] += 1
             self.close()
+        if self.on_left is not None:
+            on_left, self.on_left = self.on_left, None
+            on_left(self.rest, self.waiting)
         return came // TYPICAL_BYTES + 1
+
+    def _is_other(self, data: memoryview) -> bool:
+        """Whether the first bytes are no STUN: then they are taken care of. PeerError("stun")."""
+        tls, streams = self.pump.tls, self.pump.streams
+        if tls is not None and data[0] == HANDSHAKE and isinstance(self.socket, socket.socket):
+            if not tls.has_room():
+                raise PeerError("stun", "There are too many clients over TLS.")
+            self.socket = tls.accepted(self.socket, bytes(data))
+            self.rest = b""
+            self.on_ready()
+            return True
+        self.is_new = streams is not None and CONNECT.startswith(bytes(data[: len(CONNECT)]))
+        if not self.is_new:
+            return False
+        head, end, self.rest = bytes(data).partition(b"\r\n\r\n")
+        if not end:
+            self.rest = head
+            if len(head) > CONNECT_BYTES_MAX:
+                raise PeerError("stun", "A CONNECT with a short head was expected.")
+            return True
+        self.is_new, self.is_tunnel = False, True
+        self.pump.loop.epoll.unregister(self.socket)  # what follows is for the peer
+        self.pump.control.tunnel(head + end, self.key, clock.now_ms())
+        return True
+
+    def leave(self, on_left: "Any") -> None:
+        """It is a stream from now on: on_left(what came of it, what waits for the client)."""
+        if not self.is_tunnel:
+            self.pump.loop.epoll.unregister(self.socket)
+        del self.pump.loop._ready[self.socket.fileno()]
+        self.listener.forget(self)
+        if self.is_tunnel:
+            on_left(self.rest, self.waiting)
+        else:  # its frames are being read
+            self.on_left = on_left
 
     def _split(self, data: memoryview) -> int:
         """Carry out all whole frames; where the rest begins. PeerError("stun")."""
@@ -130,7 +181,7 @@ class TcpClient:
         run: list[memoryview] = []
         last: Channel | None = None
         last_size = -1
-        while len(data) - at >= HEAD_BYTES:
+        while len(data) - at >= HEAD_BYTES and self.on_left is None:
             number, size = head_of(data, at)
             end = at + stun.frame_length(data[at : at + HEAD_BYTES])
             if end > len(data):
@@ -161,7 +212,10 @@ class TcpClient:
         """An answer: it waits its turn."""
         if len(self.waiting) + len(data) > WAITING_BYTES_MAX:
             return 0
-        return 1 if self._write(data) or self._keep(data) else 0
+        count = 1 if self._write(data) or self._keep(data) else 0
+        if self.is_tunnel:  # a refusal
+            self.close()
+        return count
 
     def _keep(self, data: bytes) -> bool:
         if self.socket.fileno() < 0:

@@ -1,0 +1,103 @@
+"""The driver of TCP to peers: the relay of service/relay.py with TCP allocations and CONNECT, and names looked up.
+
+    service = compose(settings, ports, cert_path, key_path)      # ports: [(first, last)] that the owner has listed
+
+Only where the port has streams (CPython). Bounds: LOOKUPS_MAX names at a time, ADDRESSES_MAX addresses of one.
+"""
+
+from agent import port
+from agent.core.relay.events import Client, Close
+from agent.core.relay.tcp import Dial, Drop, Join, Listen, TcpPolicy
+from agent.core.relay.tunnels import Resolve, TunnelRelay
+from agent.service import relay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from agent.core.relay.policy import Prefix
+    from agent.port import contract
+
+
+def compose(
+    settings: relay.RelaySettings, ports: list[tuple[int, int]], cert_path: str, key_path: str
+) -> relay.RelayService:
+    """As relay.compose. Without `ports` no TCP to peers, without paths no TLS to clients. PortError("missing") where
+    there are no streams, "tls" for a certificate that is none."""
+
+    def policy(allow: "list[Prefix]", on_link: "list[Prefix]", external: list[bytes]) -> TcpPolicy:
+        return TcpPolicy(allow, on_link, external, ports)
+
+    body = port.streams()
+    service = relay.compose(settings, (policy, TunnelRelay, StreamService) if ports else None)
+    if cert_path:
+        body.secure(service.pump, cert_path, key_path)
+    return service
+
+
+class StreamService(relay.RelayService):
+    """Also contract.StreamControl. `streams`: the port's."""
+
+    def __init__(self, machine: TunnelRelay, pump: "contract.Pump", is_limited: bool) -> None:
+        relay.RelayService.__init__(self, machine, pump, is_limited)
+        self.streams = port.streams().open(pump, self)
+        self._relay = machine
+        if is_limited:
+            self.streams.limit(machine.up.take, machine.down.take, machine.rate_bps)
+
+    def tunnel(self, head: bytes, key: "contract.ClientKey", now: int) -> None:
+        self._relay.tunnel(head, Client(*key), now)
+        self._settle(now, key)
+
+    def resolved(self, connection: int, ips: list[bytes], now: int) -> None:
+        self._relay.resolved(connection, ips, now)
+        self._settle(now, None)
+
+    def accepted(self, number: int, peer: "contract.RelayAddress", now: int) -> int:
+        connection = self._relay.accepted(number, peer, now)
+        self._settle(now, None)
+        return connection
+
+    def connected(self, connection: int, now: int) -> None:
+        self._relay.connected(connection, now)
+        self._settle(now, None)
+
+    def failed(self, connection: int, now: int) -> None:
+        self._relay.failed(connection, now)
+        self._settle(now, None)
+
+    def ended(self, connection: int, now: int) -> None:
+        self._relay.ended(connection, now)
+        self._settle(now, None)
+
+    def wake(self, now: int) -> None:
+        self.streams.tick(now)
+        relay.RelayService.wake(self, now)
+
+    def arm(self) -> None:
+        times = [when for when in (self._relay.wake_at, self.streams.wake_at) if when is not None]
+        self.wake_at = min(times) if times else None
+
+    def _settle(self, now: int, key: "contract.ClientKey | None") -> None:
+        relay.RelayService._settle(self, now, key)
+        self.arm()
+
+    def _act(self, event: "Any", now: int, key: "contract.ClientKey | None") -> None:
+        streams = self.streams
+        if isinstance(event, Listen):
+            is_open = streams.open_relay(event.relay, event.family, event.port)
+            (self._relay.opened if is_open else self._relay.busy)(event.relay, now)
+        elif isinstance(event, Dial):
+            if not streams.dial(event.relay, event.connection, event.peer):
+                self._relay.failed(event.connection, now)
+        elif isinstance(event, Resolve):
+            streams.resolve(event.connection, event.host)
+        elif isinstance(event, Join):
+            if not streams.join(event.connection, event.client, event.greeting, event.user, event.usage):
+                self._relay.ended(event.connection, now)
+        elif isinstance(event, Drop):
+            streams.drop(event.connection)
+        else:
+            if isinstance(event, Close):
+                streams.close_relay(event.relay)
+            relay.RelayService._act(self, event, now, key)
