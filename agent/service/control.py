@@ -43,18 +43,19 @@ class ControlService:
         """Until cancelled or until the listener closes."""
         try:
             while True:
+                conn = None
                 try:
                     conn = await self._listener.accept()
+                    if self._count >= PLACES:
+                        (self._waiting.pop(0) if self._waiting else conn).close()
+                    net.spawn(self._admit(conn))
                 except PortError as error:
                     if error.code != "busy":
                         raise
                     await asyncio.sleep(ACCEPT_PAUSE_S)  # out of descriptors: some will be closed
-                    continue
-                if self._count >= PLACES:
-                    (self._waiting.pop(0) if self._waiting else conn).close()
-                self._count += 1
-                self._waiting.append(conn)
-                net.spawn(self._admit(conn))
+                except MemoryError:  # a full heap costs the newcomer its connection, never the listener its life
+                    if conn is not None:
+                        conn.close()
                 await asyncio.sleep(0)
         finally:
             self._listener.close()
@@ -62,9 +63,11 @@ class ControlService:
                 conn.close()
 
     async def _admit(self, conn: "contract.Conn") -> None:
+        self._count += 1
         try:
+            self._waiting.append(conn)
             line = await net.wait_for(_read_line(conn, REQUEST_BYTES_MAX), LINE_MS)
-            self._waiting = [each for each in self._waiting if each is not conn]
+            self._leave(conn)
             answer = json.dumps(await self._answer(line)).encode() + b"\n"
             self._waiting.append(conn)
             await net.wait_for(conn.write(answer), LINE_MS)
@@ -73,7 +76,12 @@ class ControlService:
         finally:
             conn.close()
             self._count -= 1
-            self._waiting = [each for each in self._waiting if each is not conn]
+            self._leave(conn)
+
+    def _leave(self, conn: "contract.Conn") -> None:
+        """In place: there may be no room for another list."""
+        if conn in self._waiting:
+            self._waiting.remove(conn)
 
     async def _answer(self, line: bytes) -> "dict[str, Any]":
         try:

@@ -59,17 +59,20 @@ class HttpServer:
     async def serve(self) -> None:
         try:
             while True:
+                conn = None
                 try:
                     conn = await self._listener.accept()
+                    if len(self._tasks) > self._limits.connections_max * 3 // 2:
+                        conn.close()  # so many are being told 503 that this one is not even told
+                        continue
+                    self._tasks.append(net.spawn(self._admit(conn)))
                 except PortError as error:
                     if error.code != "busy":
                         raise
                     await asyncio.sleep(ACCEPT_PAUSE_S)  # out of descriptors: some will be closed
-                    continue
-                if len(self._tasks) > self._limits.connections_max * 3 // 2:
-                    conn.close()  # so many are being told 503 that this one is not even told
-                    continue
-                self._tasks.append(net.spawn(self._admit(conn)))
+                except MemoryError:  # a full heap costs the newcomer its connection, never the listener its life
+                    if conn is not None:
+                        conn.close()
                 await asyncio.sleep(0)
         finally:
             self._listener.close()
@@ -79,8 +82,9 @@ class HttpServer:
                 task.cancel()
 
     async def _admit(self, conn: "contract.Conn") -> None:
-        wire = Wire(conn, self._limits.stall_ms)
+        wire = None
         try:
+            wire = Wire(conn, self._limits.stall_ms)
             if len(self._wires) >= self._limits.connections_max and not self._make_room():
                 await self._answer(wire, text_response(503, "busy: All connections are in use; try again soon."), "")
                 return
@@ -92,8 +96,10 @@ class HttpServer:
             conn.close()
             if wire in self._wires:
                 self._wires.remove(wire)
-            # Now, not at the next accept: a task that has ended keeps its frames and buffers.
-            self._tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+            # Now, not at the next accept: a task that has ended keeps its frames and buffers. In place: there may be
+            # no room for another list.
+            if asyncio.current_task() in self._tasks:
+                self._tasks.remove(asyncio.current_task())
 
     def _make_room(self) -> bool:
         strangers = [wire for wire in self._wires if wire.is_waiting and not wire.is_trusted]

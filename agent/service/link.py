@@ -221,6 +221,9 @@ class LinkService:
         except PortError as error:
             self._receiver = None
             await self._lost(link, error)
+        except MemoryError:  # a link that nobody hears any more would look like one that is up
+            self._receiver = None
+            await self._lost(link, PortError("memory", "There was no room in memory for a message of the core."))
 
     async def _lost(self, link: "Any", error: CoreletError) -> None:
         """A link object is never used again after a failure."""

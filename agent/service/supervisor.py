@@ -58,12 +58,18 @@ class Supervisor:
                 await factory()
                 return
             except Exception as error:
-                text = describe(error)
+                failed = error
             if clock.now_ms() - started >= STABLE_MS:
                 delay_s = DELAY_S_MIN
-            self._journal.error(name, f"{text} (starts again in {delay_s} s)")
+            self._tell(name, failed, delay_s)
             await asyncio.sleep(delay_s)
             delay_s = min(DELAY_S_MAX, delay_s * 2)
+
+    def _tell(self, name: str, error: Exception, delay_s: int) -> None:
+        try:
+            self._journal.error(name, f"{describe(error)} (starts again in {delay_s} s)")
+        except MemoryError:  # no room to say so: what was started must start again all the same
+            return
 
     def _lost(self, error: BaseException) -> None:
         self._journal.error("task", describe(error))

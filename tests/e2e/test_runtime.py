@@ -57,6 +57,50 @@ def test_a_signal_ends_orderly(runtime: str, number: int, has_client: bool, tmp_
         client.close()
 
 
+# It computes without a pause, so that it is the one which an interrupt hits; the others wait for its end.
+BUSY = """
+import asyncio
+from agent.port import net
+async def busy():
+    try:
+        while True:
+            for _ in range(500000):
+                pass
+            await asyncio.sleep(0)
+    finally:
+        print("busy: finally")
+async def main():
+    task = net.spawn(busy())
+    print("begun")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        if not task.done():
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                pass
+        print("the end")
+net.run(main())
+print("after run")
+"""
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_interrupt_in_a_task_beside_the_first(runtime: str, tmp_path: Path) -> None:
+    """On MicroPython it is raised wherever the interpreter is; killed by it, that task would never be over."""
+    process = Program(runtime, [*interpreter(runtime), "-c", BUSY], tmp_path)
+    process.start()
+    try:
+        process.says("begun")
+        time.sleep(0.2)
+        assert process.stop(signal.SIGINT, 5) == 0
+    finally:
+        process.stop(signal.SIGKILL)
+    assert process.lines[1:] == ["busy: finally", "the end", "after run"]
+
+
 def test_an_idle_server_sleeps(tmp_path: Path) -> None:
     """With a listener and an idle connection that is waited for; the connection's deadline is its only timer."""
     with contextlib.ExitStack() as stack:

@@ -22,6 +22,8 @@ V4_MAPPED = b"\0\0\0\0\0\0\0\0\0\0\xff\xff"
 READ, WRITE = 0, 1
 # A read is a fresh block of the heap, and in a full heap only small blocks are to be had.
 READ_BYTES_MAX = 2048
+# More than asyncio's queue and the poll under it take to wait for one more socket.
+WAIT_BYTES = 512
 
 
 def address_text(host: str, port: int) -> str:
@@ -57,6 +59,9 @@ class Waiter:
     def wait(self, direction: int) -> "Generator[None, None, None]":
         """A generator: on MicroPython `await` takes one, and asyncio's queue wants a bare yield."""
         queue = core._io_queue
+        # Asked for and let go. In a full heap this line raises, when nothing has been done yet. Cut in the middle, the
+        # queue would keep a task for ever that nobody wakes, and modselect.c says of its own poll that it may crash.
+        bytearray(WAIT_BYTES)
         self._tasks[direction] = core.cur_task
         try:
             if direction == READ:
@@ -132,6 +137,7 @@ class Listener:
     async def accept(self) -> Conn:
         while self._sock is not None:
             try:
+                bytearray(WAIT_BYTES)  # as in Waiter.wait: an accept cut in the middle would leave its descriptor open
                 sock, address = self._sock.accept()
                 return Conn(sock, source_of(address))
             except OSError as error:
