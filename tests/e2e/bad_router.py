@@ -1,4 +1,4 @@
-"""A router that answers nonsense, floods whoever asked, and sends people to a foreign host. argv: that host, seconds."""
+"""A router that answers nonsense, floods whoever asks, and sends people to a foreign host. argv: that host, seconds."""
 
 import random
 import select
@@ -23,8 +23,8 @@ while time.monotonic() < end:
         data, source = sock.recvfrom(2048)
         if sock is ssdp:
             place = f"http://{sys.argv[1]}:8080/description.xml"
-            reply = f"HTTP/1.1 200 OK\r\nST: upnp:rootdevice\r\nLOCATION: {place}\r\n\r\n"
-            answering.sendto(reply.encode(), source)
+            told = f"HTTP/1.1 200 OK\r\nST: upnp:rootdevice\r\nLOCATION: {place}\r\n\r\n"
+            answering.sendto(told.encode(), source)
             print("sent somebody elsewhere", flush=True)
             continue
         for _ in range(300):

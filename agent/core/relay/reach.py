@@ -241,7 +241,7 @@ class Reach(Machine):
             self.events.append(Mapped(want[0], want[1], external, lifetime_s))
 
     def _lose(self, wants: "list[Want]") -> None:
-        for want in wants:
+        for want in sorted(wants):
             del self._mapped[want]
             self.is_verified = None
             self.events.append(Lost(want[0], want[1]))

@@ -1,4 +1,4 @@
-"""PCP and NAT-PMP bytes: RFC 6887 sections 7 and 11, RFC 6886 section 3; answers as Debian's miniupnpd 2.3.1 sent them."""
+"""PCP and NAT-PMP bytes: RFC 6887 sections 7 and 11, RFC 6886 section 3; answers as Debian's miniupnpd 2.3.1 gives."""
 
 from agent.errors import PeerError
 from agent.wire import portmap
