@@ -3,14 +3,13 @@
 import struct
 from pathlib import Path
 
-from tests.e2e import needs
 from tests.e2e.relay.caller import Caller, Peer
-from tests.e2e.relay.servers import HOST, IS_FULL, Server, on_both
+from tests.e2e.relay.servers import HOST, IS_FULL, Server, hurried, on_both
 from tests.programs import until
 
 CYCLES = 10_000 if IS_FULL else 300
 LAPSING = 2_000 if IS_FULL else 60
-AT_ONCE = 30
+AT_ONCE = 10
 WARM = 60
 GROWN_KIB_MAX = 512
 SPEED = 1000  # of the clock: an allocation of ten minutes lasts 0.6 s
@@ -53,8 +52,7 @@ def test_nothing_is_left_of_many(tmp_path: Path, kind: str) -> None:
 @on_both
 def test_what_lapses_is_gone(tmp_path: Path, kind: str) -> None:
     """Nobody refreshes: time alone ends allocations and their channels."""
-    faketime = needs.program("faketime")
-    with Server(kind, tmp_path, before=(faketime, "-f", f"+0 x{SPEED}")) as server, Peer() as peer:
+    with Server(kind, tmp_path, before=hurried(SPEED)) as server, Peer() as peer:
         ports, files = server.bound_ports(), server.descriptors()
         for _ in range(LAPSING // AT_ONCE):
             callers = [Caller((HOST, server.port)) for _ in range(AT_ONCE)]

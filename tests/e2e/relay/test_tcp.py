@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.bench.relay.turn import ALLOCATE, COOKIE, LIFETIME, REFRESH, TRANSPORT, UDP, pack
-from tests.e2e import needs
 from tests.e2e.relay.caller import Caller, Peer
-from tests.e2e.relay.servers import HOST, Server, on_both
+from tests.e2e.relay.servers import HOST, Server, hurried, on_both
 from tests.programs import until
 
 MANY = 80  # more than one address may have
@@ -98,8 +97,7 @@ def test_nonsense_ends_its_own_connection(tmp_path: Path, kind: str, name: str) 
 @on_both
 def test_silent_connections_of_one_address_are_bounded(tmp_path: Path, kind: str) -> None:
     """And after a while they are closed, unless they have an allocation."""
-    faketime = needs.program("faketime")
-    with Server(kind, tmp_path, before=(faketime, "-f", f"+0 x{SPEED}")) as server:
+    with Server(kind, tmp_path, before=hurried(SPEED)) as server:
         empty = server.descriptors()
         with Caller((HOST, server.port), is_tcp=True, source="127.0.0.8") as caller:
             caller.allocate()
