@@ -5,12 +5,11 @@ speaks it; the routes may change with it. Bodies: JSON of at most JSON_BYTES_MAX
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tools.gateway.admission import Wanted
 from tools.gateway.app import REMOVE_WAIT_S, Core
 from tools.gateway.objects import Listed
 from tools.gateway.tables import Object
+from tools.gateway.web import Server
 
 JSON_BYTES_MAX = 65536
 CLOSE_S = 4
@@ -87,6 +87,11 @@ class Api:
             Route("/status", self._told(self._status)),
             Route("/devices", self._told(self._devices)),
             Route("/devices/{reference:path}", self._told(self._forget), methods=["DELETE"]),
+            Route("/relays", self._told(self._relays)),
+            Route("/relay-credentials", self._told(self._credentials), methods=["POST"]),
+            Route("/relay-keys", self._told(self._keys), methods=["GET"]),
+            Route("/relay-keys", self._told(self._new_key), methods=["POST"]),
+            Route("/relay-keys/{name:path}", self._told(self._remove_key), methods=["DELETE"]),
             Route("/discovered", self._told(self._discovered)),
             Route("/pair", self._told(self._pair), methods=["POST"]),
             Route("/objects", self._told(self._objects), methods=["GET"]),
@@ -120,7 +125,30 @@ class Api:
         return JSONResponse(self._core.status())
 
     async def _devices(self, _: Request) -> Response:
-        return JSONResponse({"devices": self._core.fleet.listed()})
+        return JSONResponse({"devices": self._core.devices()})
+
+    async def _relays(self, _: Request) -> Response:
+        return JSONResponse({"relays": self._core.relays.listed()})
+
+    async def _credentials(self, request: Request) -> Response:
+        value = await _json(request)
+        ttl_s = value.get("ttl")
+        if not isinstance(ttl_s, int):
+            raise UsageError("json", "ttl is a number of seconds")
+        return JSONResponse(self._core.relays.issue(_text(value, "user"), ttl_s, value.get("lan") is True))
+
+    async def _keys(self, _: Request) -> Response:
+        keys = [{"name": key.name, "lan": key.lan, "created": key.created} for key in self._core.registry.relay_keys()]
+        return JSONResponse({"keys": keys})
+
+    async def _new_key(self, request: Request) -> Response:
+        value = await _json(request)
+        key = self._core.relays.new_key(_text(value, "name"), value.get("lan") is True)
+        return JSONResponse({"key": key, "url": self._core.web_url()})
+
+    async def _remove_key(self, request: Request) -> Response:
+        self._core.registry.remove_relay_key(request.path_params["name"])
+        return JSONResponse({})
 
     async def _discovered(self, _: Request) -> Response:
         return JSONResponse({"found": self._core.discovered()})
@@ -198,14 +226,6 @@ def kind_of(error: CoreletError) -> type[CoreletError]:
     return UsageError if is_typed else type(error)
 
 
-class _Server(uvicorn.Server):
-    """Signals are the core's business, not uvicorn's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def listen(path: Path) -> socket.socket:
     """The Unix socket, mode 0600 from its first moment; one that a killed core left is replaced (we hold the lock)."""
     path.unlink(missing_ok=True)
@@ -230,7 +250,7 @@ async def serve(core: Core, is_ready: Callable[[], None]) -> None:
         ws="none",
         timeout_graceful_shutdown=2,
     )
-    server = _Server(config)
+    server = Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:
         while not server.started and not task.done():  # noqa: ASYNC110 (uvicorn has no event for it)

@@ -19,12 +19,14 @@ from typing import Any
 import agent
 from agent import port
 from agent.errors import CoreletError, LimitError, PortError
+from tools.gateway import web
 from tools.gateway.admission import Admission, Parts, Progress, Wanted
 from tools.gateway.ca import CA
 from tools.gateway.coding import Profile, profile_for
 from tools.gateway.fleet import Fleet
 from tools.gateway.objects import Objects
 from tools.gateway.registry import Registry
+from tools.gateway.relays import Relays
 from tools.gateway.shards import ShardClient
 from tools.gateway.state import State, typed
 from tools.gateway.tables import Device
@@ -54,6 +56,7 @@ class Options:
     listen: str = ""
     broker: str = "auto"
     port: int | None = None
+    web: tuple[str, int] | None = None  # where applications ask for credentials of relays
 
 
 class Core:
@@ -71,6 +74,8 @@ class Core:
         self.browser: Any = None
         self.fleet = Fleet(self.registry, self._presence)
         self.objects = Objects(self.registry, self.client, self.fleet.targets)
+        self.relays = Relays(self.registry, port.crypto(), self._presence, self._command)
+        self.web: socket.socket | None = None
         self.admission: Admission | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._discover_at = time.monotonic() + DISCOVER_AGAIN_S
@@ -112,6 +117,8 @@ class Core:
 
     async def start(self) -> None:
         """Everything up, in under five seconds; raises the first part's CoreletError."""
+        if self.options.web is not None:
+            self.web = web.listen(self.options.web)
         await self._open_broker()
         unfinished = [row.id for row in self.registry.pairings() if row.state == "given"]
         await self.broker.allow(*[device.id for device in self.registry.paired()], *unfinished)
@@ -130,6 +137,10 @@ class Core:
         self._spawn("watch", self._watch)
         self._spawn("pairings", self._finish_pairings)
         self._spawn("departures", self._part_with)
+        self._spawn("relays", self.relays.run)
+        if self.web is not None:
+            sock = self.web
+            self._spawn("web", lambda: web.serve(self.relays, sock))
 
     async def _open_broker(self) -> None:
         from tools.gateway.broker import open_broker
@@ -199,6 +210,10 @@ class Core:
 
     def _presence(self, device_id: str) -> Any:
         return self.links.presence(device_id) if self.links is not None else None
+
+    async def _command(self, device_id: str, op: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        answer: dict[str, Any] = await self.links.command(device_id, op, body, timeout_s)
+        return answer
 
     def _spawn(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run for as long as the core does; what ends with an error is logged and started again."""
@@ -270,8 +285,20 @@ class Core:
             "profile": str(profile_for(len(up))) if up else "",
             "objects": len(self.registry.objects()),
             "waiting": sum(self.registry.job_counts().values()),
+            "relay": self.relays.summary() | {"web": self.web_url()},
             "uptime_s": int(time.monotonic() - self.started),
         }
+
+    def web_url(self) -> str:
+        """Of the endpoint for applications, "" when it is off."""
+        if self.web is None:
+            return ""
+        host, number = self.web.getsockname()[:2]
+        return f"http://[{host}]:{number}" if ":" in host else f"http://{host}:{number}"
+
+    def devices(self) -> list[dict[str, Any]]:
+        """For `corelet-core devices`."""
+        return [line | {"relay": self.relays.about(line["id"])} for line in self.fleet.listed()]
 
     def discovered(self) -> list[dict[str, Any]]:
         """For `corelet-core discover`."""

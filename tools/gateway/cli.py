@@ -15,6 +15,7 @@ from agent import __version__
 from agent.errors import CoreletError, UsageError
 from tools.gateway.addresses import parsed
 
+WORDS = "list; credentials --user NAME; key new NAME; key list; key remove NAME"  # as relay_commands.py has them
 NEW_PORT = -1  # as tools/gateway/app.py has it; that module is slow to load
 
 WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path")
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     _add_running(command)
     _add_devices(command)
     _add_files(command)
+    _add_relays(command)
     return top
 
 
@@ -69,6 +71,8 @@ def _add_running(command: Command) -> None:
     up.add_argument("--broker", default="auto", help="auto, mosquitto, embedded, or mqtts://HOST:PORT (default auto)")
     words = "the broker's port (default: that of before, at first 8883); 0 = that of before, at first any free one; new"
     words += " = another one, and the devices have to be paired again"
+    words_web = "answer applications that ask for credentials of relays, over HTTP (default: off; ADDR: 127.0.0.1)"
+    up.add_argument("--web", type=_web, default=None, metavar="[ADDR:]PORT", help=words_web)
     up.add_argument("--port", type=_port, default=None, metavar="N", help=words)
     command("status", "say how the core is", "status")
 
@@ -84,6 +88,14 @@ def _add_devices(command: Command) -> None:
     forget = command("forget", "forget a device: its link falls silent at once", "forget attic")
     forget.add_argument("device", metavar="DEVICE", help="name, id, or the beginning of the id")
     forget.add_argument("--force", action="store_true", help="even if files can no longer be read then")
+
+
+def _add_relays(command: Command) -> None:
+    relay = command("relay", "the devices' relays (TURN), and who may use them", "relay credentials --user alice")
+    relay.add_argument("words", nargs="+", metavar="WORD", help=WORDS)
+    relay.add_argument("--user", default="", metavar="NAME", help="whose credentials: letters, digits and . _ @ -")
+    relay.add_argument("--ttl", type=int, default=3600, metavar="S", help="how long they are good (default 3600)")
+    relay.add_argument("--lan", action="store_true", help="for clients in the devices' own network")
 
 
 def _add_files(command: Command) -> None:
@@ -106,6 +118,14 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _web(text: str) -> tuple[str, int]:
+    host, _, number = text.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if parsed(host) is None or not number.isascii() or not number.isdigit() or int(number) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no place to listen: write PORT or ADDR:PORT, such as 8480")
+    return host, int(number)
+
+
 def _up(options: argparse.Namespace, folder: Path) -> int:
     from agent import port
     from tools.gateway import life
@@ -117,7 +137,7 @@ def _up(options: argparse.Namespace, folder: Path) -> int:
         raise UsageError("name", "a core's name has at most 32 bytes and no control characters: choose another --name")
     if options.listen and parsed(options.listen) is None:
         raise UsageError("address", f"{options.listen!r} is no address: --listen takes one of this machine's")
-    return life.run(Options(folder, name, options.listen, options.broker, options.port), options.json)
+    return life.run(Options(folder, name, options.listen, options.broker, options.port, options.web), options.json)
 
 
 def run(options: argparse.Namespace) -> int:

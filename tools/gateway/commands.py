@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from agent.errors import CoreletError, PortError, UsageError
 from tools.gateway import screen
 from tools.gateway.client import Client
+from tools.gateway.relay_commands import relay
 from tools.gateway.state import default_folder, typed
 
 PIECE_BYTES = 1 << 20
@@ -38,12 +39,19 @@ def status(client: Client, options: argparse.Namespace) -> int:
         ("new files", coding),
         ("files", str(value["objects"])),
         ("waiting", f"{value['waiting']} shards to move or delete when devices are back"),
+        ("relays", _relays(value["relay"])),
         ("up for", screen.age(value["uptime_s"])),
     ]
     screen.say("\n".join(f"{screen.paint(head.ljust(9), 'bold')} {screen.printable(text)}" for head, text in rows))
     for warning in value["warnings"]:
         screen.warn(warning)
     return 0
+
+
+def _relays(value: dict[str, Any]) -> str:
+    where = f" ({value['from_outside']} from outside)" if value["relays"] else ""
+    done = f"{value['allocations']} calls now, {value['packets']} packets ({screen.amount(value['bytes'])}) so far"
+    return f"{value['relays']} can be reached{where}, {done}"
 
 
 def devices(client: Client, options: argparse.Namespace) -> int:
@@ -356,4 +364,5 @@ COMMANDS: dict[str, Callable[[Client, argparse.Namespace], int]] = {
     "get": get,
     "ls": ls,
     "rm": rm,
+    "relay": relay,
 }

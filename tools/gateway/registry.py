@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from agent.errors import PortError, UsageError
-from tools.gateway.pairings import PairingRows
+from tools.gateway.relay_rows import RelayRows
 from tools.gateway.stripes import SLOT_HEADER_BYTES, SLOTS
 from tools.gateway.tables import (
     DEVICES,
@@ -57,7 +57,7 @@ def _said(path: Path) -> Iterator[None]:
         raise PortError("registry", f"the registry {path} failed: {reason}") from error
 
 
-class Registry(PairingRows):
+class Registry(RelayRows):
     """Open (and create) the registry in `folder`."""
 
     def __init__(self, folder: Path) -> None:

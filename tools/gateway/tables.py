@@ -78,7 +78,33 @@ QUEUE = sa.Table(
     sa.UniqueConstraint("kind", "device", "name"),
     sa.Index("queue_due", "device", "due"),
 )
+RELAY_KEYS = sa.Table(
+    "relay_keys",
+    METADATA,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),  # SHA-256; the key itself is shown once and kept nowhere
+    sa.Column("lan", sa.Boolean, nullable=False),  # its clients are in the devices' network
+    sa.Column("created", sa.Integer, nullable=False),
+)
+RELAYED = sa.Table(
+    "relayed",
+    METADATA,
+    sa.Column("device", sa.String, primary_key=True),
+    sa.Column("packets", sa.Integer, nullable=False),
+    sa.Column("bytes", sa.Integer, nullable=False),
+    sa.Column("last_packets", sa.Integer, nullable=False),  # of its present start
+    sa.Column("last_bytes", sa.Integer, nullable=False),
+)
 sa.Index("objects_name", OBJECTS.c.name, unique=True, sqlite_where=OBJECTS.c.state == "stored")
+
+
+class RelayKey(NamedTuple):
+    """What an application shows to get credentials."""
+
+    name: str
+    digest: bytes
+    lan: bool
+    created: int
 
 
 class Device(NamedTuple):

@@ -3,7 +3,7 @@
 import gc
 
 SLOT_BYTES_MAX = 65536  # a small heap and small slots belong together (design section 7)
-RELAY_KIB = 640
+RELAY_KIB = 576  # 80 KiB of modules, and what pairing and allocations take then
 PLACES_MAX = 8  # each takes 3 KiB, also one that is told 503
 
 

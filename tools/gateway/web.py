@@ -1,0 +1,83 @@
+"""The HTTP endpoint for applications: GET /ice-servers?user=NAME[&ttl=S] with a key, answered with an iceServers list.
+
+Off unless `up --web` says where. It speaks plain HTTP: on another address than loopback it belongs behind a proxy with
+TLS, for the key is in every request. Nothing of a request is logged.
+"""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from agent.errors import CoreletError, PortError, UsageError
+from tools.gateway.relays import TTL_DEFAULT_S, Relays
+
+CONNECTIONS_MAX = 256
+BACKLOG = 64
+KEEP_S = 15
+
+
+class Server(uvicorn.Server):
+    """Signals are the core's business, not uvicorn's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def app(relays: Relays) -> Starlette:
+    """What uvicorn serves."""
+
+    async def ice_servers(request: Request) -> Response:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        owner = relays.find_key(key.strip()) if scheme.lower() == "bearer" else None
+        if owner is None:
+            text = "show a key as Authorization: Bearer KEY; an operator makes one: corelet-core relay key new NAME"
+            return _answer({"code": "key", "text": text}, 401, {"WWW-Authenticate": "Bearer"})
+        query = request.query_params
+        try:
+            return _answer(relays.issue(query.get("user", ""), seconds(query.get("ttl", "")), owner.lan), 200)
+        except UsageError as error:
+            return _answer({"code": error.code, "text": error.text}, 400)
+        except CoreletError as error:
+            return _answer({"code": error.code, "text": error.text}, 503, {"Retry-After": "5"})
+
+    return Starlette(routes=[Route("/ice-servers", ice_servers, methods=["GET"])])
+
+
+def _answer(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(body, status, {"Cache-Control": "no-store"} | (headers or {}))
+
+
+def seconds(text: str) -> int:
+    """Of a query; "" is the default. UsageError("ttl")."""
+    if not text:
+        return TTL_DEFAULT_S
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise UsageError("ttl", "ttl is a number of seconds, such as 3600")
+    return int(text)
+
+
+def listen(address: tuple[str, int]) -> socket.socket:
+    """PortError("port_busy")."""
+    host, number = address
+    try:
+        return socket.create_server(address, family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG)
+    except OSError as error:
+        text = f"{host} port {number} cannot be listened on ({error.strerror}): choose another with --web ADDR:PORT"
+        raise PortError("port_busy", text) from error
+
+
+async def serve(relays: Relays, sock: socket.socket) -> None:
+    """Until cancelled."""
+    config = uvicorn.Config(
+        app(relays), lifespan="off", log_config=None, access_log=False, http="h11", ws="none",
+        limit_concurrency=CONNECTIONS_MAX, timeout_keep_alive=KEEP_S, server_header=False, timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    await Server(config).serve(sockets=[sock])
