@@ -78,10 +78,14 @@ class ReachService:
             self._close_udp()
 
     async def close(self) -> None:
-        """After run() has ended: an orderly stop."""
+        """After run() has ended: an orderly stop. What a slow router does not hear of ends with its lifetime."""
         self.machine.stop()
-        await self._carry()
-        self._close_udp()
+        try:
+            await net.wait_for(self._carry(), CALL_MS)
+        except PortError:
+            return
+        finally:
+            self._close_udp()
 
     def _look(self, now: int) -> None:
         packed = port.pump().packed

@@ -248,7 +248,7 @@ class Reach(Machine):
 
     def _leave(self) -> None:
         self._lose(list(self._mapped))
-        self._talk = self._question = None
+        self.is_verified = self._talk = self._question = None
         self._meet(PCP)
 
     def _meet(self, method: int) -> None:

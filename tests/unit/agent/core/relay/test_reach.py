@@ -124,6 +124,10 @@ def test_a_public_address_needs_no_router():
     reach.set_network(HOME, b"", GATEWAY, 0)
     assert reach.wake_at is None and reach.state == "direct" and reach.external(17, 5) == (HOME, 5)
     assert reach.sentence == "this device has the public address 11.22.33.1"
+    reach.set_proof(True)
+    assert reach.state == "verified"
+    reach.set_network(b"\x0b\x16\x21\x05", b"", GATEWAY, 0)
+    assert reach.state == "direct", "nobody has dialled that one"
     reach.set_network(b"", b"", "", 0)
     assert reach.state == "blocked" and reach.sentence == "there is no router"
     reach.set_network(b"", b"\x2a" + bytes(15), "", 0)
