@@ -1,18 +1,13 @@
 """The relay's sockets on MicroPython (contract.Pump): in a poll loop of their own, or beside asyncio in a device.
 
-It carries open channels (flows.py); all else goes to `control`, agent/service/relay.py, which tells what to open and to
-close. Not here: what any message means. There are no threads: `call` runs its function at once.
-Bounds: SOCKETS_MAX sockets, a quarter of them for relay sockets;
+It carries open channels (flows.py, loop.py); all else goes to `control`, agent/service/relay.py, which tells what to open and to
+close. Not here: what any message means.
+Bounds: those of loop.py, a quarter of the sockets for relays;
 clients_connected_max clients with a socket of their own, others share the listener's; TCP_CLIENTS_MAX, of one address
-SOURCE_CLIENTS_MAX, without an allocation for IDLE_MS; no new relay in a heap with less than HEAP_SPARE_BYTES.
+SOURCE_CLIENTS_MAX, without an allocation for IDLE_MS.
 """
 
-import asyncio
-import errno
-import gc
-import select
 import socket
-from asyncio import core  # type: ignore[attr-defined]
 
 from agent.port import faults
 from agent.port.micropython import clock
@@ -27,26 +22,22 @@ from agent.port.micropython.flows import (
     Way,
     plain,
 )
+from agent.port.micropython.loop import SOCKETS_MAX, Loop
 from agent.port.micropython.streams import sockaddr_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
     from typing import Any
 
     from agent.port import contract
 
-SOCKETS_MAX = 896  # of 1,024 descriptors, as processes commonly may have
 UDP, TCP = 17, 6
 STRAYS_MAX = 256  # what a socket's buffer holds when it is connected
 TCP_CLIENTS_MAX = 64
 SOURCE_CLIENTS_MAX = 16
 IDLE_MS = 30000
 SWEEP_MS = 5000
-TICK_MS = 1000  # beside asyncio
 WAIT_MS_MAX = 3600000  # the clock wants to be asked
-HEAP_SPARE_BYTES = 24576
-COLLECT_AFTER_BYTES = 65536  # of a device while it carries: the usual number would cost more than the relay itself
 SEND_BUFFER_BYTES = 32768  # the kernel's; it doubles this
 REASONS = ("lost", "ceiling", "too_big", "unconnected", "tcp_refused", "tcp_malformed")
 
@@ -89,14 +80,14 @@ def set_whole(sock: socket.socket, is_ipv6: bool, is_whole: bool) -> None:
     sock.setsockopt(level, option, 2 if is_whole else 0)
 
 
-class Pump:
+class Pump(Loop):
     """`counters`: what was lost here, by reason. `gate_up`, `gate_down`: see contract.Pump. `out`: one frame."""
 
     def __init__(self, options: "Any") -> None:
-        self.control: Any = None
+        Loop.__init__(self)
         self.gate_up: Any = None
         self.gate_down: Any = None
-        self.counters = {name: 0 for name in REASONS}
+        self.counters = dict.fromkeys(REASONS, 0)
         self.out = bytearray(HEAD_BYTES + PAYLOAD_BYTES_MAX)
         self.udp: list[Crowd] = []
         self.relays: dict[int, Crowd] = {}
@@ -107,11 +98,6 @@ class Pump:
         self._accepting: list[socket.socket] = []
         self._connections = 0  # TCP, ever
         self._connected = 0  # UDP clients with a socket of their own
-        self._poll = select.poll()
-        self._ready: dict[int, tuple[socket.socket, Callable[[int], None]]] = {}
-        self._waiting: list[Any] = [None, None, None]  # see _wait
-        self._is_running = True
-        self._is_busy = False  # since the last tick
         self._sweep_at = 0
         for host, port in options.listen:
             try:
@@ -126,26 +112,11 @@ class Pump:
 
         listener = Crowd(bound(socket.SOCK_DGRAM, sockaddr, False), sockaddr, receive)
         self.udp.append(listener)
-        self._watch(listener.socket, listener.on_ready)
+        self.watch(listener.socket, listener.on_ready)
         if self._options.is_tcp:
             sock = bound(socket.SOCK_STREAM, sockaddr, False)
-            self._watch(sock, lambda _: self._accept(sock))
+            self.watch(sock, lambda _: self._accept(sock))
             sock.listen(BATCH)
-
-    def _watch(self, sock: socket.socket, function: "Callable[[int], None]") -> None:
-        self._ready[id(sock)] = (sock, function)
-        self._poll.register(sock, select.POLLIN)
-
-    def watch_writing(self, sock: socket.socket, is_on: bool) -> None:
-        self._poll.modify(sock, select.POLLIN | select.POLLOUT if is_on else select.POLLIN)
-
-    def _unwatch(self, sock: socket.socket) -> None:
-        """And close it."""
-        del self._ready[id(sock)]
-        self._poll.unregister(sock)
-        if id(sock) in core._io_queue.map:
-            core._io_queue._dequeue(sock)
-        sock.close()
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(BATCH):
@@ -155,7 +126,7 @@ class Pump:
                 return
             source = plain(sockaddr)
             same = [key for key in self.tcp_clients if key[1][0] == source[0]]
-            if len(self.tcp_clients) >= TCP_CLIENTS_MAX or len(same) >= SOURCE_CLIENTS_MAX or not self._has_room():
+            if len(self.tcp_clients) >= TCP_CLIENTS_MAX or len(same) >= SOURCE_CLIENTS_MAX or not self.has_room():
                 self.counters["tcp_refused"] += 1
                 sock.close()
                 continue
@@ -165,17 +136,11 @@ class Pump:
             self._connections += 1
             key = (TCP, source, self._connections)
             client = self.tcp_clients[key] = TcpClient(sock, key, self)
-            self._watch(sock, client.on_ready)
-
-    def _has_room(self) -> bool:
-        """For one more socket. In a heap without any, registering it would break off in the middle."""
-        if gc.mem_free() < HEAP_SPARE_BYTES:  # type: ignore[attr-defined]
-            gc.collect()
-        return len(self._ready) < SOCKETS_MAX and gc.mem_free() >= HEAP_SPARE_BYTES  # type: ignore[attr-defined]
+            self.watch(sock, client.on_ready)
 
     def close_client(self, client: TcpClient) -> None:
         if self.tcp_clients.pop(client.key, None) is not None:
-            self._unwatch(client.socket)
+            self.unwatch(client.socket)
             self.control.client_gone(client.key, clock.now_ms())
 
     # What the control tells.
@@ -196,7 +161,7 @@ class Pump:
     def open_relay(self, relay: int, family: int, port: int) -> bool:
         """False: the port is taken, or sockets or the heap are short."""
         host = self._options.relay_hosts[family == 6]
-        if not host or not self._has_room():
+        if not host or not self.has_room():
             return False
         sockaddr = sockaddr_of(packed(host), port)
         try:
@@ -208,7 +173,7 @@ class Pump:
             self.control.from_peer(relay, source, data, clock.now_ms())
 
         one = self.relays[relay] = Crowd(sock, sockaddr, receive)
-        self._watch(sock, one.on_ready)
+        self.watch(sock, one.on_ready)
         return True
 
     def close_relay(self, relay: int) -> None:
@@ -217,7 +182,7 @@ class Pump:
             for ids in [ids for ids in self.channels if ids[0] == relay]:
                 self.close_channel(relay, ids[1])
             del self.relays[relay]
-            self._unwatch(one.socket)
+            self.unwatch(one.socket)
 
     def open_channel(
         self, relay: int, number: int, peer: "contract.RelayAddress", key: "contract.ClientKey", usage: list[int]
@@ -268,7 +233,7 @@ class Pump:
 
     def _way(self, one: Crowd, sockaddr: bytes, is_own: bool) -> Way:
         """A socket of its own, connected, at the address of `one`; else through that one."""
-        if is_own and len(self._ready) < SOCKETS_MAX * 3 // 4 and self._has_room():
+        if is_own and len(self._ready) < SOCKETS_MAX * 3 // 4 and self.has_room():
             try:
                 sock = bound(socket.SOCK_DGRAM, one.sockaddr, True)
                 try:
@@ -283,37 +248,15 @@ class Pump:
     def _settle(self, one: Crowd, way: Way, sockaddr: bytes, on_data: "Any", on_ready: "Any") -> None:
         one.known[sockaddr] = on_data
         if way.is_own:
-            self._watch(way.socket, on_ready)
+            self.watch(way.socket, on_ready)
             one.read(way.socket, STRAYS_MAX)  # came between its bind and its connect
 
     def _forget(self, one: Crowd, way: Way) -> None:
         del one.known[way.sockaddr]
         if way.is_own:
-            self._unwatch(way.socket)
+            self.unwatch(way.socket)
 
-    # Its loops.
-
-    def run(self, control: "Any", _: "Any") -> None:
-        """Until stop() or an interrupt."""
-        self.control = control
-        gc.threshold(-1)  # type: ignore[attr-defined]
-        try:
-            while self._is_running:
-                self._round(self._due(clock.now_ms()))
-        finally:
-            self.close()
-
-    def _round(self, timeout_ms: int) -> bool:
-        """Whether anything was ready."""
-        is_busy = False
-        for sock, events in self._poll.ipoll(timeout_ms):  # type: ignore[attr-defined]
-            is_busy = True
-            one = self._ready.get(id(sock))
-            if one is not None:  # else closed by one before it
-                one[1](events)
-        return is_busy
-
-    def _due(self, now: int) -> int:
+    def due(self, now: int) -> int:
         """Do what time asks for; the milliseconds until it must be asked again."""
         wake_at: int | None = self.control.wake_at
         if wake_at is not None and wake_at <= now:
@@ -330,63 +273,9 @@ class Pump:
             wake_at = self._sweep_at if wake_at is None else min(wake_at, self._sweep_at)
         return WAIT_MS_MAX if wake_at is None else max(0, min(wake_at - now, WAIT_MS_MAX))
 
-    async def run_beside(self, control: "Any") -> None:
-        """Until stop() or a cancel; while nothing comes it sleeps in asyncio's queue, but for a tick."""
-        self.control = control
-        ticking = asyncio.create_task(self._tick())
-        try:
-            while self._is_running:
-                if self._round(0):
-                    self._is_busy = True
-                    await asyncio.sleep(0)
-                else:
-                    await self._wait()  # type: ignore[misc]
-        finally:
-            ticking.cancel()
-            self.close()
-
-    async def _tick(self) -> None:
-        usual = gc.threshold()  # type: ignore[attr-defined]
-        try:
-            while True:
-                wait_ms = min(self._due(clock.now_ms()), TICK_MS)
-                gc.threshold(COLLECT_AFTER_BYTES if self._is_busy else usual)  # type: ignore[attr-defined]
-                self._is_busy = False
-                self._wake()
-                await asyncio.sleep_ms(max(wait_ms, 1))  # type: ignore[attr-defined]
-        finally:
-            gc.threshold(usual)  # type: ignore[attr-defined]
-
-    def _wait(self) -> "Generator[None, None, None]":
-        """All sockets share one entry of asyncio's queue: the first that is ready runs the task, once, and those that
-        follow find nobody there (twice in the run queue breaks that)."""
-        queue = core._io_queue
-        self._waiting[0] = core.cur_task
-        core.cur_task.data = self  # where a cancel takes it away from: remove()
-        for key, (sock, _) in self._ready.items():
-            if key not in queue.map:
-                queue.map[key] = self._waiting
-                queue.poller.register(sock, select.POLLIN)
-        yield
-
-    def remove(self, _: "Any") -> None:
-        self._waiting[0] = None
-
-    def _wake(self) -> None:
-        task, self._waiting[0] = self._waiting[0], None
-        if task is not None:
-            core._task_queue.push(task)
-
-    def stop(self) -> None:
-        self._is_running = False
-        self._wake()
-
-    def call(self, function: "Callable[[], None]") -> None:
-        function()
-
     def close(self) -> None:
         """All sockets."""
         for client in list(self.tcp_clients.values()):
             self.close_client(client)
         for sock, _ in list(self._ready.values()):
-            self._unwatch(sock)
+            self.unwatch(sock)

@@ -15,6 +15,7 @@ BODY = port.pump()  # the largest import first, while the heap is empty
 CHANNEL = 0x4001
 RELAY = 7
 WAIT_S = 2
+BINDING = b"\x00\x01\x00\x00" + bytes(16)
 
 
 def guess():
@@ -155,3 +156,14 @@ def beside(test, **options):
         await Bed(**options).run(test)
 
     asyncio.run(main())
+
+
+async def tcp_client(bed):
+    """(end, key) of a new connection."""
+    count = len(bed.control.received)
+    client = bed.end(bed.number, True)
+    client.sock.send(BINDING)
+    await until(lambda: len(bed.control.received) > count)
+    data, key = bed.control.received[-1]
+    assert data == BINDING and key[0] == 6
+    return client, key
