@@ -4,6 +4,7 @@ Everything is done through the commands a person would type; what they print wit
 """
 
 import argparse
+import asyncio
 import hashlib
 import json
 import os
@@ -22,6 +23,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tools import turn_clients
+
+TALK_ROUNDS, TALK_BYTES = 250, 160
 SAMPLE_BYTES = 8 * 1024 * 1024
 HOST = "127.0.0.1"
 # (name, interpreter): two kinds of device, so that both are always shown.
@@ -43,7 +47,7 @@ class Process:
         self.name = name
         self.command = command
         self.log = folder / f"{name}.log"
-        self._environment = environment
+        self.environment = environment
         self._popen: subprocess.Popen[bytes] | None = None
 
     def start(self, cwd: Path) -> None:
@@ -54,7 +58,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 cwd=cwd,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
             )
 
@@ -173,6 +177,43 @@ class Demonstration:
         self.ids[name] = answer["device"]
         return f"device {answer['device']}, connected"
 
+    def relay(self) -> str:
+        """Two clients that know nothing of us, with what the core hands out, through one of the devices."""
+
+        def reachable() -> list[Any]:
+            relays = self.say_core("relay", "list")["relays"]
+            return [each for each in relays if any(way["is_reachable"] for way in each["ways"])]
+
+        self.wait("a relay that answers", 30, reachable)
+        server = self.say_core("relay", "credentials", "--user", "alice", "--lan")["iceServers"][0]
+        servers = self.say_core("relay", "credentials", "--user", "bob", "--lan")["iceServers"]
+        other = next((each for each in servers if each["urls"] == server["urls"]), server)
+        try:
+            asyncio.run(_talk(server, other))
+        except (OSError, TimeoutError, ValueError) as error:
+            raise Failed(f"two clients could not talk through {server['urls'][0]}: {error!r}") from error
+        relays = {way["url"]: each["name"] for each in reachable() for way in each["ways"]}
+        name = relays[server["urls"][0]]
+        status = self.say_device(name, "status")["relay"]
+        self.relayed = [(name, user.rpartition("/")[2], row) for user, row in sorted(status["users"].items())]
+        _, packets_up, size_up, packets_down, _ = status["total"]
+        if min(packets_up, packets_down) < 2 * TALK_ROUNDS or size_up < 2 * TALK_ROUNDS * TALK_BYTES:
+            raise Failed(f"{name} counts {packets_up} packets up, {packets_down} down: too few")
+        return f"{packets_up + packets_down} packets between alice and bob through {name}, none lost"
+
+    def say_device(self, name: str, *words: str) -> dict[str, Any]:
+        """One `corelet ... --json` of a device."""
+        program = self.devices[name].command
+        command = [*program[: program.index("up")], *words, "--state", str(self.folder / name), "--json"]
+        environment = self.devices[name].environment
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=30, check=False, cwd=self.root, env=environment
+        )
+        if done.returncode:
+            raise Failed(f"'corelet {words[0]}' failed on {name}: {done.stderr.strip()}")
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
     def store(self, file: Path) -> str:
         answer = self.say_core("put", str(file), "--name", "demo-file", seconds=900)
         return f"{answer['stripes']} stripes, any {answer['k']} of {answer['n']} shards give it back"
@@ -211,6 +252,7 @@ class Demonstration:
         self.step("Discover them", self.discover)
         for name in self.devices:
             self.step(f"Pair {name}", partial(self.pair, name))
+        self.step("Relay a call", self.relay)
         self.step(f"Store {file.name} ({size(file)})", lambda: self.store(file))
         self.step(f"Kill {VICTIM}", self.kill)
         self.step("Read the file back", lambda: self.read_back(file, digest))
@@ -225,6 +267,13 @@ class Demonstration:
             kept = f"{row['used'] / 1048576:.1f} MiB"
             table.add_row(row["name"], row["runtime"], str(row["shards"]), kept)
         self.console.print(table)
+        calls = Table(title="What was relayed")
+        for column in ("device", "user", "packets up", "bytes up", "packets down", "bytes down"):
+            calls.add_column(column, justify="left" if column in ("device", "user") else "right")
+        for name, user, row in self.relayed:
+            counts = [str(row[key]) for key in ("packets_up", "bytes_up", "packets_down", "bytes_down")]
+            calls.add_row(name, user, *counts)
+        self.console.print(calls)
         times = Table(title="What happened")
         for column in ("step", "seen", "time"):
             times.add_column(column, justify="right" if column == "time" else "left")
@@ -268,6 +317,11 @@ def _code(process: Process) -> str:
     """The setup code that a device printed, "" before it did."""
     match = CODE.search(process.output())
     return match.group(1) if match else ""
+
+
+async def _talk(server: dict[str, Any], other: dict[str, Any]) -> None:
+    async with turn_clients.Client(server) as alice, turn_clients.Client(other) as bob:
+        await turn_clients.talk(alice, bob, TALK_ROUNDS, TALK_BYTES)
 
 
 def sha256(file: Path) -> str:
