@@ -17,11 +17,11 @@ from tests.e2e.relay.servers import IS_FULL, REALM, Server, on_both, rest_creden
 from tests.e2e.relay.wire import FAR, HOME, Wire
 
 RATE_BPS = 4_000_000  # in each direction
-SECONDS, SECONDS_ALONE = (60, 60) if IS_FULL else (6, 3)
+SECONDS, SECONDS_ALONE = (60, 60) if IS_FULL else (5, 2)
 PORT = 3478
 PAYLOAD = 1000
 TICK_S = 0.004
-STARTING_S = 1.5  # the burst that a pause allows is over
+STARTING_S = 1.0  # the burst that a pause allows is over
 WINDOW_S = 1.0
 UP, DOWN = "up", "down"
 

@@ -8,7 +8,7 @@ from tests.e2e.relay.servers import HOST, IS_FULL, Server, hurried, on_both
 from tests.programs import until
 
 CYCLES = 10_000 if IS_FULL else 300
-LAPSING = 2_000 if IS_FULL else 60
+LAPSING = 2_000 if IS_FULL else 20
 AT_ONCE = 10
 WARM = 60
 GROWN_KIB_MAX = 512

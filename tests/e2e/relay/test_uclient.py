@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.__main__ import COMMANDS
 from tests.e2e import needs
-from tests.e2e.relay.servers import HOST, HOST6, IS_FULL, PASSWORD, SECRET, USER, Server, on_all, on_both
+from tests.e2e.relay.servers import CONTROL, HOST, HOST6, IS_FULL, PASSWORD, SECRET, USER, Server, on_all, on_both
 
 MESSAGES = 200 if IS_FULL else 20  # of each of two clients
 RUN_S = 90
 TOGETHER = 6  # with one server: it has a bound for TCP clients of one address
-TCP_PEERS = "--tcp-ports"  # with it the owner enables RFC 6062
+TCP_PEERS = "--tcp-ports"  # the owner enables RFC 6062
 LOST = re.compile(r"Total lost packets (\d+)")
 TOTAL = re.compile(r"start_mclient: tot_send_msgs=(\d+), tot_recv_msgs=(\d+)")
 
@@ -36,6 +35,7 @@ MODES = {
     f"{name}, {way}": f"{words} {flag}" for name, words in KINDS.items() for way, flag in (("udp", ""), ("tcp", "-t"))
 }
 MODES["IPv6 client, udp"], MODES["IPv6 client, tcp"] = f"-c -x {HOST6}", f"-c -x -t {HOST6}"
+TCP_MODES = {"RFC 6062, its own choice": "-c -T", "RFC 6062, tcp": "-c -t -T"}
 
 
 def begin(server: Server, words: str) -> "subprocess.Popen[str]":
@@ -69,19 +69,24 @@ class Runs:
 
     def of(self, kind: str, mode: str) -> "subprocess.Popen[str]":
         if (kind, mode) not in self._processes:
-            static = [each for each in MODES if "-W" not in MODES[each]]
-            # coturn knows either kind of credentials.
-            self._serve(kind, "--rest" if kind == "coturn" else "", [each for each in MODES if each not in static])
-            for at in range(0, len(static), TOGETHER):
-                self._serve(kind, "", static[at : at + TOGETHER])
+            self._begin(kind)
         return self._processes[kind, mode]
+
+    def _begin(self, kind: str) -> None:
+        static = [each for each in MODES if "-W" not in MODES[each]]
+        # coturn knows either kind of credentials.
+        self._serve(kind, "--rest" if kind == "coturn" else "", [each for each in MODES if each not in static])
+        for at in range(0, len(static), TOGETHER):
+            self._serve(kind, "", static[at : at + TOGETHER])
+        if kind != "micropython":
+            self._serve(kind, "" if kind == "coturn" else f"{TCP_PEERS} 1024-65535", list(TCP_MODES))
 
     def _serve(self, kind: str, words: str, modes: list[str]) -> None:
         server = Server(kind, self._factory.mktemp(kind), words)
         server.__enter__()
         self._servers.append(server)
         for mode in modes:
-            self._processes[kind, mode] = begin(server, MODES[mode])
+            self._processes[kind, mode] = begin(server, (MODES | TCP_MODES)[mode])
 
     def close(self) -> None:
         for process in self._processes.values():
@@ -104,20 +109,16 @@ def test_nothing_is_lost(runs: Runs, kind: str, mode: str) -> None:
     judge(runs.of(kind, mode))
 
 
+@pytest.mark.parametrize("mode", TCP_MODES)
+@pytest.mark.parametrize("kind", ("cpython", *CONTROL))
+def test_nothing_is_lost_to_peers_on_tcp(runs: Runs, kind: str, mode: str) -> None:
+    """RFC 6062, which is not for small boards."""
+    judge(runs.of(kind, mode))
+
+
 @on_both
 def test_tcp_allocations_are_refused_until_the_owner_enables_them(tmp_path: Path, kind: str) -> None:
     with Server(kind, tmp_path) as server:
         process = begin(server, "-c -t -T")
         said, _ = process.communicate(timeout=RUN_S)
         assert process.returncode != 0 and "error 442" in said, said[-500:]
-
-
-@pytest.mark.parametrize("way", ("-t", ""))
-@on_all
-def test_tcp_allocations(tmp_path: Path, kind: str, way: str) -> None:
-    """RFC 6062; the tool turns to TCP by itself."""
-    options = next(row[1] for row in COMMANDS if row[0] == "relay")
-    if kind != "coturn" and TCP_PEERS not in options:
-        pytest.skip(f"corelet relay has no {TCP_PEERS} yet")
-    with Server(kind, tmp_path, "" if kind == "coturn" else f"{TCP_PEERS} 1024-65535") as server:
-        judge(begin(server, f"-c -T {way}"))
