@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Arguments = tuple[tuple[str, object], ...]
 
 GROUP, PORT = "239.255.255.250", 1900
-BODY_BYTES_MAX = 8192  # descriptions of home routers have 3 to 6 KiB
+BODY_BYTES_MAX = 8192  # a small heap seldom has a larger piece
 VALUE_BYTES_MAX = 256
 _FAULTS = {"718": "conflict", "725": "permanent"}
 
