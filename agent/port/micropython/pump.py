@@ -1,7 +1,7 @@
 """The relay's sockets on MicroPython (contract.Pump): in a poll loop of their own, or beside asyncio in a device.
 
-It carries open channels (flows.py, loop.py); all else goes to `control`, agent/service/relay.py, which tells what to open and to
-close. Not here: what any message means.
+It carries open channels (flows.py, loop.py); all else goes to `control`, agent/service/relay.py, which tells what to
+open and to close. Not here: what any message means.
 Bounds: those of loop.py, a quarter of the sockets for relays;
 clients_connected_max clients with a socket of their own, others share the listener's; TCP_CLIENTS_MAX, of one address
 SOURCE_CLIENTS_MAX, without an allocation for IDLE_MS.
