@@ -66,6 +66,8 @@ def status(answer: "dict[str, Any]") -> list[str]:
     lines = device_lines(answer) + row("device", answer["device"])
     shards, health = answer["shards"], answer["health"]
     used = limits.amount(shards["used"]) + " of " + limits.amount(shards["quota"]) + " used"
+    if shards["read_only"]:
+        used += "; no more are taken until it starts again: the disk is read-only or failed"
     lines += row("shards", str(shards["shards"]) + " kept, " + used)
     lines += row("relay", _relay(answer["relay"]))
     if "process_kib" in health:

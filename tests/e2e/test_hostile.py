@@ -6,6 +6,7 @@ import functools
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -121,6 +122,79 @@ def test_a_disk_that_becomes_full(core: Core, network: Network, runtime: str, tm
         assert is_kept(core, tmp_path, name) and put(core, tmp_path, "later-" + runtime, 1000).returncode == 0
         end(core, name, "later-" + runtime)
         device.kill()
+
+
+class WornDisk:
+    """A file with ext4 on it. (A tmpfs with open files refuses to be mounted again as read-only.)"""
+
+    def __init__(self, folder: Path) -> None:
+        needs.root()
+        self.folder = folder / "disk"
+        self.folder.mkdir()
+        self._image = folder / "image"
+        self._image.write_bytes(b"")
+        os.truncate(self._image, 64 << 20)
+        subprocess.run([needs.program("mkfs.ext4", "e2fsprogs"), "-q", str(self._image)], check=True)
+
+    def mount(self) -> None:
+        command = ["mount", "-o", "loop,errors=remount-ro", str(self._image), str(self.folder)]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            needs.absent("needs loop devices, for a disk that fails")
+
+    def wear_out(self) -> None:
+        """What the kernel does when the medium fails: it takes no more writes, also of files that are open."""
+        device = subprocess.run(
+            ["findmnt", "-no", "SOURCE", str(self.folder)], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        Path("/sys/fs/ext4", Path(device).name, "trigger_fs_error").write_text("worn out")
+
+    def mend(self) -> None:
+        """What is on it on another medium, checked as a boot does. (The kernel keeps the old one for as long as any
+        mount namespace of this machine has it.)"""
+        self._image = Path(shutil.copy(self._image, self._image.with_name("mended")))
+        command = [needs.program("e2fsck", "e2fsprogs"), "-fy", str(self._image)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode in (0, 1), done
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", str(self.folder)], check=False, capture_output=True)
+
+
+@both
+def test_a_disk_that_becomes_read_only(core: Core, network: Network, runtime: str, tmp_path: Path) -> None:
+    """As a worn medium does. What was acknowledged is served while it lasts, and is there when it is over."""
+    disk = WornDisk(tmp_path)
+    name, late = "worn-" + runtime, "late-" + runtime
+    device = network.device(runtime, disk.folder / "state")
+    try:
+        disk.mount()
+        device.start()
+        core.pair(device)
+        assert put(core, tmp_path, name, 100_000).returncode == 0
+        disk.wear_out()
+        refused = put(core, tmp_path, late, 1000)
+        assert refused.returncode == 1 and "read-only" in refused.stderr, refused
+        assert is_kept(core, tmp_path, name), "it does not serve what it has"
+        assert device.say("status")["shards"]["read_only"] is True and device.is_connected(core)
+        shown = " ".join(device.run("status").stdout.split())
+        assert "no more are taken until it starts again: the disk is read-only" in shown, shown
+        assert "Traceback" not in device.screen and "read_only" in device.run("logs").stdout
+        device.kill()
+        line = device.refused("up")
+        assert "read-only" in line and "writable" in line
+        disk.unmount()
+        assert not os.path.ismount(disk.folder), "something still lives on it"
+        disk.mend()
+        disk.mount()
+        device.restart()
+        until("its return", lambda: device.is_connected(core))
+        assert device.say("status")["shards"]["read_only"] is False
+        assert is_kept(core, tmp_path, name) and put(core, tmp_path, late, 1000).returncode == 0
+        assert is_kept(core, tmp_path, late)
+        end(core, name, late)
+    finally:
+        device.kill()
+        disk.unmount()
 
 
 def clock_at(when: str) -> dict[str, str]:

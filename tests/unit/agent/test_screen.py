@@ -19,7 +19,7 @@ STATUS = {
     "missing": [["tls", "install the package micropython-mbedtls"]],
     "window": WINDOW,
     "cores": [],
-    "shards": {"shards": 3, "used": 196608, "quota": 4 << 30},
+    "shards": {"shards": 3, "used": 196608, "quota": 4 << 30, "read_only": False},
     "relay": OFF,
     "health": {"process_kib": 30720},
 }
@@ -67,7 +67,11 @@ def test_a_closed_window_says_how_to_open_it():
 def test_status_without_cores_shows_the_window():
     text = "\n".join(screen.status(STATUS))
     assert "3 kept, 192.0 KiB of 4.0 GiB used" in text and "30.0 MiB used by this device" in text
+    assert "no more are taken" not in text
     assert "cores     none yet" in text and "waiting for a full core" in text
+    worn = dict(STATUS["shards"], read_only=True)
+    text = " ".join("\n".join(screen.status(changed(shards=worn))).split())
+    assert "used; no more are taken until it starts again: the disk is read-only or failed" in text
 
 
 def away(why):
