@@ -1,9 +1,9 @@
-"""What the relay carries on MicroPython, socket by socket: channels, clients, unconnected sockets. For pump.py.
+"""What the relay carries on MicroPython, socket by socket: channels, UDP clients, unconnected sockets. For
+pump.py.
 
 A datagram costs one recv, whose bytes are fresh on the heap (readinto would glue several datagrams together), and one
 write out of them, or behind a head in the one buffer of the pump. Not here: STUN, permissions, who may do what.
-Bounds: BATCH datagrams at a time from one socket, PAYLOAD_BYTES_MAX of payload; longer ones are dropped. Of what a TCP
-client does not read WAITING_BYTES_MAX wait beside one frame: then its data is dropped.
+Bounds: BATCH datagrams at a time from one socket, PAYLOAD_BYTES_MAX of payload; longer ones are dropped.
 """
 
 import errno
@@ -11,11 +11,9 @@ import socket
 
 from micropython import const  # type: ignore[import-not-found]
 
-from agent.errors import PeerError
 from agent.port import faults
 from agent.port.micropython import clock
 from agent.port.micropython.streams import V4_MAPPED
-from agent.wire import stun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ BATCH = const(16)
 PAYLOAD_BYTES_MAX = const(2048)
 HEAD_BYTES = const(4)  # ChannelData: number, length
 READ_BYTES = const(2096)  # stun.MESSAGE_BYTES_MAX
-WAITING_BYTES_MAX = 4096
 PENDING = (errno.ECONNREFUSED, errno.EHOSTUNREACH) + faults.NET_UNREACHABLE  # ICMP, of a datagram sent earlier
 
 
@@ -48,10 +45,10 @@ class Way:
         self.write: Any = sock.write if is_own else self._write  # type: ignore[attr-defined]
         self.sockaddr = sockaddr
 
-    def _write(self, data: bytes, offset: int, size: int) -> int:
+    def _write(self, data: "bytes | bytearray", offset: int, size: int) -> int:
         return self.socket.sendto(memoryview(data)[offset : offset + size], self.sockaddr)
 
-    def put(self, data: bytes, offset: int, size: int) -> bool:
+    def put(self, data: "bytes | bytearray", offset: int, size: int) -> bool:
         """Asked twice: the first error may be an old one, and then nothing was sent. `write` sends no empty ones."""
         for _ in range(2):
             try:
@@ -222,82 +219,3 @@ class Crowd:
                 known(data)
             else:
                 self._on_stranger(plain(source), data)
-
-
-class TcpClient:
-    """STUN and ChannelData, padded to 4, one after another. While something waits to be written data is dropped."""
-
-    def __init__(self, sock: socket.socket, key: "contract.ClientKey", pump: "Pump") -> None:
-        self.socket = sock
-        self.key = key
-        self.way = self
-        self.channels: dict[int, Channel] = {}
-        self.idle_since = clock.now_ms()
-        self._pump = pump
-        self._rest = self._waiting = b""
-
-    def write(self, data: bytearray, _: int, size: int) -> int | None:
-        """A frame: whole, with its padding, or not at all; what the socket does not take of it waits."""
-        if self._waiting:
-            return None
-        frame = bytes(memoryview(data)[:size]) + bytes(-size & 3)
-        sent = self._sent(frame)
-        if 0 < sent < len(frame):
-            self._wait(frame[sent:])
-        return sent or None
-
-    def put(self, data: bytes, _: int, size: int) -> bool:
-        """An answer waits its turn."""
-        if len(self._waiting) + size > WAITING_BYTES_MAX:
-            return False
-        self._wait(self._waiting + data)
-        self._flush()
-        return True
-
-    def _flush(self) -> None:
-        sent = self._sent(self._waiting)
-        if sent:
-            self._wait(self._waiting[sent:])
-
-    def _sent(self, data: bytes) -> int:
-        try:
-            return self.socket.write(data) or 0  # type: ignore[attr-defined,no-any-return]
-        except OSError:  # its end is read soon
-            return 0
-
-    def _wait(self, data: bytes) -> None:
-        if bool(data) != bool(self._waiting):
-            self._pump.watch_writing(self.socket, bool(data))
-        self._waiting = data
-
-    def on_ready(self, _: int) -> None:
-        if self._waiting:
-            self._flush()
-        try:
-            data = self.socket.recv(READ_BYTES)
-        except OSError as error:
-            if error.errno == errno.EAGAIN:
-                return
-            data = b""
-        try:
-            self._rest = self._split(self._rest + data)
-        except PeerError:
-            self._pump.counters["tcp_malformed"] += 1
-            data = b""
-        if not data:
-            self._pump.close_client(self)
-
-    def _split(self, data: bytes) -> bytes:
-        """Carry out all whole frames; the rest. PeerError("stun")."""
-        at = 0
-        while len(data) - at >= HEAD_BYTES:
-            end = at + stun.frame_length(data[at : at + HEAD_BYTES])
-            if end > len(data):
-                break
-            channel = self.channels.get(data[at] << 8 | data[at + 1])
-            if channel is None:
-                self._pump.control.receive(data[at:end], self.key, clock.now_ms())
-            else:
-                channel.up(data, at + HEAD_BYTES, data[at + 2] << 8 | data[at + 3])
-            at = end
-        return data[at:]

@@ -17,13 +17,13 @@ from agent.port.micropython.flows import (
     PAYLOAD_BYTES_MAX,
     Channel,
     Crowd,
-    TcpClient,
     UdpClient,
     Way,
     plain,
 )
 from agent.port.micropython.loop import SOCKETS_MAX, Loop
 from agent.port.micropython.streams import sockaddr_of
+from agent.port.micropython.tcp_clients import TcpClient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The servers side by side: coturn from Debian and `corelet relay` on both interpreters, each pinned to one core, on loopback."""
+"""The servers side by side: coturn from Debian and `corelet relay` on both interpreters, each on one core."""
 
 import os
 import shutil
