@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from agent.port import contract
+    from agent.port import contract, relaying
 
 MICROPYTHON = sys.implementation.name == "micropython"
 
@@ -77,7 +77,7 @@ def udp() -> "contract.UdpModule":
     return _body("udp")  # type: ignore[no-any-return]
 
 
-def pump() -> "contract.PumpModule":
+def pump() -> "relaying.PumpModule":
     """The relay's data path."""
     if MICROPYTHON:
         from agent.port.micropython import pump as body
@@ -86,7 +86,7 @@ def pump() -> "contract.PumpModule":
     return body
 
 
-def streams() -> "contract.StreamsModule":
+def streams() -> "relaying.StreamsModule":
     """TCP of the relay to peers, and TLS to its clients. PortError("missing") on MicroPython."""
     if MICROPYTHON:
         raise PortError("missing", "The relay speaks TCP to peers, and TLS, only with CPython; leave them out.")

@@ -3,7 +3,7 @@
     service = compose(RelaySettings(...))      # binds the listeners
     service.run(on_report)                     # until service.pump.stop()
 
-It is the driver of the machine (contract.RelayControl) and lives in the pump's thread; others go through pump.call.
+It is the driver of the machine (relaying.RelayControl) and lives in the pump's thread; others go through pump.call.
 Not here: options of a command (agent/relaying.py), sockets (the port's pump).
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from agent.core.relay.shaper import Shaper
-    from agent.port import contract
+    from agent.port import relaying
 
 CLIENTS_CONNECTED_MAX = 128
 COUNTS = ("allocations", "packets_up", "bytes_up", "packets_down", "bytes_down")  # of a user; of all
@@ -77,7 +77,7 @@ class RelayService:
     """`wake_at`: see RelayControl. `pump`: to stop it and to call it from other threads. `mapped`: relay port ->
     address that peers see instead of our own (IPv4, behind a router)."""
 
-    def __init__(self, machine: Relay, pump: "contract.Pump", is_limited: bool) -> None:
+    def __init__(self, machine: Relay, pump: "relaying.Pump", is_limited: bool) -> None:
         self.pump = pump
         self.credentials: Any = None
         self.policy: Any = None
@@ -93,19 +93,19 @@ class RelayService:
     def run(self, on_report: "Callable[[], None]") -> None:
         self.pump.run(self, on_report)
 
-    def receive(self, data: bytes, key: "contract.ClientKey", now: int) -> None:
+    def receive(self, data: bytes, key: "relaying.ClientKey", now: int) -> None:
         self._machine.receive(data, Client(*key), now)
         self._settle(now, key)
 
-    def from_peer(self, relay: int, peer: "contract.RelayAddress", data: bytes, now: int) -> None:
+    def from_peer(self, relay: int, peer: "relaying.RelayAddress", data: bytes, now: int) -> None:
         self._machine.from_peer(relay, peer, data, now)
         self._settle(now, None)
 
-    def client_gone(self, key: "contract.ClientKey", now: int) -> None:
+    def client_gone(self, key: "relaying.ClientKey", now: int) -> None:
         self._machine.client_gone(Client(*key), now)
         self._settle(now, None)
 
-    def has_allocation(self, key: "contract.ClientKey") -> bool:
+    def has_allocation(self, key: "relaying.ClientKey") -> bool:
         return self._machine.has_allocation(Client(*key))
 
     def wake(self, now: int) -> None:
@@ -143,7 +143,7 @@ class RelayService:
             "dropped": {name: count for name, count in self.pump.counters.items() if count},
         }
 
-    def _settle(self, now: int, key: "contract.ClientKey | None") -> None:
+    def _settle(self, now: int, key: "relaying.ClientKey | None") -> None:
         """Do what the machine says. A channel opens only upon a request of its own client, which is `key`."""
         machine = self._machine
         while machine.events:
@@ -153,7 +153,7 @@ class RelayService:
             self.pump.send(data, client)
         self.wake_at = machine.wake_at
 
-    def _act(self, event: "Any", now: int, key: "contract.ClientKey | None") -> None:
+    def _act(self, event: "Any", now: int, key: "relaying.ClientKey | None") -> None:
         pump, relay = self.pump, event.relay
         if isinstance(event, ToPeer):
             pump.send_to_peer(relay, event.peer, event.data, event.dont_fragment)

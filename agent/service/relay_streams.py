@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from agent.core.relay.policy import Prefix
-    from agent.port import contract
+    from agent.port import relaying
 
 
 def compose(
@@ -36,16 +36,16 @@ def compose(
 
 
 class StreamService(relay.RelayService):
-    """Also contract.StreamControl. `streams`: the port's."""
+    """Also relaying.StreamControl. `streams`: the port's."""
 
-    def __init__(self, machine: TunnelRelay, pump: "contract.Pump", is_limited: bool) -> None:
+    def __init__(self, machine: TunnelRelay, pump: "relaying.Pump", is_limited: bool) -> None:
         relay.RelayService.__init__(self, machine, pump, is_limited)
         self.streams = port.streams().open(pump, self)
         self._relay = machine
         if is_limited:
             self.streams.limit(machine.up.take, machine.down.take, machine.rate_bps)
 
-    def tunnel(self, head: bytes, key: "contract.ClientKey", now: int) -> None:
+    def tunnel(self, head: bytes, key: "relaying.ClientKey", now: int) -> None:
         self._relay.tunnel(head, Client(*key), now)
         self._settle(now, key)
 
@@ -53,7 +53,7 @@ class StreamService(relay.RelayService):
         self._relay.resolved(connection, ips, now)
         self._settle(now, None)
 
-    def accepted(self, number: int, peer: "contract.RelayAddress", now: int) -> int:
+    def accepted(self, number: int, peer: "relaying.RelayAddress", now: int) -> int:
         connection = self._relay.accepted(number, peer, now)
         self._settle(now, None)
         return connection
@@ -78,11 +78,11 @@ class StreamService(relay.RelayService):
         times = [when for when in (self._relay.wake_at, self.streams.wake_at) if when is not None]
         self.wake_at = min(times) if times else None
 
-    def _settle(self, now: int, key: "contract.ClientKey | None") -> None:
+    def _settle(self, now: int, key: "relaying.ClientKey | None") -> None:
         relay.RelayService._settle(self, now, key)
         self.arm()
 
-    def _act(self, event: "Any", now: int, key: "contract.ClientKey | None") -> None:
+    def _act(self, event: "Any", now: int, key: "relaying.ClientKey | None") -> None:
         streams = self.streams
         if isinstance(event, Listen):
             is_open = streams.open_relay(event.relay, event.family, event.port)

@@ -44,7 +44,7 @@ FLOORS = (
     Floor("3 service", ("agent.service",), _FLOOR_3, _DRIVERS),
     Floor("4 app", ("agent",), ("agent", "boards", "ota"), (*_DRIVERS, "sys")),
     Floor("port, shared", ("agent.port",), ("agent.port", "agent.errors"), (*_VALUES, "errno", "os", "sys")),
-    Floor("port contract", ("agent.port.contract",), (), ("typing",)),
+    Floor("port contract", ("agent.port.contract", "agent.port.relaying"), (), ("typing",)),
     Floor(
         "port, CPython",
         ("agent.port.cpython",),
@@ -70,7 +70,7 @@ FLOORS = (
 APART = ("agent.core.pairing", "agent.core.relay", "agent.core.shards")
 
 # Never imported at run time on a device.
-TYPE_ONLY = ("agent.port.contract",)
+TYPE_ONLY = ("agent.port.contract", "agent.port.relaying")
 
 OURS = ("agent", "boards", "ota", "tools", "tests")
 

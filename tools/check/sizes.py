@@ -32,6 +32,7 @@ SIZES = (
 BOARDS = {"CPython": "agent/port/micropython/", "MicroPython": "agent/port/cpython/"}
 NEVER_SHIPPED = (
     "agent/port/contract.py",
+    "agent/port/relaying.py",
     "agent/core/presence.py",
     "agent/core/known.py",
     "agent/core/birth.py",

@@ -1,4 +1,4 @@
-"""The relay's TCP sockets towards peers on CPython (contract.Streams): listening, dialled, joined to a client.
+"""The relay's TCP sockets towards peers on CPython (relaying.Streams): listening, dialled, joined to a client.
 
 What flows between two joined ones is in splices.py; who may have what, core/relay/tcp.py says. Bounds: BACKLOG waiting
 peers of an address, LOOKUPS_MAX names looked up at a time, ADDRESSES_MAX addresses of one; who moves nothing for
@@ -29,7 +29,7 @@ CHUNK_BYTES_MIN = 1200
 
 
 def open(pump: "Any", control: "Any") -> "Streams":
-    """`control`: contract.StreamControl."""
+    """`control`: relaying.StreamControl."""
     made = pump.streams = Streams(pump, control)
     return made
 

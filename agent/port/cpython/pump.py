@@ -1,4 +1,4 @@
-"""The relay's sockets on CPython (contract.Pump), in one epoll loop; a device runs it in a thread of its own.
+"""The relay's sockets on CPython (relaying.Pump), in one epoll loop; a device runs it in a thread of its own.
 
 It carries open channels (datagrams.py, tcp_clients.py); all else goes to `control`, agent/service/relay.py, which tells
 what to open and to close. Not here: what any message means.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from agent.port import contract
+    from agent.port import relaying
 
     Address = tuple[bytes, int]
 
@@ -47,7 +47,7 @@ def packed(host: str) -> bytes:
 
 
 class Pump:
-    """`counters`: what was lost here, by reason. `gate_up`, `gate_down`: see contract.Pump."""
+    """`counters`: what was lost here, by reason. `gate_up`, `gate_down`: see relaying.Pump."""
 
     def __init__(self, options: "Any") -> None:
         self.options = options
@@ -87,7 +87,7 @@ class Pump:
 
     # What the control tells.
 
-    def send(self, data: bytes, key: "contract.ClientKey") -> None:
+    def send(self, data: bytes, key: "relaying.ClientKey") -> None:
         """An answer or an indication."""
         transport, source, listener = key
         if transport == TCP:
@@ -124,7 +124,7 @@ class Pump:
             self.loop.unwatch(one.socket)
 
     def open_channel(
-        self, relay: int, number: int, peer: "Address", key: "contract.ClientKey", usage: list[int]
+        self, relay: int, number: int, peer: "Address", key: "relaying.ClientKey", usage: list[int]
     ) -> None:
         if (relay, number) in self.channels:
             return

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from agent.port import contract
+    from agent.port import relaying
     from agent.port.micropython.pump import Pump
 
 BATCH = const(16)
@@ -149,7 +149,7 @@ class Channel:
 class UdpClient:
     """A client on UDP with open channels."""
 
-    def __init__(self, key: "contract.ClientKey", way: Way, pump: "Pump") -> None:
+    def __init__(self, key: "relaying.ClientKey", way: Way, pump: "Pump") -> None:
         self.key = key
         self.way = way
         self.channels: dict[int, Channel] = {}

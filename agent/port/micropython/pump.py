@@ -1,4 +1,4 @@
-"""The relay's sockets on MicroPython (contract.Pump): in a poll loop of their own, or beside asyncio in a device.
+"""The relay's sockets on MicroPython (relaying.Pump): in a poll loop of their own, or beside asyncio in a device.
 
 It carries open channels (flows.py, loop.py); all else goes to `control`, agent/service/relay.py, which tells what to
 open and to close. Not here: what any message means.
@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from agent.port import contract
+    from agent.port import relaying
 
 UDP, TCP = 17, 6
 STRAYS_MAX = 256  # what a socket's buffer holds when it is connected
@@ -81,7 +81,7 @@ def set_whole(sock: socket.socket, is_ipv6: bool, is_whole: bool) -> None:
 
 
 class Pump(Loop):
-    """`counters`: what was lost here, by reason. `gate_up`, `gate_down`: see contract.Pump. `out`: one frame."""
+    """`counters`: what was lost here, by reason. `gate_up`, `gate_down`: see relaying.Pump. `out`: one frame."""
 
     def __init__(self, options: "Any") -> None:
         Loop.__init__(self)
@@ -107,7 +107,7 @@ class Pump(Loop):
                 raise faults.net_fault(error, f"Port {port} on {host}")
 
     def _listen(self, sockaddr: bytes, number: int) -> None:
-        def receive(source: "contract.RelayAddress", data: bytes) -> None:
+        def receive(source: "relaying.RelayAddress", data: bytes) -> None:
             self.control.receive(data, (UDP, source, number), clock.now_ms())
 
         listener = Crowd(bound(socket.SOCK_DGRAM, sockaddr, False), sockaddr, receive)
@@ -145,7 +145,7 @@ class Pump(Loop):
 
     # What the control tells.
 
-    def send(self, data: bytes, key: "contract.ClientKey") -> None:
+    def send(self, data: bytes, key: "relaying.ClientKey") -> None:
         """An answer or an indication."""
         transport, source, listener = key
         if transport == TCP:
@@ -169,7 +169,7 @@ class Pump(Loop):
         except OSError:
             return False
 
-        def receive(source: "contract.RelayAddress", data: bytes) -> None:
+        def receive(source: "relaying.RelayAddress", data: bytes) -> None:
             self.control.from_peer(relay, source, data, clock.now_ms())
 
         one = self.relays[relay] = Crowd(sock, sockaddr, receive)
@@ -185,7 +185,7 @@ class Pump(Loop):
             self.unwatch(one.socket)
 
     def open_channel(
-        self, relay: int, number: int, peer: "contract.RelayAddress", key: "contract.ClientKey", usage: list[int]
+        self, relay: int, number: int, peer: "relaying.RelayAddress", key: "relaying.ClientKey", usage: list[int]
     ) -> None:
         if (relay, number) in self.channels:
             return
@@ -211,7 +211,7 @@ class Pump(Loop):
             self._forget(self.udp[listener], client.way)
             del self.udp_clients[listener, client.way.sockaddr]
 
-    def send_to_peer(self, relay: int, peer: "contract.RelayAddress", data: bytes, dont_fragment: bool) -> None:
+    def send_to_peer(self, relay: int, peer: "relaying.RelayAddress", data: bytes, dont_fragment: bool) -> None:
         sock, is_ipv6 = self.relays[relay].socket, len(peer[0]) > 4
         if dont_fragment:
             set_whole(sock, is_ipv6, True)
@@ -220,7 +220,7 @@ class Pump(Loop):
         if dont_fragment:
             set_whole(sock, is_ipv6, False)
 
-    def _udp_client(self, key: "contract.ClientKey") -> UdpClient:
+    def _udp_client(self, key: "relaying.ClientKey") -> UdpClient:
         listener, sockaddr = key[2], sockaddr_of(key[1][0], key[1][1])
         client = self.udp_clients.get((listener, sockaddr))
         if client is None:

@@ -13,7 +13,7 @@ from agent.wire import stun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agent.port import contract
+    from agent.port import relaying
     from agent.port.micropython.pump import Pump
 
 WAITING_BYTES_MAX = 4096
@@ -22,7 +22,7 @@ WAITING_BYTES_MAX = 4096
 class TcpClient:
     """STUN and ChannelData, padded to 4, one after another. While something waits to be written data is dropped."""
 
-    def __init__(self, sock: socket.socket, key: "contract.ClientKey", pump: "Pump") -> None:
+    def __init__(self, sock: socket.socket, key: "relaying.ClientKey", pump: "Pump") -> None:
         self.socket = sock
         self.key = key
         self.way = self
