@@ -68,7 +68,8 @@ def test_the_first_screen(device: Device) -> None:
         r"Corelet \S+ on " + device.runtime + r" \d",
         r"name +attic\n",
         r"board +generic-linux \(",
-        r"ceilings +4\.0 GiB of shards, 20 Mbit/s relayed each way, 64 relay allocations,\s+64 connections, 1\.0 MiB of logs\n",
+        r"ceilings +4\.0 GiB of shards, 20 Mbit/s relayed each way, 64 relay allocations,\s+"
+        r"64 connections, 1\.0 MiB of logs\n",
         rf"address +{HOST}:\d+\n",
         rf"state +{device.state}\n",
         r"setup code +[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}\n",

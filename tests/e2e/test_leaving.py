@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import needs
-from tests.e2e.network import Core, Network, until
+from tests.e2e.network import Core, Device, Network, until
 from tests.programs import RUNTIMES
 
 
@@ -62,9 +62,13 @@ def test_the_core_hears_that_a_device_has_left_and_moves_its_shards(
     core.say("get", "file", "-o", str(tmp_path / "back"))
     assert (tmp_path / "back").read_bytes() == file.read_bytes()
 
-    # It may come again, as a member like any other; and only a farewell says "left", never a death.
+    check_that_it_may_return(core, leaver, ids[2])
+
+
+def check_that_it_may_return(core: Core, leaver: Device, device_id: str) -> None:
+    """As a member like any other; and only a farewell says "left", never a death."""
     again = core.pair(leaver, leaver.say("pair-window")["code"])["device"]
-    assert again == ids[2] and shown(core, again) == "up"
+    assert again == device_id and shown(core, again) == "up"
     leaver.kill(signal.SIGINT)
     until("its goodbye", lambda: not core.is_up(again))
     time.sleep(1.5)

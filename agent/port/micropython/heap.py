@@ -8,4 +8,5 @@ PLACES_MAX = 8  # each takes 3 KiB, also one that is told 503
 
 
 def kib() -> int:
-    return (gc.mem_alloc() + gc.mem_free()) // 1024
+    total: int = gc.mem_alloc() + gc.mem_free()  # type: ignore[attr-defined]
+    return total // 1024

@@ -80,7 +80,7 @@ def test_telemetry_is_numbers_only() -> None:
 
 
 def test_telemetry_of_a_relay() -> None:
-    said: dict = {name: 5 for name in birth.RELAYED}
+    said: dict = dict.fromkeys(birth.RELAYED, 5)
     said["refused"] = {"401": 3, "private": 1}
     said["users"] = [["alice", 10, 1600], ["\x1b[2Jbob", 1, 2]]
     said["new"] = b"x"
