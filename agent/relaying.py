@@ -42,15 +42,12 @@ def run(call: "Call") -> None:
 
 def _compose(options: dict[str, str]) -> relay.RelayService:
     settings = _settings(options)
-    ports = [_range("--tcp-ports", each, 1) for each in _split(options.get("--tcp-ports", ""))]
-    cert, key = options.get("--tls-cert", ""), options.get("--tls-key", "")
-    if bool(cert) != bool(key):
-        raise UsageError("usage", "--tls-cert FILE and --tls-key FILE go together; see: corelet relay --help")
-    if not ports and not cert:
+    more = [options.get(name, "") for name in ("--tcp-ports", "--tls-cert", "--tls-key")]
+    if more == ["", "", ""]:
         return relay.compose(settings)
-    from agent.service import relay_streams  # loaded only then
+    from agent.service import relay_streams  # the heap of MicroPython has no room for it
 
-    return relay_streams.compose(settings, ports, cert, key)
+    return relay_streams.compose(settings, more[0], more[1], more[2])
 
 
 def _summary(options: dict[str, str]) -> str:
@@ -69,7 +66,7 @@ def _settings(options: dict[str, str]) -> relay.RelaySettings:
         raise UsageError("usage", text + "; see: corelet relay --help")
     listen = _listen(options["--listen"])
     allow = [_prefix(text) for text in _split(options.get("--allow-peers", ""))]
-    first, last = _range("--ports", options.get("--ports", PORTS), 1024)
+    first, last = _range(options.get("--ports", PORTS))
     rate_bps = _number("--rate", options.get("--rate", "0"), 0, 10**11)
     most = _number("--allocations", options.get("--allocations", str(ALLOCATIONS_MAX)), 1, ALLOCATIONS_MAX)
     each = _number("--user-allocations", options.get("--user-allocations", str(most)), 1, most)
@@ -171,11 +168,10 @@ def _prefix(text: str) -> tuple[bytes, int]:
     return packed, _number("--allow-peers", bits or str(8 * len(packed)), 0, 8 * len(packed))
 
 
-def _range(option: str, text: str, least: int) -> tuple[int, int]:
-    """FIRST-LAST, or one of them."""
+def _range(text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
-    low = _number(option, first, least, 65535)
-    return low, _number(option, last or first, low, 65535)
+    low = _number("--ports", first, 1024, 65535)
+    return low, _number("--ports", last, low, 65535)
 
 
 def _number(option: str, text: str, low: int, high: int) -> int:

@@ -28,6 +28,9 @@ FIELDS: "tuple[Any, ...]" = (
     ("relay", "word", ("auto", "on", "off"), None, "auto"),
     ("relay_port", "int", 0, 65535, 3478),
     ("relay_allow", "networks", 0, 16, ()),
+    ("relay_tcp_ports", "text", 0, 200, ""),  # as 443,8000-8100: peers may be reached over TCP there
+    ("relay_tls_cert", "text", 0, 250, ""),  # PEM files: clients may come over TLS
+    ("relay_tls_key", "text", 0, 250, ""),
     ("ceilings", "ceilings", 0, 0, {}),
 )
 

@@ -1,14 +1,15 @@
 """The driver of TCP to peers: the relay of service/relay.py with TCP allocations and CONNECT, and names looked up.
 
-    service = compose(settings, ports, cert_path, key_path)      # ports: [(first, last)] that the owner has listed
+    service = compose(settings, "443,8000-8100", cert_path, key_path)
 
-Only where the port has streams (CPython). Bounds: LOOKUPS_MAX names at a time, ADDRESSES_MAX addresses of one.
+Only where the port has streams (CPython). Bounds: RANGES_MAX ranges of ports, and those of core/relay/tcp.py.
 """
 
 from agent import port
 from agent.core.relay.events import Client, Close
 from agent.core.relay.tcp import Dial, Drop, Join, Listen, TcpPolicy
 from agent.core.relay.tunnels import Resolve, TunnelRelay
+from agent.errors import UsageError
 from agent.service import relay
 
 TYPE_CHECKING = False
@@ -19,16 +20,37 @@ if TYPE_CHECKING:
     from agent.port import relaying
 
 
-def compose(
-    settings: relay.RelaySettings, ports: list[tuple[int, int]], cert_path: str, key_path: str
-) -> relay.RelayService:
-    """As relay.compose. Without `ports` no TCP to peers, without paths no TLS to clients. PortError("missing") where
+RANGES_MAX = 16
+
+
+def listed(text: str) -> list[tuple[int, int]]:
+    """[(first, last)] of "443,8000-8100". UsageError("usage")."""
+    ranges = []
+    for word in text.split(","):
+        first, _, last = word.strip().partition("-")
+        last = last or first
+        if not (first.isdigit() and last.isdigit() and 0 < int(first) <= int(last) < 65536):
+            raise UsageError("usage", f"TCP ports are listed as in 443,8000-8100; '{word}' came")
+        ranges.append((int(first), int(last)))
+    if len(ranges) > RANGES_MAX:
+        raise UsageError("usage", f"at most {RANGES_MAX} ranges of TCP ports can be listed, got {len(ranges)}")
+    return ranges
+
+
+def compose(settings: relay.RelaySettings, tcp_ports: str, cert_path: str, key_path: str) -> relay.RelayService:
+    """As relay.compose. Without ports no TCP to peers, without paths no TLS to clients. PortError("missing") where
     there are no streams, "tls" for a certificate that is none."""
+    if bool(cert_path) != bool(key_path):
+        raise UsageError("usage", "TLS takes both a certificate (--tls-cert FILE) and its key (--tls-key FILE)")
+    if not tcp_ports and not cert_path:
+        return relay.compose(settings)
+    if key_path and not port.files.is_private(key_path):
+        raise UsageError("usage", f"others may read {key_path}, which is a secret; close it with: chmod 600 {key_path}")
+    body, ports = port.streams(), listed(tcp_ports) if tcp_ports else []
 
     def policy(allow: "list[Prefix]", on_link: "list[Prefix]", external: list[bytes]) -> TcpPolicy:
         return TcpPolicy(allow, on_link, external, ports)
 
-    body = port.streams()
     service = relay.compose(settings, (policy, TunnelRelay, StreamService) if ports else None)
     if cert_path:
         body.secure(service.pump, cert_path, key_path)
