@@ -171,13 +171,23 @@ class Relays:
                 listen, tuple(pair), REALM, [], self._secrets(), allow, limits, device.membership.core_time
             )
             try:
-                service = relay.compose(wanted)
+                service = self._composed(wanted)
                 break
             except PortError:
                 if device.settings["relay_port"] or attempt + 1 == PORT_TRIES:
                     raise
         self._offers = [[host, number, number, "wan" if is_wan[host] else "lan"] for host in self._hosts]
         return service
+
+    def _composed(self, wanted: "Any") -> "RelayService":
+        from agent.service import relay
+
+        more = [self._device.settings["relay_" + name] for name in ("tcp_ports", "tls_cert", "tls_key")]
+        if more == ["", "", ""]:
+            return relay.compose(wanted)
+        from agent.service import relay_streams
+
+        return relay_streams.compose(wanted, more[0], more[1], more[2])
 
 
 def _prefix(text: str, packed: "Any") -> tuple[bytes, int]:
