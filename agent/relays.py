@@ -140,8 +140,9 @@ class Relays:
         while self._secrets():
             try:
                 service = self._compose()
-            except CoreletError as error:
-                self._trouble = error.text
+            except (CoreletError, MemoryError) as error:
+                text = "the heap is full; start the device again"
+                self._trouble = error.text if isinstance(error, CoreletError) else text
                 raise
             self._trouble, self._service = "", service
             self._device.membership.refresh()  # births say where it is
