@@ -252,7 +252,7 @@ class Device:
             await store.close()
         self.state.remove_core(core_id)
         self.journal.info("device", "left core " + core_id)
-        return {"core": core_id, "freed": freed, "told": False}
+        return {"core": core_id, "device": self.identity.device_id, "freed": freed, "told": False}
 
     async def reset(self) -> "dict[str, Any]":
         """Forget identity, cores and shards, then begin a new life in the same process."""

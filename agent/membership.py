@@ -102,7 +102,7 @@ class Membership:
         device.journal.info("device", "left core " + core_id + ("" if is_told else ", which could not be told"))
         device.owners_changed()
         device.tell(Left(core_id))
-        return {"core": core_id, "freed": freed, "told": is_told}
+        return {"core": core_id, "device": device.identity.device_id, "freed": freed, "told": is_told}
 
     def _connect(self, record: "dict[str, Any]") -> None:
         core_id: str = record["core"]

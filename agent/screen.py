@@ -90,7 +90,8 @@ def _relay(relay: "dict[str, Any]") -> str:
     text = f"port {relay['port']}, {limits.counted(relay['allocations'], 'allocations')} now, "
     text += f"{limits.counted(packets, 'packets')} ({limits.amount(size)}) so far; "
     if not [offer for offer in relay["offers"] if offer[3] == "wan"]:
-        return text + "only for this network: no address of it is public"
+        return text + "only for this network: " + (relay["reach"] or "no address of it is public")
+    text += f"over IPv4, {relay['reach']}; " if relay["reach"] else ""
     proven = [row[0] for row in relay["proofs"]]
     is_proven = [offer for offer in relay["offers"] if offer[3] == "wan" and offer[0] in proven]
     return text + ("a core has reached it from outside" if is_proven else "no core has reached it from outside yet")
@@ -98,9 +99,11 @@ def _relay(relay: "dict[str, Any]") -> str:
 
 def left(answer: "dict[str, Any]") -> list[str]:
     lines = [f"Left core {answer['core']}; {limits.amount(answer['freed'])} that it kept here are free again."]
-    if not answer["told"]:
-        lines.append("It could not be told, and will see this device as one that is away.")
-    return lines
+    if answer["told"]:
+        lines.append("The core was told.")
+        return lines
+    text = "The core could not be reached: it will see this device as down until, there: corelet-core forget "
+    return lines + wrapped((text + answer["device"]).split(" "), "")
 
 
 def reset(answer: "dict[str, Any]") -> list[str]:

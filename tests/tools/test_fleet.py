@@ -49,3 +49,14 @@ def test_hostile_births(tmp_path, field, value):
     json.dumps(fleet.listed(), allow_nan=False)
     assert len(fleet.changes()) == 2 and fleet.changes() == []
     registry.close()
+
+
+@pytest.mark.parametrize(("paired_at", "wanted"), [("192.168.1.20", ("192.168.1.20",)), ("127.0.0.1", ("127.0.0.1",))])
+def test_a_device_of_the_lan_cannot_name_services_of_the_cores_own_machine(tmp_path, paired_at, wanted):
+    """Its PUTs would go to what listens on loopback there."""
+    registry = Registry(tmp_path)
+    registry.add_device(Device("1" * 16, "a", "b", "1", b"", 1, b"s" * 32, "paired", paired_at, 1))
+    birth = BIRTH | {"addresses": ["127.0.0.1", "::ffff:127.0.0.1", "localhost"], "data": 631}
+    fleet = Fleet(registry, lambda _: SimpleNamespace(is_up=True, birth=birth, telemetry={}, seen_at=1))
+    assert [target.addresses for target in fleet.targets().values()] == [wanted]
+    registry.close()

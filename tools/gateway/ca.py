@@ -18,7 +18,6 @@ import contextlib
 import datetime
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.errors import LimitError, PortError, TrustError, UsageError
+from tools.gateway.private import write_private
 
 REVOKED_MAX = 100_000
 SERVER_NAMES_MAX = 16
@@ -63,20 +63,8 @@ def _disk(path: Path) -> Iterator[None]:
 
 def _write(path: Path, data: bytes) -> None:
     """Old or new, never half of it, and never readable by others, not even for a moment."""
-    aside = path.with_name(path.name + ".new")
     with _disk(path):
-        aside.unlink(missing_ok=True)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_private(path, data)
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

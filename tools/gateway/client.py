@@ -5,7 +5,7 @@ Every way in which the core cannot be reached is one sentence. Bodies stream in 
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +14,7 @@ import httpx
 
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError, UsageError
 from tools.gateway import frames
-from tools.gateway.state import default_folder, socket_path
+from tools.gateway.state import socket_path, typed
 
 ANSWER_BYTES_MAX = 64 << 20
 KINDS: dict[int, type[CoreletError]] = {400: UsageError, 503: LimitError, 403: TrustError, 502: PeerError}
@@ -64,13 +64,21 @@ class Client:
 
     def _absent(self, error: Exception) -> PortError:
         """No socket, nobody behind it, or not ours."""
-        state = "" if self._folder == default_folder() else f" --state {self._folder}"
         if "ermission" in str(error):
-            text = f"{self._folder} belongs to another user: run this command as the user who started the core"
-            return PortError("denied", text)
-        return PortError(
-            "core_not_running", f"no core is running on {self._folder}: start it with: corelet-core up{state}"
-        )
+            owner = _owner(self._folder)
+            text = f"the core on {self._folder} is {owner}'s: run this as {owner}, with: sudo -u {owner} "
+            return PortError("denied", text + typed(self._folder.absolute(), "COMMAND", is_named=True))
+        words = typed(self._folder, "up")
+        return PortError("core_not_running", f"no core is running on {self._folder}: start it with: {words}")
+
+
+def _owner(folder: Path) -> str:
+    """Who holds the nearest folder that we may look at: a state folder's parent may be closed to us."""
+    for path in (folder, *folder.absolute().parents):
+        with suppress(OSError, KeyError):
+            return path.owner()
+        # KeyError: its number has no name here.
+    return "root"
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:

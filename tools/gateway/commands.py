@@ -66,8 +66,8 @@ def devices(client: Client, options: argparse.Namespace) -> int:
         return 0
     rows = [
         (
-            screen.cut(line["name"], 18),
-            line["id"],
+            screen.cut(line["name"], 14),
+            line["id"][:8],
             "up" if line["up"] else "left" if line["state"] == "left" else "down",
             screen.age(line["seen_s"]),
             f"{screen.amount(line['used'])} of {screen.amount(line['quota'])}" if line["quota"] else "-",
@@ -97,21 +97,22 @@ def discover(client: Client, options: argparse.Namespace) -> int:
     names = [line["name"] for line in value["found"]]
     rows = [
         (
-            screen.cut(line["name"] if names.count(line["name"]) == 1 else line["instance"]),
+            screen.cut(line["name"] if names.count(line["name"]) == 1 else line["instance"], 17),
             screen.cut(line["board"], 15),
             words.get(line["window"], "?"),
-            _at(line),
             screen.age(line["seen_s"]),
+            _at(line),
         )
         for line in value["found"]
     ]
-    screen.say(screen.table(("NAME", "BOARD", "PAIRING", "ADDRESS", "SEEN"), rows))
+    screen.say(screen.table(("NAME", "BOARD", "PAIRING", "SEEN", "ADDRESS"), rows))
     return 0
 
 
 def _at(line: dict[str, Any]) -> str:
     """As `pair --address` takes it."""
-    host = str(line["addresses"][0]) if line["addresses"] else "?"
+    addresses = sorted([str(each) for each in line["addresses"]] or ["?"], key=lambda host: ":" in host)
+    host = addresses[0]  # IPv4 first: it fits the line
     return f"[{host}]:{line['port']}" if ":" in host else f"{host}:{line['port']}"
 
 
@@ -326,20 +327,21 @@ def ls(client: Client, options: argparse.Namespace) -> int:
             screen.cut(line["name"], 16),
             line["id"][:8],
             screen.amount(line["size"]),
-            f"{line['shards']} ({line['k']} of {line['n']})",
+            str(line["shards"]),
+            f"{line['k']}/{line['n']}",
             _survives(line["survives"]),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(line["created"])),
+            time.strftime("%Y-%m-%d", time.localtime(line["created"])),
         )
         for line in value["objects"]
     ]
-    screen.say(screen.table(("NAME", "ID", "SIZE", "SHARDS", "SURVIVES NOW", "STORED"), rows))
+    screen.say(screen.table(("NAME", "ID", "SIZE", "SHARDS", "ANY", "SURVIVES", "STORED"), rows))
     return 0
 
 
 def _survives(losses: int) -> str:
     if losses < 0:
-        return f"NOT READABLE: lacks {-losses}"
-    return "no further loss" if losses == 0 else f"{losses} loss{'es' if losses > 1 else ''}"
+        return "NOT READABLE"
+    return "no loss" if losses == 0 else f"{losses} loss{'es' if losses > 1 else ''}"
 
 
 def rm(client: Client, options: argparse.Namespace) -> int:

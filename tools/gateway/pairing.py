@@ -5,7 +5,9 @@
 
 What it is not: the protocol (agent/core/pairing/prover.py) or the list of devices (registry.py).
 Errors are CoreletErrors whose text is for the user; no text from the network is shown unless it is
-plain and short. Bounds: ANSWER_BYTES_MAX for an answer, HEAD_BYTES_MAX for its head, STEP_MS a step.
+plain and short. HTTP by hand and not by httpx, which is at home here: that would tell the device our own scope id
+(fe80::1%eth0) in Host, and the bounds of head, body and time would have to be kept by hand all the same.
+Bounds: ANSWER_BYTES_MAX for an answer, HEAD_BYTES_MAX for its head, STEP_MS a step.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""Files that one user may read: written aside with mode 0600, then renamed, so that nobody ever sees half of one."""
+"""Files that one user may read: written aside with mode 0600, then renamed, so that nobody ever sees half of one,
+and a power cut leaves the old one or the new one. (What `get` writes is the user's own file: commands.py.)"""
 
 import os
 from pathlib import Path
@@ -17,3 +18,8 @@ def write_private(path: Path, data: bytes, owner: tuple[int, int] | None = None)
         if owner is not None:
             os.fchown(file.fileno(), *owner)
     aside.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

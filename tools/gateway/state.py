@@ -30,9 +30,11 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / APP
 
 
-def typed(folder: Path, words: str) -> str:
-    """A command of ours for the core in `folder`, as it has to be typed."""
-    state = "" if folder.absolute() == default_folder().absolute() else " --state " + shlex.quote(str(folder))
+def typed(folder: Path, words: str, is_named: bool = False) -> str:
+    """A command of ours for the core in `folder`, as it has to be typed; `is_named`: by a user whose default is not
+    ours."""
+    is_default = folder.absolute() == default_folder().absolute() and not is_named
+    state = "" if is_default else " --state " + shlex.quote(str(folder))
     return f"corelet-core {words}{state}"
 
 

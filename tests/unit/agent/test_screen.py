@@ -95,7 +95,9 @@ def test_lines_fit_80_columns():
     many.update({"addresses": [f"2001:db8:0:1:2:3:4:{number}" for number in range(6)]})
     many.update({"missing": [["tls", "install the package micropython-mbedtls " * 4]]})
     lines = screen.status(many) + screen.status(changed(window=WINDOW)) + screen.reset({"restarted": True})
-    lines += screen.reset({"restarted": False}) + screen.left({"core": "c" * 16, "freed": 5 << 30, "told": False})
+    lines += screen.reset({"restarted": False}) + screen.left(
+        {"core": "c" * 16, "device": "d" * 16, "freed": 5 << 30, "told": False}
+    )
     assert [line for line in lines if len(line) > 80] == []
     heads = [line for line in screen.status(STATUS)[1:] if line[:2] == "  " and line[2:3] != " "]
     heads = [line for line in heads if "setup code" not in line]
@@ -116,10 +118,11 @@ def test_the_relay_is_one_sentence():
 
 
 def test_short_answers():
-    assert screen.left({"core": "c", "freed": 131072, "told": True}) == [
-        "Left core c; 128.0 KiB that it kept here are free again."
-    ]
-    assert "could not be told" in screen.left({"core": "c", "freed": 0, "told": False})[1]
+    answer = {"core": "c", "device": "d" * 16, "freed": 131072, "told": True}
+    assert screen.left(answer) == ["Left core c; 128.0 KiB that it kept here are free again.", "The core was told."]
+    text = " ".join(screen.left(dict(answer, told=False)))
+    assert "could not be reached: it will see this device as down until" in text
+    assert text.endswith("corelet-core forget " + "d" * 16)
     assert "corelet up" in screen.reset({"restarted": False})[0]
     assert "corelet up" not in " ".join(screen.reset({"restarted": True}))
     board = {"id": "x", "summary": "A board", "ceilings": CEILINGS}
