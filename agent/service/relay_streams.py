@@ -27,8 +27,8 @@ def listed(text: str) -> list[tuple[int, int]]:
     """[(first, last)] of "443,8000-8100". UsageError("usage")."""
     ranges = []
     for word in text.split(","):
-        first, _, last = word.strip().partition("-")
-        last = last or first
+        first, dash, last = word.strip().partition("-")
+        last = last if dash else first
         if not (first.isdigit() and last.isdigit() and 0 < int(first) <= int(last) < 65536):
             raise UsageError("usage", f"TCP ports are listed as in 443,8000-8100; '{word}' came")
         ranges.append((int(first), int(last)))

@@ -1,0 +1,171 @@
+"""What flows between a client and a peer: through memory first, through a pipe when it is much, and what is left."""
+
+import errno
+import os
+import socket
+import ssl
+from typing import Any
+
+import pytest
+
+from agent.errors import PortError, UsageError
+from agent.port.cpython import peers, splices, tls_clients
+from agent.port.cpython.loop import Loop
+from agent.service import relay_streams
+from tests.expect import raises
+
+
+class Control:
+    def __init__(self) -> None:
+        self.over: list[int] = []
+
+    def ended(self, connection: int, now: int) -> None:
+        self.over.append(connection)
+
+    def arm(self) -> None:
+        """`wake_at` is looked at by the test."""
+
+
+class Bed:
+    """`streams` with one splice: what goes into `client` comes out of `peer`, and back."""
+
+    def __init__(self, takes: Any = None) -> None:
+        self.loop = Loop()
+        self.control = Control()
+        self.streams = peers.Streams(self, self.control)
+        self.client, inside = socket.socketpair()
+        self.peer, outside = socket.socketpair()
+        for end in (inside, outside, self.client, self.peer):
+            end.setblocking(False)
+        self.usage = [0] * 6
+        self.splice = self.streams.joined[1] = splices.Splice(self.streams, 1, inside, outside)
+        self.splice.shape(takes, "ann", self.usage)
+        self.splice.begin(b"", b"")
+
+    def __enter__(self) -> "Bed":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.streams.close()
+        for end in (self.client, self.peer):
+            end.close()
+        self.loop.close()
+
+    def step(self) -> None:
+        for descriptor, _ in self.loop.epoll.poll(0.01):
+            if descriptor in self.loop._ready:
+                self.loop._ready[descriptor]()
+
+    def carry(self, total: int, piece: int = 100_000) -> int:
+        """How many of `total` bytes came, pushed and pulled to the end."""
+        sent = came = 0
+        for _ in range(100 + total // 1000):
+            try:
+                sent += self.client.send(bytes(min(piece, total - sent))) if sent < total else 0
+            except BlockingIOError:
+                pass
+            self.step()
+            try:
+                came += len(self.peer.recv(1 << 20))
+            except BlockingIOError:
+                pass
+            if came == total:
+                break
+        return came
+
+
+def test_little_takes_no_pipe_and_much_does() -> None:
+    with Bed() as bed:
+        assert bed.carry(splices.LAZY_BYTES - 1000, 10_000) == splices.LAZY_BYTES - 1000
+        assert bed.splice.up.pipe is None and bed.streams.pipes._live == 0
+        assert bed.carry(2_000_000) == 2_000_000
+        assert bed.splice.up.pipe is not None and bed.splice.down.pipe is None
+        assert bed.usage[2] == splices.LAZY_BYTES - 1000 + 2_000_000 and bed.usage[4] == 0
+    assert bed.streams.pipes._live == 0
+
+
+@pytest.mark.parametrize("missing", ("splice", "pipe2", "size", "room"))
+def test_without_a_pipe_it_goes_on(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, "no descriptors") if missing == "pipe2" else PermissionError
+
+    if missing == "splice":
+        monkeypatch.delattr(os, "splice")
+    elif missing == "room":
+        monkeypatch.setattr(splices, "PIPES_MAX", 0)
+    with Bed() as bed:
+        monkeypatch.setattr(*((splices.fcntl, "fcntl") if missing == "size" else (os, "pipe2")), refuse)
+        if missing in ("splice", "room"):
+            monkeypatch.undo()
+            monkeypatch.setattr(splices, "PIPES_MAX", 0)
+        assert bed.carry(1_000_000) == 1_000_000
+        assert (bed.splice.up.pipe is not None) == (missing == "size")
+
+
+def test_what_is_not_taken_waits_and_stops_its_source() -> None:
+    with Bed() as bed:
+        sent = 0
+        for _ in range(200):
+            try:
+                sent += bed.client.send(bytes(100_000))
+            except BlockingIOError:
+                pass
+            bed.step()
+        assert sent < 4_000_000 and bed.splice.up.held > 0  # it could not be more
+        got = 0
+        for _ in range(400):
+            try:
+                got += len(bed.peer.recv(1 << 20))
+            except BlockingIOError:
+                bed.step()
+        assert got == sent and bed.splice.up.held == 0
+
+
+def test_the_ceiling_is_asked_before_and_waited_for() -> None:
+    is_open = []
+    with Bed((lambda user, count, now: bool(is_open), lambda user, count, now: True)) as bed:
+        bed.client.send(b"slow")
+        bed.step()
+        assert bed.splice.is_waiting() and bed.streams.wake_at is not None and bed.usage[2] == 0
+        with pytest.raises(BlockingIOError):
+            bed.peer.recv(10)
+        is_open.append(True)
+        bed.streams.tick(bed.streams.wake_at)
+        assert bed.peer.recv(10) == b"slow" and not bed.splice.is_waiting()
+
+
+def test_who_is_still_is_closed() -> None:
+    with Bed() as bed:
+        now = bed.splice.moved_at
+        bed.streams.tick(now + peers.IDLE_MS)
+        assert bed.control.over == [] and bed.streams.wake_at == now + peers.IDLE_MS + peers.SWEEP_MS
+        bed.streams.tick(now + peers.IDLE_MS + 1)
+        assert bed.control.over == [1] and not bed.streams.joined and bed.peer.recv(1) == b""
+
+
+def test_a_half_closed_one_does_not_keep_the_loop_awake() -> None:
+    with Bed() as bed:
+        bed.client.shutdown(socket.SHUT_WR)
+        for _ in range(3):
+            bed.step()
+        assert bed.peer.recv(1) == b"" and bed.loop.epoll.poll(0) == []
+        bed.peer.send(b"answer")
+        bed.step()
+        assert bed.client.recv(10) == b"answer"
+        bed.peer.close()
+        bed.step()
+        assert bed.client.recv(1) == b"" and bed.control.over == [1] and not bed.streams.joined
+
+
+def test_tls_is_1_2_or_newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the system's OpenSSL would allow."""
+    assert raises(PortError, tls_clients.TlsClients, "/no/cert", "/no/key").code == "tls"
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", lambda *_: None)
+    assert tls_clients.TlsClients("cert", "key")._context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_ports_as_they_are_written() -> None:
+    assert relay_streams.listed("443, 8000-8100") == [(443, 443), (8000, 8100)]
+    for text in ("", "x", "0", "65536", "9-8", "1-", "-1", "443,", "1-2-3", "+4"):
+        assert raises(UsageError, relay_streams.listed, text).code == "usage", text
+    assert raises(UsageError, relay_streams.listed, ",".join(["1"] * 17)).code == "usage"
