@@ -199,7 +199,7 @@ def test_the_owner_decides(network: Network) -> None:
         until("its return", lambda: core.is_up(device_id))
         if why:
             assert not device.status()["relay"]["on"] and why in " ".join(device.run("status").stdout.split())
-            assert core.ask("/relays")["relays"][0]["ways"] == []
+            until("the core's view", lambda: core.ask("/relays")["relays"][0]["ways"] == [], 5)
     until("its relay", lambda: reachable(core, device_id), 30)
 
     async def work() -> None:
