@@ -1,18 +1,30 @@
 """What flows between a client and a peer: through memory first, through a pipe when it is much, and what is left."""
 
+import contextlib
 import errno
+import fcntl
 import os
 import socket
 import ssl
+from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from agent.errors import PortError, UsageError
 from agent.port.cpython import peers, splices, tls_clients
 from agent.port.cpython.loop import Loop
 from agent.service import relay_streams
 from tests.expect import raises
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """None: it is absent."""
+    kept = getattr(owner, name)
+    delattr(owner, name) if value is None else setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
 
 
 class Control:
@@ -84,22 +96,24 @@ def test_little_takes_no_pipe_and_much_does() -> None:
     assert bed.streams.pipes._live == 0
 
 
-@pytest.mark.parametrize("missing", ("splice", "pipe2", "size", "room"))
-def test_without_a_pipe_it_goes_on(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EMFILE, "no descriptors") if missing == "pipe2" else PermissionError
+def test_without_a_pipe_it_goes_on() -> None:
+    """No splice, no room, no descriptors; and a pipe that may not be larger is one all the same."""
 
-    if missing == "splice":
-        monkeypatch.delattr(os, "splice")
-    elif missing == "room":
-        monkeypatch.setattr(splices, "PIPES_MAX", 0)
-    with Bed() as bed:
-        monkeypatch.setattr(*((splices.fcntl, "fcntl") if missing == "size" else (os, "pipe2")), refuse)
-        if missing in ("splice", "room"):
-            monkeypatch.undo()
-            monkeypatch.setattr(splices, "PIPES_MAX", 0)
-        assert bed.carry(1_000_000) == 1_000_000
-        assert (bed.splice.up.pipe is not None) == (missing == "size")
+    def no_descriptors(*_: object) -> None:
+        raise OSError(errno.EMFILE, "no descriptors")
+
+    def no_right(*_: object) -> None:
+        raise PermissionError
+
+    for owner, name, value in (
+        (os, "splice", None),
+        (splices, "PIPES_MAX", 0),
+        (os, "pipe2", no_descriptors),
+        (fcntl, "fcntl", no_right),
+    ):
+        with Bed() as bed, replaced(owner, name, value):
+            assert bed.carry(1_000_000) == 1_000_000, name
+            assert (bed.splice.up.pipe is not None) == (name == "fcntl"), name
 
 
 def test_what_is_not_taken_waits_and_stops_its_source() -> None:
@@ -122,13 +136,12 @@ def test_what_is_not_taken_waits_and_stops_its_source() -> None:
 
 
 def test_the_ceiling_is_asked_before_and_waited_for() -> None:
-    is_open = []
+    is_open: list[bool] = []
     with Bed((lambda user, count, now: bool(is_open), lambda user, count, now: True)) as bed:
         bed.client.send(b"slow")
         bed.step()
         assert bed.splice.is_waiting() and bed.streams.wake_at is not None and bed.usage[2] == 0
-        with pytest.raises(BlockingIOError):
-            bed.peer.recv(10)
+        raises(BlockingIOError, bed.peer.recv, 10)
         is_open.append(True)
         bed.streams.tick(bed.streams.wake_at)
         assert bed.peer.recv(10) == b"slow" and not bed.splice.is_waiting()
@@ -157,11 +170,11 @@ def test_a_half_closed_one_does_not_keep_the_loop_awake() -> None:
         assert bed.client.recv(1) == b"" and bed.control.over == [1] and not bed.streams.joined
 
 
-def test_tls_is_1_2_or_newer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_is_1_2_or_newer() -> None:
     """Whatever the system's OpenSSL would allow."""
     assert raises(PortError, tls_clients.TlsClients, "/no/cert", "/no/key").code == "tls"
-    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", lambda *_: None)
-    assert tls_clients.TlsClients("cert", "key")._context.minimum_version == ssl.TLSVersion.TLSv1_2
+    with replaced(ssl.SSLContext, "load_cert_chain", lambda *_: None):
+        assert tls_clients.TlsClients("cert", "key")._context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 def test_ports_as_they_are_written() -> None:
