@@ -24,7 +24,7 @@ def shown(core: Core, device_id: str) -> str:
     """The LINK column of `corelet-core devices`, as the operator reads it."""
     done = core.run_plainly("devices")
     assert done.returncode == 0, done
-    (line,) = [line for line in done.stdout.splitlines() if device_id in line]
+    (line,) = [line for line in done.stdout.splitlines() if device_id[:8] in line]
     return next(word for word in line.split() if word in ("up", "down", "left"))
 
 
