@@ -64,7 +64,7 @@ MEANINGS = (
     ("--state", "--state DIR  where its state lives (default: the system's place)"),
     ("--json", "--json       the answer as one JSON object, for scripts"),
     ("--yes", "--yes        do not ask"),
-    ("ADDR:PORT", "--listen     where clients come to, with commas; 0.0.0.0 and [::] are all of them"),
+    ("ADDR:PORT", "--listen     where clients come to, with commas; 0.0.0.0 and [::]: all of them"),
     ("--relay-ip", "--relay-ip   what peers see, IPv4 and IPv6; else those of --listen"),
     ("--secret-file", "--secret-file, --user-file  mode 0600: TURN REST secrets; lines NAME:PASSWORD"),
     ("--user", "--user       for tests only: everybody on this machine can read it"),
@@ -73,7 +73,7 @@ MEANINGS = (
     ("--tls-cert", "--tls-cert, --tls-key  PEM files: clients may come over TLS too"),
     ("--rate", "--rate       bit/s that leave in each direction; 0: no ceiling"),
     ("--unproven", "--unproven   answers a second to strangers of one /24 or /56"),
-    ("--stats", "--stats      the counters as JSON at the end; SIGUSR1 asks for them at any time"),
+    ("--stats", "--stats      the counters as JSON at the end, and whenever SIGUSR1 asks"),
 )
 
 
