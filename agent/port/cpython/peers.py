@@ -193,7 +193,10 @@ class Streams:
         self.wake_at = None
         for splice in list(self.joined.values()):
             if splice.is_waiting():
+                before = splice.up.total + splice.down.total
                 splice.step()
+                if splice.up.total + splice.down.total > before and splice.number in self.joined:
+                    self.joined[splice.number] = self.joined.pop(splice.number)  # of one user, others have their turn
             elif now - splice.moved_at > IDLE_MS:
                 splice.end()
         if self.joined and self.wake_at is None:

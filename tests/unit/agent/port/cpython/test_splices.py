@@ -147,6 +147,32 @@ def test_the_ceiling_is_asked_before_and_waited_for() -> None:
         assert bed.peer.recv(10) == b"slow" and not bed.splice.is_waiting()
 
 
+def test_streams_of_one_user_take_turns() -> None:
+    budget = [0]
+
+    def take(user: str, count: int, now: int) -> bool:
+        budget[0] -= 1
+        return budget[0] >= 0
+
+    with Bed((take, take)) as bed:
+        client, inside = socket.socketpair()
+        peer, outside = socket.socketpair()
+        with client, peer:
+            for end in (inside, outside):
+                end.setblocking(False)
+            other = bed.streams.joined[2] = splices.Splice(bed.streams, 2, inside, outside)
+            other.shape((take, take), "ann", bed.usage)
+            other.begin(b"", b"")
+            bed.streams.chunk_bytes = 1000
+            for end in (bed.client, client):
+                end.send(bytes(20_000))
+            for _ in range(10):
+                bed.step()
+                budget[0] = 1
+                bed.streams.tick(0)
+            assert bed.splice.up.total == other.up.total == 5000
+
+
 def test_who_is_still_is_closed() -> None:
     with Bed() as bed:
         now = bed.splice.moved_at
