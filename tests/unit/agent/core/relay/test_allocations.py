@@ -6,10 +6,15 @@ from tests.sim.world import Xorshift32
 
 
 class World:
-    """Only chance."""
+    """Only chance; `closed`: ports that the router does not map."""
+
+    closed: tuple[int, ...] = ()
 
     def __init__(self) -> None:
         self.entropy = Xorshift32(5).bytes
+
+    def addresses(self, family: int, number: int) -> "tuple[bytes, int] | None":
+        return None if number in self.closed else (bytes(4 if family == 4 else 16), number)
 
 
 class Row:
@@ -34,6 +39,14 @@ def test_users_are_bounded() -> None:
     assert table.usage("ann", 1000)[0] == 1
 
 
+def test_totals_outlive_the_rows_of_users() -> None:
+    table = made()
+    for number in range(USERS_MAX + 50):
+        table.usage("user" + str(number), number)[2] += 10
+    rows = sum([row[2] for row in table.users.values()])
+    assert rows < 10 * (USERS_MAX + 50) == rows + table.past[2]
+
+
 def test_ports_are_all_used_and_random() -> None:
     table = made()
     ports = []
@@ -42,6 +55,14 @@ def test_ports_are_all_used_and_random() -> None:
         table.open_endpoint(4, ports[-1], (b"\x05\x05\x05\x05", ports[-1]), None)
     assert sorted(ports) == list(range(50000, 50010)) != ports
     assert table.take_port(4, False, False) == 0 and table.take_port(6, False, False) != 0
+
+
+def test_a_port_that_is_not_mapped_is_not_taken() -> None:
+    table = made()
+    table._world.closed = tuple(range(50000, 50009))
+    assert [table.take_port(4, False, False) for _ in range(20)] == [50009] * 20
+    table._world.closed += (50009,)
+    assert table.take_port(4, False, False) == 0
 
 
 def test_pairs_begin_even_and_are_whole() -> None:
