@@ -1,6 +1,8 @@
 """The device as a relay for the users of its cores: when it runs, where, for whom, and what it says of itself.
 
 It runs while there is a core, the ceilings leave room for it and the owner lets it; before, nothing of it is loaded.
+Without a public IPv4 address it has a small pool of ports of its own, which the home router is asked to map
+(service/reach.py); so it keeps the same ones from start to start.
 A core signs its users' credentials with a secret that both ends derive from the link's: nothing is handed over, and it
 is worth nothing from the moment that the core is left. Not here: the relay (service/relay.py), which has a thread of
 its own on CPython. Bounds: OFFERS_MAX, PROOFS_MAX, REASONS_MAX, USERS_MAX, NAME_CHARS_MAX of what is said of it.
@@ -8,16 +10,19 @@ its own on CPython. Bounds: OFFERS_MAX, PROOFS_MAX, REASONS_MAX, USERS_MAX, NAME
 
 from agent import port
 from agent.errors import CoreletError, LimitError, PeerError, PortError, UsageError
+from agent.service import supervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from agent.device import Device
+    from agent.service.reach import ReachService
     from agent.service.relay import RelayService
 
 REALM = "corelet"
 PORTS = (49152, 65535)
+POOL_MAX = 64
 UNPROVEN_S = 50
 PORT_TRIES = 8
 OFFERS_MAX, PROOFS_MAX = 16, 32
@@ -25,15 +30,15 @@ REASONS_MAX, USERS_MAX, NAME_CHARS_MAX = 16, 8, 48
 
 
 class Relays:
-    """`ports`: of relayed addresses, (first, last)."""
-
     def __init__(self, device: "Device") -> None:
-        self.ports = PORTS
         self._device = device
         self._service: RelayService | None = None
         self._is_spawned = False
         self._trouble = ""
         self._port = 0
+        self._own = ""  # the IPv4 address behind a router
+        self._pool: list[int] = []
+        self._reach: ReachService | None = None
         self._hosts: list[str] = []
         self._offers: list[list[Any]] = []
         self._external: list[list[Any]] = []
@@ -59,15 +64,6 @@ class Relays:
         if self._device.addresses() != self._hosts:
             self._stop()  # and is started at the new ones
 
-    def external(self, offers: "list[list[Any]]", mapped: "dict[int, tuple[bytes, int]]", ips: list[bytes]) -> None:
-        """What the router maps to us. `offers`: as in the birth; `mapped`: relay port -> what peers see; `ips`: of the
-        router, refused as peers."""
-        self._external = offers
-        service = self._service
-        if service is not None:
-            service.pump.call(lambda: service.remap(mapped, ips))
-        self._device.membership.refresh()
-
     def prove(self, reachable: "Any") -> "dict[str, Any]":
         """A core has called back: which of our offers it could reach. PeerError("relay")."""
         rows: list[Any] = reachable if isinstance(reachable, list) else [None]
@@ -78,7 +74,7 @@ class Relays:
 
     def offers(self) -> "list[list[Any]]":
         """[address, UDP port, TCP port, "lan" or "wan"] each, [] while it does not run."""
-        return (self._offers + self._external)[:OFFERS_MAX] if self._service is not None else []
+        return (self._external + self._offers)[:OFFERS_MAX] if self._service is not None else []
 
     def refusal(self) -> str:
         """Why it is not to run, as a sentence; "" when it is."""
@@ -117,6 +113,7 @@ class Relays:
         why = self.refusal() or self._trouble or ("" if self._service else "there is no core to work for yet")
         answer: dict[str, Any] = {"on": self._service is not None, "why": why, "port": self._port}
         answer.update({"offers": self.offers(), "proofs": self._proofs})
+        answer["reach"] = self._reach.machine.sentence if self._reach is not None else ""
         if self._service is not None:
             answer["why"] = ""
             answer.update(self._service.report())
@@ -146,11 +143,56 @@ class Relays:
                 raise
             self._trouble, self._service = "", service
             self._device.membership.refresh()  # births say where it is
+            keeper = supervisor.Supervisor(self._device.journal)
+            if self._own:
+                keeper.spawn("reach", self._reach_out)
             try:
                 await service.pump.run_beside(service)
             finally:
-                self._service = None
+                self._service, self._external = None, []
+                await keeper.stop()
+                self._reach = None
         self._is_spawned = False
+
+    async def _reach_out(self) -> None:
+        from agent.service.reach import ReachService
+
+        wants = [(17, self._port), (6, self._port)] + [(17, number) for number in self._pool]
+        self._reach = ReachService(self._own, wants, self._reached, self._key()[:12])
+        await self._reach.run()
+
+    def _reached(self) -> None:
+        """What the router maps to us may be something else now."""
+        from agent.core.relay.router import text
+
+        service, reach = self._service, self._reach
+        if service is None or reach is None:
+            return
+        places = [reach.machine.external(17, number) for number in self._pool]
+        udp, tcp = reach.machine.external(17, self._port), reach.machine.external(6, self._port)
+        mapped = {number: place for number, place in zip(self._pool, places) if place}
+        ips = list({place[0] for place in [udp, tcp] + places if place})
+        service.pump.call(lambda: service.remap(mapped, ips))
+        ports = [place[1] if place else 0 for place in (udp, tcp)]
+        offers: list[list[Any]] = [[text(place[0])] + ports + ["wan"] for place in (udp or tcp,) if place]
+        if offers != self._external:
+            self._external = offers
+            self._device.membership.refresh()
+
+    def _key(self) -> bytes:
+        """12 bytes for routers, and one that spreads the pools of the devices behind one of them."""
+        secret = self._device.identity.scalar.to_bytes(32, "big")
+        return self._device.crypto.hkdf_sha256(secret, b"", b"corelet reach v1", 13)
+
+    def _pair(self, is_wan: dict[str, bool]) -> tuple[str, str]:
+        """(IPv4, IPv6) that we send from, "" for none: a public one, else one of the interface that has the router."""
+        from agent.port import routes
+
+        links = [name for name, _ in routes.gateways()][:1]
+        facing = [host for name, host, _ in port.net.interfaces() if name in links]
+        best = sorted(self._hosts, key=lambda host: (not is_wan[host], host not in facing))
+        ipv4, ipv6 = [([host for host in best if (":" in host) == is_six] + [""])[0] for is_six in (False, True)]
+        return ipv4, ipv6
 
     def _compose(self) -> "RelayService":
         from agent.core.relay.events import Limits
@@ -160,16 +202,19 @@ class Relays:
         device, packed = self._device, port.pump().packed
         self._hosts = device.addresses()
         is_wan = {host: not Policy([], [], []).may_permit(packed(host)) for host in self._hosts}
-        best = sorted(self._hosts, key=lambda host: not is_wan[host])
-        pair = [([host for host in best if (":" in host) == is_six] + [""])[0] for is_six in (False, True)]
+        pair = self._pair(is_wan)
         most = device.ceilings["allocations"]
-        limits = Limits(most, max(2, most // 4), self.ports, device.ceilings["relay_bps"], 0, UNPROVEN_S, True)
+        self._own = "" if is_wan.get(pair[0]) or pair[0][:4] == "127." else pair[0]
+        first = PORTS[0] + POOL_MAX * self._key()[12]
+        self._pool = list(range(first, first + min(most, POOL_MAX))) if self._own else []
+        ports = (self._pool[0], self._pool[-1]) if self._own else PORTS
+        limits = Limits(most, max(2, most // 4), ports, device.ceilings["relay_bps"], 0, UNPROVEN_S, True)
         allow = [_prefix(text, packed) for text in device.settings["relay_allow"]]
         for attempt in range(PORT_TRIES):
             self._port = number = device.settings["relay_port"] or 20000 + device.crypto.entropy(1)[0] * 100 + attempt
             listen = [(host, number) for host in self._hosts]
             wanted = relay.RelaySettings(
-                listen, tuple(pair), REALM, [], self._secrets(), allow, limits, device.membership.core_time
+                listen, pair, REALM, [], self._secrets(), allow, limits, device.membership.core_time
             )
             try:
                 service = self._composed(wanted)

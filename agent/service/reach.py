@@ -1,18 +1,16 @@
-"""Keeps this device reachable from outside: drives core/relay/reach.py, which asks the home router to map ports.
+"""Keeps a device behind a home router reachable: drives core/relay/reach.py, which asks the router to map ports.
 
-    reach = ReachService([(17, 3478), (6, 3478)], on_change)
-    supervisor.spawn("reach", reach.run)
-    await reach.close()          # removes the mappings
+    reach = ReachService("192.168.1.5", [(17, 3478), (6, 3478)], on_change, nonce)
+    supervisor.spawn("reach", reach.run)    # when it is cancelled it removes the mappings
 
-Interfaces and routes are looked at every LOOK_MS. A socket is open only while an answer is awaited, so that nobody can
-wake an idle board. Bounds: one datagram or one answer of igd.BODY_BYTES_MAX at a time.
+The route is looked at every LOOK_MS. A socket is open only while an answer is awaited, so that nobody can wake an idle
+board. Bounds: one datagram or one answer of igd.BODY_BYTES_MAX at a time.
 """
 
 import asyncio
 
 from agent import port
 from agent.core.relay.reach import CALL_MS, LIFETIME_S, Reach
-from agent.core.relay.router import is_public
 from agent.errors import PeerError, PortError
 from agent.port import clock, net, routes
 from agent.wire import igd, portmap
@@ -24,83 +22,46 @@ if TYPE_CHECKING:
 
     from agent.port import contract
     from agent.wire.portmap import Want
-    from agent.wire.stun import Address
 
 LOOK_MS = 30_000
 
 
 class ReachService:
-    """`wants`: (protocol, port) of ours, 6 or 17. `on_change()`: state, sentence or an external address is another
-    now. `nonce`: 12 secret bytes that stay the same from start to start. `odd`: answers that were none."""
+    """`own`: our IPv4 address. `wants`: (protocol, port) of ours, 6 or 17. `on_change()`: the machine's sentence or an
+    external address is another now. `nonce`: see Reach. `odd`: answers that were none."""
 
     def __init__(
-        self, wants: "list[Want]", on_change: "Callable[[], None]", nonce: bytes = b"", lifetime_s: int = LIFETIME_S
+        self, own: str, wants: "list[Want]", on_change: "Callable[[], None]", nonce: bytes, lifetime_s: int = LIFETIME_S
     ) -> None:
-        entropy = port.crypto().entropy
-        self.machine = Reach(entropy, nonce or entropy(portmap.NONCE_BYTES), wants, lifetime_s)
+        self.machine = Reach(port.crypto().entropy, nonce, wants, lifetime_s)
         self.odd = 0
         self.look_ms = LOOK_MS
+        self._own = own
         self._on_change = on_change
-        self._told = ("", "")
+        self._told = ""
         self._udp: contract.Datagrams | None = None
-        self._own = ""
-
-    @property
-    def state(self) -> str:
-        return self.machine.state
-
-    @property
-    def sentence(self) -> str:
-        return self.machine.sentence
-
-    def external(self, protocol: int, number: int) -> "Address | None":
-        return self.machine.external(protocol, number)
-
-    def set_proof(self, is_reachable: bool) -> None:
-        """What the dial-back of a full core has told."""
-        self.machine.set_proof(is_reachable)
-        self._tell()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Until it is cancelled. What a slow router does not hear of then ends with its lifetime."""
         look_at = clock.now_ms()
         try:
             while True:
                 now = clock.now_ms()
                 if now >= look_at:
                     look_at = now + self.look_ms
-                    self._look(now)
+                    gateway = (routes.gateways() or [("", "")])[0][1]
+                    self.machine.set_network(bytes([int(each) for each in self._own.split(".")]), gateway, now)
                 self.machine.wake(now)
                 await self._carry()
                 wake_at = self.machine.wake_at
                 await self._wait((look_at if wake_at is None else min(look_at, wake_at)) - clock.now_ms())
         finally:
+            self.machine.stop()
+            try:
+                await net.wait_for(self._carry(), CALL_MS)
+            except PortError:
+                self.odd += 1
             self._close_udp()
-
-    async def close(self) -> None:
-        """After run() has ended: an orderly stop. What a slow router does not hear of ends with its lifetime."""
-        self.machine.stop()
-        try:
-            await net.wait_for(self._carry(), CALL_MS)
-        except PortError:
-            return
-        finally:
-            self._close_udp()
-
-    def _look(self, now: int) -> None:
-        packed = port.pump().packed
-        gateway = (routes.gateways() or [("", "")])[0]
-        own, own6 = "", b""
-        for name, host, _ in net.interfaces():
-            ip = packed(host)
-            if len(ip) == 4 and (is_public(ip) or (name == gateway[0] and not own)):
-                own = host
-            elif len(ip) == 16 and is_public(ip):
-                own6 = own6 or ip
-        if own != self._own:
-            self._close_udp()
-            self._own = own
-        self.machine.set_network(packed(own) if own else b"", own6, gateway[1] if own else "", now)
 
     async def _wait(self, pause_ms: int) -> None:
         """For a datagram, at most so long."""
@@ -130,11 +91,13 @@ class ReachService:
                 try:
                     self._udp = self._udp or port.udp().open(self._own)
                     self._udp.send(data, host, number)
-                except PortError:  # the address has gone: the next look sees it
+                except PortError:  # the address has gone: the relay is told, and ends us
                     continue
         if not self.machine.is_asking:
             self._close_udp()
-        self._tell()
+        if self.machine.drain_events() or self.machine.sentence != self._told:
+            self._told = self.machine.sentence
+            self._on_change()
 
     async def _call(self, data: bytes, host: str, number: int) -> bytes:
         try:
@@ -142,12 +105,6 @@ class ReachService:
             return answer
         except PortError:  # the machine takes no answer for one
             return b""
-
-    def _tell(self) -> None:
-        told = (self.state, self.sentence)
-        if self.machine.drain_events() or told != self._told:
-            self._told = told
-            self._on_change()
 
     def _close_udp(self) -> None:
         if self._udp is not None:

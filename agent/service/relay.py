@@ -56,7 +56,8 @@ def compose(settings: RelaySettings, kinds: "Any" = None) -> "RelayService":
 
     def address(family: int, number: int) -> "tuple[bytes, int] | None":
         own = (addresses[family], number) if family in addresses else None
-        return mapped.get(number, own) if family == 4 else own
+        # Behind a router: no port that nobody outside could reach.
+        return mapped.get(number) if family == 4 and mapped and number else own
 
     realm = settings.realm.encode()
     users = {name: long_term_key(crypto, name.encode(), realm, word.encode()) for name, word in settings.users}
@@ -70,18 +71,22 @@ def compose(settings: RelaySettings, kinds: "Any" = None) -> "RelayService":
     options = PumpOptions(settings.listen, settings.relay_hosts, True, CLIENTS_CONNECTED_MAX)
     service: RelayService = make_service(machine, pump.open(options), settings.limits.rate_bps > 0)
     service.credentials, service.policy, service.mapped = credentials, policy, mapped
+    service.own = addresses.get(4, b"")
     return service
 
 
 class RelayService:
     """`wake_at`: see RelayControl. `pump`: to stop it and to call it from other threads. `mapped`: relay port ->
-    address that peers see instead of our own (IPv4, behind a router)."""
+    address that peers see instead of our own, `own` (IPv4, behind a router). No router need send our own datagrams back
+    to us: here such a peer is at `own`."""
 
     def __init__(self, machine: Relay, pump: "relaying.Pump", is_limited: bool) -> None:
         self.pump = pump
         self.credentials: Any = None
         self.policy: Any = None
         self.mapped: dict[int, tuple[bytes, int]] = {}
+        self.own = b""
+        self._inside: dict[Any, tuple[bytes, int]] = {}
         self.wake_at: int | None = None
         self._machine = machine
         self._relays: dict[int, tuple[str, bool]] = {}  # (user, is IPv6)
@@ -98,6 +103,8 @@ class RelayService:
         self._settle(now, key)
 
     def from_peer(self, relay: int, peer: "relaying.RelayAddress", data: bytes, now: int) -> None:
+        if peer[0] == self.own:
+            peer = self.mapped.get(peer[1], peer)
         self._machine.from_peer(relay, peer, data, now)
         self._settle(now, None)
 
@@ -125,6 +132,7 @@ class RelayService:
         now = port.clock.now_ms()
         self.mapped.clear()
         self.mapped.update(mapped)
+        self._inside = {mapped[number]: (self.own, number) for number in mapped}
         self.policy.external = external
         self._machine.recheck(now)
         self._settle(now, None)
@@ -156,7 +164,7 @@ class RelayService:
     def _act(self, event: "Any", now: int, key: "relaying.ClientKey | None") -> None:
         pump, relay = self.pump, event.relay
         if isinstance(event, ToPeer):
-            pump.send_to_peer(relay, event.peer, event.data, event.dont_fragment)
+            pump.send_to_peer(relay, self._inside.get(event.peer, event.peer), event.data, event.dont_fragment)
         elif isinstance(event, Open):
             self._relays[relay] = (event.user, event.family == 6)
             if pump.open_relay(relay, event.family, event.port):
@@ -169,7 +177,7 @@ class RelayService:
             pump.close_relay(relay)
         elif isinstance(event, Channel) and event.is_open and key is not None:
             usage = self._machine.users[self._relays[relay][0]]
-            pump.open_channel(relay, event.number, event.peer, key, usage)
+            pump.open_channel(relay, event.number, self._inside.get(event.peer, event.peer), key, usage)
         else:
             pump.close_channel(relay, event.number)
 

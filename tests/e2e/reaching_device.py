@@ -44,11 +44,12 @@ async def main() -> None:
     def tell() -> None:
         places = []
         for want in wants:
-            place = reach.external(want[0], want[1])
+            place = reach.machine.external(want[0], want[1])
             places.append("{}={}:{}".format(want[1], ".".join([str(n) for n in place[0]]), place[1]) if place else "-")
-        print(f"state {reach.state} at {' '.join(places)} because {reach.sentence}")
+        print(f"state {reach.machine.state} at {' '.join(places)} because {reach.machine.sentence}")
 
-    reach = ReachService(wants, tell, b"n" * 12, lifetime_s)
+    own = [host for _, host, _ in port.net.interfaces() if ":" not in host and host[:4] != "127."][0]
+    reach = ReachService(own, wants, tell, b"n" * 12, lifetime_s)
     reach.look_ms = look_ms
     task = port.net.spawn(reach.run())
     port.net.spawn(count(reach))
@@ -64,7 +65,6 @@ async def main() -> None:
             await task
         except asyncio.CancelledError:
             print("ending")
-        await reach.close()
         print("goodbye")
 
 

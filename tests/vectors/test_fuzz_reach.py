@@ -29,7 +29,7 @@ def spoiled(seed: random.Random, data: bytes) -> bytes:
 
 def play(seed: random.Random) -> Reach:
     reach = Reach(seed.randbytes, NONCE, WANTS, 7200)
-    reach.set_network(OWN, b"", GATEWAY, 0)
+    reach.set_network(OWN, GATEWAY, 0)
     router = Router(tuple(name for name in SERVED if seed.random() < 0.6))
     now = 0
     for _ in range(STEPS):

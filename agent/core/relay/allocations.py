@@ -148,8 +148,10 @@ class Allocations:
         if size <= 0:
             return 0
         start = int.from_bytes(self._world.entropy(4), "big") % size
-        for turn in range(min(size, len(self._ports) + 1)):
+        for turn in range(size):
             port: int = begin + (start + turn) % size * step
+            if self._world.addresses(family, port) is None:
+                continue
             if (family, port) not in self._ports and not (is_pair and (family, port + 1) in self._ports):
                 return port
         return 0

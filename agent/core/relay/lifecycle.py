@@ -76,9 +76,12 @@ class Lifecycle(Machine):
             self.wake_at = self._table.next_due()
 
     def recheck(self, now: int) -> None:
-        """The policy has changed: what it refuses now lapses."""
+        """The policy or our addresses have changed: what it refuses now lapses, and who was told another address."""
         for client in sorted(self._table.clients):
             allocation = self._table.clients[client]
+            if [each for each in allocation.endpoints if each.address != self._world.addresses(each.family, each.port)]:
+                self._end(allocation)
+                continue
             for binding in allocation.permissions.bindings:
                 if binding.is_open and self._policy.may_reach(binding.peer):
                     self._set_open(allocation, binding, False)

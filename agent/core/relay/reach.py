@@ -1,11 +1,12 @@
-"""How peers outside reach this device over IPv4: at its own public address, or by ports that the home router maps to
-it: PCP, else NAT-PMP, else UPnP-IGD (router.py has what is asked). The router is the gateway of the default route;
-nobody else is listened to. A driver gives set_network(), carries `outgoing` to (protocol, host, port), and hands back
+"""How peers outside reach a device without a public IPv4 address: by ports that the home router maps to it. It is asked
+by PCP, else NAT-PMP, else UPnP-IGD (router.py has how). It is the gateway of the default route; nobody else is
+listened to. A driver gives set_network(), carries `outgoing` to (protocol, host, port), and hands back
 what came, protocol 6 with the whole answer or b"": receive(data, (protocol, host, port), now).
 
 One question is on its way at a time. A round is: is the router the same (epoch), is its address, then each want that is
 due. It begins every CHECK_MS, or when half of a lifetime has passed. Where a method fails, the next one is tried; after
-the last a pause with jitter. An address that is not public is no use: "blocked". Not here: IPv6 pinholes.
+the last a pause with jitter. An address that is not public is no use: "blocked". Not here: IPv6 pinholes,
+whether anybody outside gets through (agent/relays.py).
 Bounds: WANTS_MAX rows; nothing else grows.
 """
 
@@ -39,20 +40,18 @@ _Mapping = namedtuple("_Mapping", ("external", "renew_at", "ends_at"))
 
 
 class Reach(Machine):
-    """`nonce`: 12 bytes; the same after a restart, else PCP refuses what a crash left behind (RFC 6887 section 11.3).
-    `is_verified`: None until a dial-back has told (set_proof)."""
+    """`nonce`: 12 bytes; the same after a restart, else PCP refuses what a crash left behind (RFC 6887, 11.3)."""
 
     def __init__(self, entropy: "Callable[[int], bytes]", nonce: bytes, wants: "list[Want]", lifetime_s: int) -> None:
         Machine.__init__(self)
         if not 0 < len(wants) <= WANTS_MAX:
             raise UsageError("reach", f"expected 1 to {WANTS_MAX} ports to map, got {len(wants)}")
-        self.is_verified: bool | None = None
         self._world = World(entropy, nonce, lifetime_s)
         self._wants = list(wants)
         self._backoff = Backoff(entropy)
         self._mapped: dict[Want, _Mapping] = {}
         self._ports: dict[Want, int] = {}  # external ones to ask for
-        self._own, self._own6, self._gateway = b"", b"", ""
+        self._own, self._gateway = b"", ""
         self._trouble = self._refusal = ""
         self._talk: Talk | None = None
         self._question: Question | None = None
@@ -67,47 +66,28 @@ class Reach(Machine):
 
     @property
     def state(self) -> str:
-        """ "trying", "mapped", "direct", "verified" or "blocked"."""
-        if not (self._mapped or self._own6 or is_public(self._own)):
-            return "blocked" if self._trouble else "trying"
-        if self.is_verified is not None:
-            return "verified" if self.is_verified else "blocked"
-        return "mapped" if self._mapped else "direct"
+        """ "trying", "mapped" or "blocked"."""
+        return "mapped" if self._mapped else "blocked" if self._trouble else "trying"
 
     @property
     def sentence(self) -> str:
         """For `corelet status`."""
         if self._mapped:
-            place = f"the router maps ports of {text(self._ip)} to this device by {METHODS[self._router.method]}"
-        elif is_public(self._own):
-            place = f"this device has the public address {text(self._own)}"
-        else:
-            place = self._trouble or "the router is being asked to map ports"
-            if self._own6:
-                place = "this device has a public IPv6 address; for IPv4, " + place
-        if self.is_verified is None:
-            return place
-        return place + (", and a full core has reached it" if self.is_verified else ", but a full core cannot reach it")
+            return f"the router maps ports of {text(self._ip)} to this device by {METHODS[self._router.method]}"
+        return self._trouble or "the router is being asked to map ports"
 
     def external(self, protocol: int, port: int) -> "Address | None":
-        """Where peers find this port of ours over IPv4."""
-        if is_public(self._own):
-            return self._own, port
+        """Where peers find this port of ours."""
         mapping = self._mapped.get((protocol, port))
         return mapping.external if mapping else None
 
-    def set_proof(self, is_reachable: bool) -> None:
-        """What a full core's dial-back has told; it holds until an address changes."""
-        self.is_verified = is_reachable
-
-    def set_network(self, own: bytes, own6: bytes, gateway: str, now: int) -> None:
-        """Our IPv4 address, our public IPv6 address, the IPv4 gateway; empty where there is none. Again at will."""
+    def set_network(self, own: bytes, gateway: str, now: int) -> None:
+        """Our IPv4 address, the IPv4 gateway or "". Again at will."""
         if (own, gateway) != (self._own, self._gateway):
             self._own, self._gateway = own, gateway
             self._leave()
             self._trouble = "" if gateway else "there is no router"
-            self.wake_at = None if is_public(own) or not gateway else now
-        self._own6 = own6
+            self.wake_at = now if gateway else None
 
     def stop(self) -> None:
         """Removes what is mapped; `outgoing` is the last of it."""
@@ -237,18 +217,16 @@ class Reach(Machine):
         self._ports[want] = external[1]
         self._todo.remove(want)
         if before is None or before.external != external:
-            self.is_verified = None
             self.events.append(Mapped(want[0], want[1], external, lifetime_s))
 
     def _lose(self, wants: "list[Want]") -> None:
         for want in sorted(wants):
             del self._mapped[want]
-            self.is_verified = None
             self.events.append(Lost(want[0], want[1]))
 
     def _leave(self) -> None:
         self._lose(list(self._mapped))
-        self.is_verified = self._talk = self._question = None
+        self._talk = self._question = None
         self._meet(PCP)
 
     def _meet(self, method: int) -> None:

@@ -107,10 +107,14 @@ def test_lines_fit_80_columns():
 def test_the_relay_is_one_sentence():
     assert "relay     off: there is no core to work for yet" in "\n".join(screen.status(STATUS))
     offers = [["192.0.2.7", 3478, 3478, "lan"]]
-    relay = {"on": True, "why": "", "port": 3478, "offers": offers, "proofs": [], "allocations": 2}
+    relay = {"on": True, "why": "", "port": 3478, "offers": offers, "proofs": [], "allocations": 2, "reach": ""}
     relay["total"] = [2, 10, 1000, 5, 536]
     text = " ".join("\n".join(screen.status(changed(relay=relay))).split())
     assert "port 3478, 2 allocations now, 15 packets (1.5 KiB) so far; only for this network" in text, text
+    relay["reach"] = "no router answers"
+    assert "only for this network: no router answers" in " ".join(
+        "\n".join(screen.status(changed(relay=relay))).split()
+    )
     relay["offers"] = offers + [["2001:db8::7", 3478, 3478, "wan"]]
     assert "no core has reached it from outside yet" in " ".join("\n".join(screen.status(changed(relay=relay))).split())
     relay["proofs"] = [["2001:db8::7", 3478, "udp"]]

@@ -24,6 +24,12 @@ ANSWERS = (
 )
 
 
+class Routes:
+    @staticmethod
+    def gateways():
+        return [("lo", GATEWAY)]
+
+
 async def serve(listener, asked):
     while True:
         conn = await listener.accept()
@@ -36,13 +42,13 @@ async def serve(listener, asked):
 
 
 def service(told, number):
-    made = ReachService([(portmap.UDP, 3478)], lambda: told.append(made.state), b"n" * 12)
+    made = ReachService("127.0.0.1", [(portmap.UDP, 3478)], lambda: told.append(made.machine.state), b"n" * 12)
     machine = made.machine
-    machine.set_network(OWN, b"", GATEWAY, clock.now_ms())
+    machine.set_network(OWN, GATEWAY, clock.now_ms())
     machine._meet(asking.UPNP)
     machine._router._service = "urn:schemas-upnp-org:service:WANIPConnection:1"
     machine._router._place = (GATEWAY, number, "/c")
-    made._look = lambda now: None
+    module.routes = Routes
     return made
 
 
@@ -54,18 +60,17 @@ def test_calls_over_tcp_and_the_end():
         reach = service(told, listener.port)
         running = net.spawn(reach.run())
         for _ in range(200):
-            if reach.state == "mapped":
+            if reach.machine.state == "mapped":
                 break
             await asyncio.sleep(0.01)
-        assert reach.external(portmap.UDP, 3478) == (b"\x0b\x16\x21\x01", 3478)
+        assert reach.machine.external(portmap.UDP, 3478) == (b"\x0b\x16\x21\x01", 3478)
         assert asked == [b"#GetExternalIPAddress", b"#AddPortMapping"] and told[-1] == "mapped"
         running.cancel()
         try:
             await running
         except asyncio.CancelledError:
             told.append("ended")
-        await reach.close()
-        assert asked[-1] == b"#DeletePortMapping" and reach.external(portmap.UDP, 3478) is None
+        assert asked[-1] == b"#DeletePortMapping" and reach.machine.external(portmap.UDP, 3478) is None
         serving.cancel()
         listener.close()
 
@@ -106,7 +111,7 @@ def test_nobody_there():
         assert await reach._call(b"x", "127.0.0.1", number) == b""
         reach.machine.wake(clock.now_ms())
         await reach._carry()
-        assert told[-1] == "blocked" and reach.sentence.startswith("no router answers")
+        assert told[-1] == "blocked" and reach.machine.sentence.startswith("no router answers")
 
     asyncio.run(main())
 
