@@ -28,7 +28,9 @@ CONNECT = b"CONNECT "
 CONNECT_BYTES_MAX = 4096
 TYPICAL_BYTES = 1200  # of a frame, to guess how many came
 WAITING_BYTES_MAX = 131072  # a batch, and answers behind it
-SEND_BUFFER_BYTES = 131072  # the kernel's; it doubles this
+# What waits in the kernel before it is sent, and gets stale. Not SO_SNDBUF: that would slow the streams down for ever.
+NOT_SENT = 25  # TCP_NOTSENT_LOWAT
+SEND_BUFFER_BYTES = 131072
 
 
 class TcpListener:
@@ -51,7 +53,7 @@ class TcpListener:
                 sock.close()
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            sock.setsockopt(socket.IPPROTO_TCP, NOT_SENT, SEND_BUFFER_BYTES)
             self.sources[address[0]] = self.sources.get(address[0], 0) + 1
             client = TcpClient(sock, address, self)
             self.clients[client.key] = client
@@ -166,6 +168,7 @@ class TcpClient:
 
     def leave(self, on_left: "Any") -> None:
         """It is a stream from now on: on_left(what came of it, what waits for the client)."""
+        self.socket.setsockopt(socket.IPPROTO_TCP, NOT_SENT, 0)
         if not self.is_tunnel:
             self.pump.loop.epoll.unregister(self.socket)
         del self.pump.loop._ready[self.socket.fileno()]
