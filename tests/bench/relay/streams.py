@@ -5,6 +5,7 @@ One stream, from a thread that pours to one that throws away, both on another co
 scheduler's account of its process. A missed bar is a word in the table, never an exit status.
 """
 
+import argparse
 import base64
 import os
 import shutil
@@ -43,23 +44,38 @@ listen relay
 SPLICE = "option splice-request\n    option splice-response"
 
 
+def throw_away(sock: socket.socket, memory: bytearray, total: int) -> None:
+    """`total` bytes, then say so."""
+    while total > 0:
+        came = sock.recv_into(memory, len(memory), socket.MSG_TRUNC)
+        if not came:
+            raise SystemExit(f"the stream ended {total} bytes too early")
+        total -= came
+    sock.sendall(b"!")
+
+
+def push(sock: socket.socket, total: int) -> None:
+    """Until the other end says so."""
+    for _ in range(total // len(PIECE)):
+        sock.sendall(PIECE)
+    sock.recv(1)
+
+
 class Sink:
-    """Throws away what comes, `total` bytes, then says so."""
+    """The peer: it throws away what comes, or pours."""
 
     def __init__(self) -> None:
         self._server = socket.create_server((HOST, 0))
         self.port = int(self._server.getsockname()[1])
-        self._memory = bytearray(1 << 20)
+        self.memory = bytearray(1 << 20)
 
-    def take(self, total: int) -> None:
+    def serve(self, total: int, is_down: bool) -> None:
         made, _ = self._server.accept()
         with made:
-            while total > 0:
-                came = made.recv_into(self._memory, len(self._memory), socket.MSG_TRUNC)
-                if not came:
-                    raise SystemExit(f"the stream ended {total} bytes too early")
-                total -= came
-            made.sendall(b"!")
+            if is_down:
+                push(made, total)
+            else:
+                throw_away(made, self.memory, total)
 
 
 class Corelet(Server):
@@ -118,18 +134,37 @@ class HAProxy(Server):
         self._own.cleanup()
 
 
-def pour(server: Corelet | HAProxy, sink: Sink, total: int) -> tuple[float, float]:
+def pour(server: Corelet | HAProxy, sink: Sink, total: int, is_down: bool) -> tuple[float, float]:
     """(CPU seconds for a GB, Gbit/s)."""
-    taker = threading.Thread(target=sink.take, args=(total,))
-    taker.start()
+    peer = threading.Thread(target=sink.serve, args=(total, is_down))
+    peer.start()
     with server.connect() as made:
         before, began = cpu_ns(server.pid), time.monotonic()
-        for _ in range(total // len(PIECE)):
-            made.sendall(PIECE)
-        made.recv(1)
+        if is_down:
+            throw_away(made, sink.memory, total)
+        else:
+            push(made, total)
         passed, paid = time.monotonic() - began, cpu_ns(server.pid) - before
-    taker.join()
+    peer.join()
     return paid / total, total * 8 / passed / 1e9  # ns a byte are s a GB
+
+
+def measure(
+    report: Report, servers: list[Corelet | HAProxy], sinks: list[Sink], options: argparse.Namespace, is_down: bool
+) -> None:
+    figures: dict[str, list[tuple[float, float]]] = {}
+    way = "to the client" if is_down else "from the client"
+    for number in range(options.rounds):
+        for at in (0, 1, 2) if number % 2 else (2, 1, 0):
+            figures.setdefault(servers[at].name, []).append(pour(servers[at], sinks[at], options.gib * GIB, is_down))
+    for server in servers:
+        costs, rates = zip(*figures[server.name], strict=True)
+        rate, held = statistics.median(rates), rss_kib(server.pid) / 1024
+        report.row(f"{way}: {server.name}", f"{spread(costs, 's/GB', 3)}; {rate:.1f} Gbit/s; {held:.1f} MB")
+    report.figure(way, figures)
+    ours, theirs = (statistics.median([cost for cost, _ in figures[server.name]]) for server in servers[:2])
+    ratio = ours / theirs
+    report.row(f"{way}: CPU ratio", f"{ratio:.2f}x of HAProxy", f"<= {RATIO_MAX:.2f}x", ratio <= RATIO_MAX)
 
 
 def main() -> int:
@@ -141,7 +176,6 @@ def main() -> int:
     sinks = [Sink() for _ in range(3)]
     servers: list[Corelet | HAProxy] = [Corelet(SERVER_CORE, sinks[0].port)]
     os.sched_setaffinity(0, {LOAD_CORE})
-    figures: dict[str, list[tuple[float, float]]] = {}
     try:
         servers.append(HAProxy(SERVER_CORE, sinks[1].port, "HAProxy, splice", SPLICE))
         servers.append(HAProxy(SERVER_CORE, sinks[2].port, "HAProxy, no splice", ""))
@@ -149,17 +183,8 @@ def main() -> int:
         for server, sink in zip(servers[1:], sinks[1:], strict=True):
             report.say(f"{server.name} runs")
             sink._server.accept()[0].close()
-        for number in range(options.rounds):
-            for at in (0, 1, 2) if number % 2 else (2, 1, 0):
-                figures.setdefault(servers[at].name, []).append(pour(servers[at], sinks[at], options.gib * GIB))
-        for server in servers:
-            costs, rates = zip(*figures[server.name], strict=True)
-            rate, held = statistics.median(rates), rss_kib(server.pid) / 1024
-            report.row(server.name, f"{spread(costs, 's/GB', 3)}; {rate:.1f} Gbit/s; {held:.1f} MB")
-        report.figure("streams", figures)
-        ours, theirs = (statistics.median([cost for cost, _ in figures[server.name]]) for server in servers[:2])
-        ratio = ours / theirs
-        report.row("CPU ratio, HAProxy with splice", f"{ratio:.2f}x", f"<= {RATIO_MAX:.2f}x", ratio <= RATIO_MAX)
+        for is_down in (False, True):
+            measure(report, servers, sinks, options, is_down)
     finally:
         for server in servers:
             server.close()
