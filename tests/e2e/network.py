@@ -36,11 +36,12 @@ def free_port() -> int:
 
 
 class Device:
-    """One device core with a state folder of its own. `environment`: what `start` adds to ours."""
+    """One device core with a state folder of its own. `environment`: what `start` adds to ours. `host`: its address."""
 
     def __init__(self, runtime: str, state: Path, logs: Path) -> None:
         self.runtime = runtime
         self.state = state
+        self.host = HOST
         self.environment: dict[str, str] = {}
         self.command = [*interpreter("micropython"), "-m", "agent"]
         if runtime == "cpython":
@@ -51,7 +52,7 @@ class Device:
     def start(self, *words: str, ready: str = READY) -> float:
         """Until `ready` stands on the screen; how many seconds that took."""
         ports = [] if "--port" in words else PORTS
-        up = [*self.command, "up", "--state", str(self.state), "--listen", HOST, *ports, *words]
+        up = [*self.command, "up", "--state", str(self.state), "--listen", self.host, *ports, *words]
         self.process = Program(self.state.name, up, self._logs, self.environment)
         started = time.monotonic()
         self.process.start()
@@ -115,7 +116,7 @@ class Device:
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self.status()['control_port']}"
+        return f"{self.host}:{self.status()['control_port']}"
 
     def link(self, core: "Core") -> dict[str, Any]:
         """What its status says of `core`; {} when it does not belong to it."""
@@ -130,15 +131,15 @@ class Device:
 
 
 class Core:
-    """One full core; its broker's port stays the same over restarts."""
+    """One full core; its broker's port stays the same over restarts. `within`: words before its own."""
 
-    def __init__(self, state: Path, logs: Path) -> None:
+    def __init__(self, state: Path, logs: Path, host: str = HOST, within: tuple[str, ...] = ()) -> None:
         self.state = state
         self.id = ""
         program = str(Path(sys.executable).with_name("corelet-core"))
         self._command = [program]
-        words = ["--state", str(state), "--name", state.name, "--listen", HOST, "--port", str(free_port())]
-        self.process = Program(state.name, [program, "up", *words], logs)
+        words = ["--state", str(state), "--name", state.name, "--listen", host, "--port", str(free_port())]
+        self.process = Program(state.name, [*within, program, "up", *words], logs)
 
     def start(self) -> None:
         self.process.start()
@@ -205,8 +206,8 @@ class Network:
         self._cores: list[Core] = []
         self._devices: list[Device] = []
 
-    def core(self, name: str = "core") -> Core:
-        made = Core(self.folder / name, self._logs)
+    def core(self, name: str = "core", host: str = HOST, within: tuple[str, ...] = ()) -> Core:
+        made = Core(self.folder / name, self._logs, host, within)
         self._cores.append(made)
         made.start()
         return made

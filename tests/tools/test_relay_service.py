@@ -147,3 +147,36 @@ def test_a_ceiling_lets_a_part_of_a_run_pass() -> None:
     passed = [place.pump.gate_up(relay, 4, 500) for _ in range(9)]  # type: ignore[misc]
     assert 0 < passed[0] < 4 and 0 < sum(passed) < 12  # at most 30 ms of 1 Mbit/s, and what the test itself takes
     assert place.pump.gate_down(relay, 1, 500) == 1  # type: ignore[misc]
+
+
+def test_behind_a_router_peers_of_ours_are_found_without_it_and_a_new_address_ends_what_was_told() -> None:
+    """Both ends are clients of this relay: one has a channel, the other only a permission."""
+    place = Driven()
+    service, own, outside = place.service, b"\xc0\xa8\x07\x02", b"\x0b\x16\x21\x01"
+    mapped = {number: (outside, number - 10000) for number in range(PORTS[0], PORTS[1] + 1)}
+    service.own, service.policy = own, place.policy
+    place.relay._world = place.relay._table._world = place.relay._world._replace(
+        addresses=lambda family, number: service.mapped.get(number, (own, number))
+    )
+    service.remap(mapped, [outside])
+    callers = [Caller(place, number) for number in (1, 2)]
+    seen = []
+    for caller in callers:
+        code, answer = caller.allocate()
+        assert code == 0
+        seen.append(stun.read_xor_address(answer.get(stun.XOR_RELAYED_ADDRESS) or b"", answer.transaction))
+    assert [ip for ip, _ in seen] == [outside] * 2 and seen[0][1] + 10000 in mapped
+    (_, first), (_, second) = [(each.address, number) for number, each in place.relay._table.endpoints.items()]
+    place.pump.drain()
+    assert callers[0].bind(0x4001, seen[1]) == 0 and callers[1].permit(seen[0]) == 0
+    inside = [(own, number + 10000) for _, number in seen]
+    assert place.pump.drain() == [("channel", first, 0x4001, inside[1], tuple(callers[0].client))]
+    callers[1].send(seen[0], b"up")
+    assert place.pump.drain() == [("to peer", second, inside[0], b"up", False)]
+    service.from_peer(second, inside[0], b"down", place.now)
+    data, _ = place.pump.sent.pop()
+    message = stun.decode(data)
+    assert stun.read_xor_address(message.get(stun.XOR_PEER_ADDRESS) or b"", message.transaction) == seen[0]
+    assert callers[0].bind(0x4002, (outside, 5000)) == 403, "the router itself"
+    service.remap({number: (b"\x0b\x16\x21\x02", number) for number in mapped}, [b"\x0b\x16\x21\x02"])
+    assert not place.relay._table.clients and callers[0].refresh(600)[0] == 437
