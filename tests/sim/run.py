@@ -1,8 +1,8 @@
 """Runs every scenario for a list of seeds: `micropython -X heapsize=512k tests/sim/run.py [NAME[:SEED]...]`.
 
-Prints `name seed tracehash` for each. tools/test runs it under both interpreters and compares line by
-line. A failing seed is one command: `python tests/sim/run.py counting:7`. The seeds are SEEDS, and
-SEEDS_FULL when CORELET_FULL=1.
+Prints `name seed tracehash` for each; the scenario asserts its own invariant, seed 1 must give the same trace twice
+and every other seed another one. tools/test runs it under both interpreters and compares line by line. A failing seed
+is one command: `python tests/sim/run.py counting:7`. The seeds are SEEDS, and SEEDS_FULL when CORELET_FULL=1.
 """
 
 import gc
@@ -31,21 +31,32 @@ def run(name: str, seed: int) -> str:
     return digest.hex()
 
 
+def run_seeds(name: str, seeds: "list[int]") -> int:
+    """How many failed."""
+    failed, seen = 0, set()
+    for number in seeds:
+        gc.collect()
+        try:
+            digest = run(name, number)
+            assert digest not in seen, "another seed must give another trace"
+            assert len(seeds) == 1 or number > 1 or run(name, number) == digest, "the same seed, another trace"
+            seen.add(digest)
+            print(name, number, digest)
+        except Exception as error:
+            failed += 1
+            print(name, number, "FAILED", type(error).__name__, error)
+            if len(seeds) == 1:
+                raise
+    return failed
+
+
 def main() -> int:
     failed = 0
     if hasattr(gc, "threshold"):
         gc.threshold(8192)  # as port.terminal.begin: a program of ours never runs without it
     for word in sys.argv[1:] or scenario_names():
         name, _, seed = word.partition(":")
-        for number in [int(seed)] if seed else range(1, seed_count() + 1):
-            gc.collect()
-            try:
-                print(name, number, run(name, number))
-            except Exception as error:
-                failed += 1
-                print(name, number, "FAILED", type(error).__name__, error)
-                if seed:
-                    raise
+        failed += run_seeds(name, [int(seed)] if seed else list(range(1, seed_count() + 1)))
     return 1 if failed else 0
 
 

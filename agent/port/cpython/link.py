@@ -16,13 +16,13 @@ import asyncio
 import ssl
 from typing import Any
 
-from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.errors import LimitError, PortError
 from agent.port.cpython import tls
+from agent.port.cpython.lean import paho
 
 QUEUE_MAX = 16
 ACKS_MAX = 16
