@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agent.wire.portmap import Want
 
 LOOK_MS = 30_000
+STOP_MS = 4_000
 
 
 class ReachService:
@@ -58,7 +59,7 @@ class ReachService:
         finally:
             self.machine.stop()
             try:
-                await net.wait_for(self._carry(), CALL_MS)
+                await net.wait_for(self._carry(), STOP_MS)
             except PortError:
                 self.odd += 1
             self._close_udp()
