@@ -184,7 +184,8 @@ def test_lines_that_ship_to_a_board_leave_the_other_interpreter_out() -> None:
     sources = [Source.parse(path, "x = 1\n" * 10) for path in ("agent/a.py", "agent/port/cpython/a.py", "tools/a.py")]
     assert sizes.device_lines(sources) == {"CPython": 20, "MicroPython": 10}
     assert not sizes.check_device(sources)
-    assert sizes.check_device([Source.parse("agent/a.py", "x = 1\n" * (sizes.DEVICE_LINES_MAX + 1))])[0].rule == "size-device"
+    long = Source.parse("agent/a.py", "x = 1\n" * (sizes.DEVICE_LINES_MAX + 1))
+    assert sizes.check_device([long])[0].rule == "size-device"
 
 
 def test_the_place_of_the_checkout_is_found(tmp_path: Path) -> None:
