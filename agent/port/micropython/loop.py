@@ -26,6 +26,7 @@ COLLECT_AFTER_BYTES = 65536  # of a device while it carries: the usual number wo
 class Loop:
     def __init__(self) -> None:
         self.control: Any = None
+        self.heap_spare_bytes = HEAP_SPARE_BYTES  # see has_room
         self._poll = select.poll()
         self._ready: dict[int, tuple[socket.socket, Callable[[int], None]]] = {}
         self._waiting: list[Any] = [None, None, None]  # see _wait
@@ -66,7 +67,7 @@ class Loop:
     def has_room(self) -> bool:
         """For one more socket. In a heap without any, registering it would break off in the middle."""
         try:  # in one piece: splinters are no room for a table that must grow
-            return len(self._ready) < SOCKETS_MAX and len(bytearray(HEAP_SPARE_BYTES)) > 0
+            return len(self._ready) < SOCKETS_MAX and len(bytearray(self.heap_spare_bytes)) > 0
         except MemoryError:
             return False
 

@@ -15,6 +15,7 @@ BODY = port.pump()  # the largest import first, while the heap is empty
 CHANNEL = 0x4001
 RELAY = 7
 WAIT_S = 2
+HEAP_SPARE_BYTES = 2048  # the heap of these tests is an eighth of a device's
 BINDING = b"\x00\x01\x00\x00" + bytes(16)
 
 
@@ -108,6 +109,8 @@ class Bed:
                 self.pump = BODY.open(PumpOptions([(host, self.number)], hosts, is_tcp, connected_max))
             except PortError:
                 continue
+        if port.MICROPYTHON:
+            self.pump.heap_spare_bytes = HEAP_SPARE_BYTES
         self.ends = []
 
     async def run(self, test):

@@ -78,3 +78,17 @@ def test_alone_it_runs_until_stopped():
     bed.pump.run(control, lambda: None)
     assert control.received == [(b"hello", (17, client.address, 0))] and client.now() == b"answer"
     client.sock.close()
+
+
+def test_a_heap_without_room_in_one_piece_opens_nothing():
+    if not port.MICROPYTHON:
+        return  # its heap has no end
+
+    async def main(bed):
+        usual, bed.pump.heap_spare_bytes = bed.pump.heap_spare_bytes, 1 << 20
+        assert not await bed.told(lambda: bed.pump.open_relay(RELAY, 4, 50000))
+        assert not bed.pump.has_room() and not bed.pump.relays
+        bed.pump.heap_spare_bytes = usual
+        assert await bed.relay()
+
+    beside(main)
