@@ -45,7 +45,8 @@ class Shaper:
         if share is None:
             if len(self._users) >= USERS_MAX:
                 user = ""
-            share = self._users.setdefault(user, [0, now])
+            # A part of what is there at once: what begins (a handshake, a check of ICE) is a few packets together.
+            share = self._users.setdefault(user, [self._level // (len(self._users) + 1), now])
         share[1] = now
         need = wire_bytes * _UNIT
         if share[0] < 0:

@@ -135,3 +135,12 @@ def test_wire_bytes() -> None:
         208,
         192,
     ]
+
+
+def test_who_begins_may_send_a_few_packets_at_once() -> None:
+    shaper = Shaper(20_000_000, 0)
+    now = 10_000
+    assert [shaper.take("alice", 200, now) for _ in range(8)] == [True] * 8
+    assert [shaper.take("bob", 200, now + 1) for _ in range(8)] == [True] * 8
+    now += 5_000  # long idle: forgotten, and no worse off than before
+    assert [shaper.take("alice", 1200, now) for _ in range(8)] == [True] * 8
