@@ -3,7 +3,7 @@
 A device is a peer: its words reach the planner, the database, JSON and a terminal. So a birth becomes a complete
 record of the kinds below, or it is refused whole; behind this module nobody has to ask again what type a value has.
 Unknown names are dropped: a newer device may say more. A name that a birth left out has its empty value (0, "", []).
-Telemetry holds only what was said: a board measures what it can.
+Telemetry holds only what was said: a board measures what it can. What is said of a relay: relayed.py.
 
 Texts lose what a terminal obeys or hides (control characters, Unicode format characters, line separators).
 Bounds: the ranges of FIELDS and TELEMETRY, TEXT_CHARS_MAX, ADDRESSES_MAX, one slot class each.
@@ -20,7 +20,6 @@ TEXT_CHARS_MAX = 64
 ADDRESSES_MAX = 8
 ADDRESS_CHARS_MAX = 45
 OFFERS_MAX = 16  # rows [address, UDP port, TCP port, "lan" or "wan"] of where a relay is; port 0: not there
-COUNTS_MAX = 32  # of a relay's refusals and users
 BYTES_MAX = 1 << 48  # of a store; 256 TiB
 NUMBER_MAX = 1 << 53  # what JSON and SQLite hold exactly
 
@@ -58,8 +57,6 @@ TELEMETRY: "tuple[Any, ...]" = (
     ("read_only", "int", 0, 1),
     ("relay", "relay", 0, NUMBER_MAX),
 )
-# Of the map "relay" in a telemetry, beside "refused" (reason -> count) and "users" (rows [name, packets, bytes]).
-RELAYED = ("allocations", "packets_up", "bytes_up", "packets_down", "bytes_down")
 
 # Unicode 15, general categories Cc, Cf, Cs, Zl and Zp, and the noncharacters of the first plane: first, last.
 _HIDDEN = (
@@ -101,7 +98,7 @@ def parse_death(body: "dict[Any, Any]") -> tuple[int, int, bool]:
 def session_of(body: "dict[Any, Any]") -> tuple[int, int]:
     """(boot, session) of a birth or a death. PeerError("session")."""
     boot, session = body.get("boot"), body.get("session")
-    if not _is_int(boot, 0, NUMBER_MAX) or not _is_int(session, 0, NUMBER_MAX):
+    if not is_an_int(boot, 0, NUMBER_MAX) or not is_an_int(session, 0, NUMBER_MAX):
         raise PeerError("session", "expected the numbers boot and session in a birth or death")
     return boot, session  # type: ignore[return-value]
 
@@ -146,7 +143,7 @@ def _is_ipv4(text: str) -> bool:
     return True
 
 
-def _is_int(value: object, low: int, high: int) -> bool:
+def is_an_int(value: object, low: int, high: int) -> bool:
     # On CPython True is an int, on MicroPython it is not (house rule).
     return value is not True and value is not False and isinstance(value, int) and low <= value <= high
 
@@ -160,67 +157,41 @@ def _empty(kind: str) -> "Any":
 def _checked(what: str, row: "Any", value: "Any") -> "Any":
     """A value of our own making; never the peer's list or map itself."""
     name, kind, low, high = row
-    if kind == "int" and _is_int(value, low, high):
+    if kind == "int" and is_an_int(value, low, high):
         return value
     if kind == "bool" and (value is True or value is False):
         return value
     if kind == "text" and isinstance(value, str) and len(value) <= high:
         return visible(value)
-    if kind == "addresses" and _is_list(value, low, high, _is_address):
+    if kind == "addresses" and is_a_list(value, low, high, is_an_address):
         return list(value)
-    if kind == "slots" and _is_list(value, low, high, _is_slot) and len(set(value)) == len(value):
+    if kind == "slots" and is_a_list(value, low, high, _is_slot) and len(set(value)) == len(value):
         return list(value)
-    if kind == "offers" and _is_list(value, low, high, _is_offer):
-        return [list(row) for row in value]
-    if kind == "relay" and isinstance(value, dict):
-        relay = _relay(value, high)
-        if relay is not None:
-            return relay
+    if kind == "offers" and value == []:
+        return []
+    if kind in ("offers", "relay"):
+        from agent.core import relayed  # here: most devices have no relay, and it costs heap
+
+        found = relayed.checked(kind, value, high)
+        if found is not None:
+            return found
     if kind == "ceilings" and isinstance(value, dict):
         known = {each: value[each] for each in schema.CEILINGS if each in value}
-        if not [each for each in known if not _is_int(known[each], low, high)]:
+        if not [each for each in known if not is_an_int(known[each], low, high)]:
             return known
     raise PeerError(what, f"{what}: {name} is not {_wanted(kind, low, high)}; is the device's version another?")
 
 
-def _relay(value: "dict[Any, Any]", high: int) -> "dict[str, Any] | None":
-    """None for what is no such record."""
-    refused, users = value.get("refused", {}), value.get("users", [])
-    counts = {name: value.get(name, 0) for name in RELAYED}
-    if [name for name in RELAYED if not _is_int(counts[name], 0, high)] or not isinstance(refused, dict):
-        return None
-    words = [word for word in refused if not isinstance(word, str) or len(word) > TEXT_CHARS_MAX]
-    if len(refused) > COUNTS_MAX or words or [word for word in refused if not _is_int(refused[word], 0, high)]:
-        return None
-    if not _is_list(users, 0, COUNTS_MAX, _is_user):
-        return None
-    counts["refused"] = {visible(word): refused[word] for word in sorted(refused)}
-    counts["users"] = [[visible(row[0])] + row[1:] for row in users]
-    return counts
-
-
-def _is_user(row: object) -> bool:
-    if not isinstance(row, list) or len(row) != 3 or not isinstance(row[0], str) or len(row[0]) > TEXT_CHARS_MAX:
-        return False
-    return _is_int(row[1], 0, NUMBER_MAX) and _is_int(row[2], 0, NUMBER_MAX)
-
-
-def _is_offer(row: object) -> bool:
-    if not isinstance(row, list) or len(row) != 4 or row[3] not in ("lan", "wan") or not _is_address(row[0]):
-        return False
-    return _is_int(row[1], 0, 65535) and _is_int(row[2], 0, 65535)
-
-
-def _is_list(value: object, low: int, high: int, is_good: "Any") -> bool:
+def is_a_list(value: object, low: int, high: int, is_good: "Any") -> bool:
     return isinstance(value, list) and low <= len(value) <= high and not [each for each in value if not is_good(each)]
 
 
-def _is_address(value: object) -> bool:
+def is_an_address(value: object) -> bool:
     return isinstance(value, str) and len(value) <= ADDRESS_CHARS_MAX and is_address(value)
 
 
 def _is_slot(value: object) -> bool:
-    return _is_int(value, 1, NUMBER_MAX) and value in schema.SLOT_CLASSES
+    return is_an_int(value, 1, NUMBER_MAX) and value in schema.SLOT_CLASSES
 
 
 def _wanted(kind: str, low: int, high: int) -> str:

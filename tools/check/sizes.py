@@ -44,6 +44,7 @@ NEVER_SHIPPED = (
     "agent/core/presence.py",
     "agent/core/known.py",
     "agent/core/birth.py",
+    "agent/core/relayed.py",
     "agent/core/pairing/prover.py",
     "agent/wire/full_core.py",
 )

@@ -1,6 +1,6 @@
 """What a birth and a telemetry may say: every hostile value that a device has tried, and what an honest one sends."""
 
-from agent.core import birth
+from agent.core import birth, relayed
 from agent.errors import PeerError
 from tests.expect import raises
 
@@ -29,6 +29,7 @@ def test_what_was_left_out_is_empty() -> None:
     record = birth.parse_birth(at(1, 2))
     assert sorted(record) == sorted([row[0] for row in birth.FIELDS])
     assert (record["addresses"], record["slots"], record["data"], record["fw"]) == ([], [], 0, "")
+    assert record["relay"] == [] and birth.parse_birth({"boot": 1, "session": 2, "relay": []}) == record
     assert (record["ceilings"], record["pending"], record["boot"], record["session"]) == ({}, False, 1, 2)
 
 
@@ -80,7 +81,7 @@ def test_telemetry_is_numbers_only() -> None:
 
 
 def test_telemetry_of_a_relay() -> None:
-    said: dict = dict.fromkeys(birth.RELAYED, 5)
+    said: dict = dict.fromkeys(relayed.RELAYED, 5)
     said["refused"] = {"401": 3, "private": 1}
     said["users"] = [["alice", 10, 1600], ["\x1b[2Jbob", 1, 2]]
     said["new"] = b"x"

@@ -1,9 +1,9 @@
 """The core's end: devices that have left for ever."""
 
-from agent.core import presence
+from tests.unit.agent.core.hearing import DEVICE, at, hear, made, presence  # isort: skip
+
 from agent.errors import PeerError
 from tests.expect import raises
-from tests.unit.agent.core.hearing import DEVICE, at, hear, made
 
 
 def left(boot: int, session: int, word: object = True) -> dict:

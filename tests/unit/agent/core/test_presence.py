@@ -1,7 +1,6 @@
 """The core's end: birth and will, order, gaps, odd devices."""
 
-from agent.core import presence
-from tests.unit.agent.core.hearing import DEVICE, at, hear, made, orders
+from tests.unit.agent.core.hearing import DEVICE, at, hear, made, orders, presence  # isort: skip
 
 
 def test_birth_then_will() -> None:

@@ -1,10 +1,10 @@
 """The core's end: commands that wait for answers, and time."""
 
-from agent.core import presence
+from tests.unit.agent.core.hearing import CODEC, DEVICE, UNIX, at, hear, made, orders, presence  # isort: skip
+
 from agent.errors import LimitError
 from agent.wire import envelope
 from tests.expect import raises
-from tests.unit.agent.core.hearing import CODEC, DEVICE, UNIX, at, hear, made, orders
 
 
 def ready() -> presence.CoreLink:

@@ -1,11 +1,10 @@
 """The core's end: what it sends and what it refuses."""
 
-from agent.core import presence
+from tests.unit.agent.core.hearing import CODEC, DEVICE, Entropy, at, hear, made, orders, presence  # isort: skip
+
 from agent.errors import PeerError
 from agent.wire import envelope
 from tests.expect import raises
-from tests.sim.world import Xorshift32
-from tests.unit.agent.core.hearing import CODEC, DEVICE, at, hear, made, orders
 
 
 def test_a_device_that_speaks_is_not_dead() -> None:
@@ -63,7 +62,7 @@ def test_the_number_of_devices_is_bounded() -> None:
     whole = presence.DEVICES_MAX
     presence.DEVICES_MAX = 3
     try:
-        machine = presence.CoreLink(CODEC, Xorshift32(1).bytes, lambda device: True)
+        machine = presence.CoreLink(CODEC, Entropy().bytes, lambda device: True)
         data = envelope.encode(CODEC, envelope.Envelope("birth", 0, None, None, at(1, 1)))
         for number in range(3):
             machine.receive(data, (envelope.topic(f"{number:016x}", "up", "birth"), False), 0)
