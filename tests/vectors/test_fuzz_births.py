@@ -9,7 +9,7 @@ import unicodedata
 from typing import Any
 
 from agent import port
-from agent.core import birth, presence
+from agent.core import birth, presence, relayed
 from agent.errors import PeerError
 from agent.wire import envelope
 from boards import schema
@@ -36,6 +36,7 @@ TEXTS = (
 )
 KINDS: dict[str, type] = {
     "text": str, "int": int, "bool": bool, "addresses": list, "slots": list, "ceilings": dict,
+    "offers": list,
 }  # fmt: skip
 
 
@@ -59,10 +60,40 @@ def value(chance: random.Random, depth: int = 3) -> Any:
     return {chance.choice(keys): value(chance, depth - 1) for _ in range(chance.randrange(5))}
 
 
+def relay(chance: random.Random) -> Any:
+    """Nearly what a relay says: rows of offers, or its counts."""
+
+    def odd(usual: Any) -> Any:
+        return usual if chance.random() < 0.95 else value(chance, 1)
+
+    if chance.random() < 0.5:
+        row = [odd("10.0.0.1"), odd(3478), odd(0), odd("wan")]
+        return [odd(row[: chance.choice((4, 4, 4, 3))]) for _ in range(chance.randrange(10))]
+    counts: dict[Any, Any] = {name: odd(5) for name in relayed.RELAYED if chance.random() < 0.9}
+    counts["refused"] = odd({chance.choice(("private", "401", "\x1b[2J", 5)): odd(3)})
+    counts["users"] = odd([[chance.choice(TEXTS), odd(1), odd(2)] for _ in range(chance.randrange(3))])
+    return counts
+
+
+def check_telemetry(record: dict[str, Any]) -> None:
+    for name, each in record.items():
+        if name != "relay":
+            assert type(each) is int, name
+            continue
+        assert set(each) == {*relayed.RELAYED, "refused", "users"}
+        assert all(type(each[count]) is int for count in relayed.RELAYED)
+        for word in [*each["refused"], *[row[0] for row in each["users"]]]:
+            assert not {unicodedata.category(sign) for sign in word} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        assert all(type(count) is int for row in each["users"] for count in row[1:])
+        assert len(each["refused"]) <= relayed.COUNTS_MAX and len(each["users"]) <= relayed.COUNTS_MAX
+
+
 def said(chance: random.Random) -> dict[Any, Any]:
     body: dict[Any, Any] = dict(HONEST) if chance.random() < 0.7 else {}
     for _ in range(chance.randrange(4)):
         body[chance.choice(NAMES)] = value(chance)
+    if chance.random() < 0.3:
+        body["relay"] = relay(chance)
     if body and chance.random() < 0.3:
         del body[chance.choice(list(body))]
     return body
@@ -78,6 +109,8 @@ def check_birth(record: dict[str, Any]) -> None:
         if kind == "int":
             assert 0 <= record[name] <= high
     assert len([ipaddress.ip_address(text) for text in record["addresses"]]) <= birth.ADDRESSES_MAX
+    assert len([ipaddress.ip_address(row[0]) for row in record["relay"]]) <= birth.OFFERS_MAX
+    assert all(0 <= port <= 65535 for row in record["relay"] for port in row[1:3])
     assert set(record["slots"]) <= set(schema.SLOT_CLASSES) and len(record["slots"]) <= 3
     assert set(record["ceilings"]) <= set(schema.CEILINGS)
     assert all(type(each) is int and 0 <= each <= birth.NUMBER_MAX for each in record["ceilings"].values())
@@ -100,7 +133,7 @@ def test_births_and_telemetry() -> None:
         view = core.devices[DEVICE]
         if view.birth:
             check_birth(dict(view.birth))
-        assert all(type(each) is int for each in view.telemetry.values())
+        check_telemetry(dict(view.telemetry))
         json.loads(json.dumps([dict(view.birth), dict(view.telemetry)]))
         screen.table(["a", "b"], [[str(each), "x"] for each in view.birth.values()] or [["", ""]])
         taken += 1
