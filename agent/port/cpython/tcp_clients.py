@@ -244,7 +244,7 @@ class TcpClient:
         return True
 
     def _wait(self, data: bytes) -> None:
-        if bool(data) != bool(self.waiting):
+        if bool(data) != bool(self.waiting) and not self.is_tunnel:  # which is in no epoll
             wanted = select.EPOLLIN | select.EPOLLOUT if data else select.EPOLLIN
             self.pump.loop.epoll.modify(self.socket, wanted)
         self.waiting = data

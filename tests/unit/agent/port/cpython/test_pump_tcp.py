@@ -1,6 +1,7 @@
 """The sockets of the relay on CPython: clients that come over TCP."""
 
 import socket
+import struct
 
 from agent.port.cpython import tcp_clients
 from agent.wire import stun
@@ -166,3 +167,20 @@ def test_connections_are_bounded_by_descriptors() -> None:
         bed.pump.loop.room = len(bed.pump.loop._ready)
         with bed.connect() as client:
             assert has_ended(client)
+
+
+def test_who_asks_for_a_tunnel_and_is_gone_costs_nothing_but_its_own_connection() -> None:
+    with TcpBed() as bed, bed.connect() as client:
+        heads: list[bytes] = []
+
+        def refuse(head: bytes, key: object, _: int) -> None:
+            heads.append(head)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()  # by RST
+            bed.pump.send(b"HTTP/1.1 407 \r\n\r\n", key)  # type: ignore[arg-type]
+
+        bed.pump.streams = socket.socket()  # anything that can be closed: TCP to peers is enabled
+        bed.control.tunnel = refuse  # type: ignore[attr-defined]
+        client.sendall(b"CONNECT a:1 HTTP/1.1\r\n\r\n")
+        bed.step()
+        assert len(heads) == 1 and len(bed.control.left) == 1 and not bed.pump.tcp[0].clients
