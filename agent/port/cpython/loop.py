@@ -63,6 +63,7 @@ class Loop:
         self._ready: dict[int, Callable[[], int]] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._waking = threading.RLock()  # a signal may come in between
         self._is_running = True
         self._is_asked = False  # for a report, by a signal
         self.epoll.register(self._wake_read, select.EPOLLIN)
@@ -117,18 +118,22 @@ class Loop:
 
     def close(self) -> None:
         self.epoll.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        with self._waking:  # others may have these numbers next
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            self._wake_write = -1
 
     def _ask(self, *_: object) -> None:
         self._is_asked = True
         self._wake()
 
     def _wake(self) -> None:
-        try:
-            os.write(self._wake_write, b"!")
-        except BlockingIOError:  # full: it will wake
-            return
+        with self._waking:
+            try:
+                if self._wake_write >= 0:
+                    os.write(self._wake_write, b"!")
+            except BlockingIOError:  # full: it will wake
+                return
 
     def _on_wake(self) -> int:
         os.read(self._wake_read, 4096)

@@ -1,5 +1,6 @@
 """The sockets of the relay on CPython: datagrams."""
 
+import os
 import socket
 
 from agent.errors import LimitError, PortError
@@ -274,3 +275,17 @@ def test_the_loop_wakes_the_control_when_it_wants_and_ends_when_told() -> None:
     other.client.close()
     other.pump.stop()
     other.pump.run(other.control, lambda: None)
+
+
+def test_after_its_end_nobody_writes_into_what_has_the_number_of_its_pipe_now() -> None:
+    with Bed() as bed:
+        number = bed.pump.loop._wake_write
+    read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    os.dup2(write, number)
+    bed.pump.call(print)  # of a thread that has looked up a name for long
+    bed.pump.stop()
+    try:
+        raises(BlockingIOError, os.read, read, 1)
+    finally:
+        for descriptor in {read, write, number}:
+            os.close(descriptor)
