@@ -69,13 +69,13 @@ class Driver:
         elif isinstance(event, Close):
             self.network.detach(self._ports.pop(event.relay, None))
         elif isinstance(event, Channel):
-            client = self.relay._table.endpoints[event.relay].owner.client  # type: ignore[union-attr]
             if event.is_open:
+                client = self.relay._table.endpoints[event.relay].owner.client  # type: ignore[union-attr]
                 self._by_client[(client, event.number)] = (event.relay, event.peer)
                 self._by_peer[(event.relay, event.peer)] = (client, event.number)
             else:
-                del self._by_client[(client, event.number)]
-                del self._by_peer[(event.relay, event.peer)]
+                # Its allocation may be gone by now: both happen in one step.
+                del self._by_client[self._by_peer.pop((event.relay, event.peer))]
         elif isinstance(event, ToPeer):
             self._to_peer(event.relay, event.peer, event.data)
 
