@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from agent.errors import LimitError
+from agent.errors import LimitError, PortError
 from agent.port.cpython import clock
 from agent.port.cpython.splices import PIPE_BYTES, READ_BYTES, Pipes, Splice
 from agent.port.cpython.strangers import bound, plain, written
@@ -35,10 +35,14 @@ def open(pump: "Any", control: "Any") -> "Streams":
 
 
 def secure(pump: "Any", cert_path: str, key_path: str) -> None:
-    """Clients may come over TLS too, with this certificate. PortError("tls")."""
+    """Clients may come over TLS too, with this certificate. PortError("tls"): the pump is closed then."""
     from agent.port.cpython.tls_clients import TlsClients  # ssl is large
 
-    pump.tls = TlsClients(cert_path, key_path)
+    try:
+        pump.tls = TlsClients(cert_path, key_path)
+    except PortError:
+        pump.close()
+        raise
 
 
 class Streams:

@@ -3,8 +3,10 @@
 import socket
 import struct
 
-from agent.port.cpython import tcp_clients
+from agent.errors import PortError
+from agent.port.cpython import peers, tcp_clients
 from agent.wire import stun
+from tests.expect import raises
 from tests.unit.agent.port.cpython.pumping import CHANNEL, RELAY, Bed, everything, frame
 
 BINDING = stun.encode(stun.BINDING, stun.REQUEST, bytes(12), [])
@@ -184,3 +186,12 @@ def test_who_asks_for_a_tunnel_and_is_gone_costs_nothing_but_its_own_connection(
         client.sendall(b"CONNECT a:1 HTTP/1.1\r\n\r\n")
         bed.step()
         assert len(heads) == 1 and len(bed.control.left) == 1 and not bed.pump.tcp[0].clients
+
+
+def test_a_certificate_that_is_none_leaves_nothing_open() -> None:
+    bed = TcpBed()
+    where = bed.pump.tcp[0].socket.getsockname()
+    assert raises(PortError, peers.secure, bed.pump, "/no/cert", "/no/key").code == "tls"
+    bed.client.close()
+    assert bed.pump.loop.epoll.closed
+    raises(OSError, socket.create_connection, where, 2)
