@@ -103,7 +103,10 @@ class Streams:
     def dial(self, relay: int, connection: int, peer: "tuple[bytes, int]") -> bool:
         if self.pump.loop.free() <= 0:
             return False
-        sock = socket.socket(socket.AF_INET if len(peer[0]) == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(socket.AF_INET if len(peer[0]) == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+        except OSError:  # the others of the process have taken them
+            return False
         sock.setblocking(False)
         try:
             if relay:

@@ -208,3 +208,12 @@ def test_ports_as_they_are_written() -> None:
     for text in ("", "x", "0", "65536", "9-8", "1-", "-1", "443,", "1-2-3", "+4"):
         assert raises(UsageError, relay_streams.listed, text).code == "usage", text
     assert raises(UsageError, relay_streams.listed, ",".join(["1"] * 17)).code == "usage"
+
+
+def test_without_descriptors_nothing_is_dialled_and_nothing_ends() -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many")
+
+    with Bed() as bed:
+        with replaced(peers.socket, "socket", none):
+            assert not bed.streams.dial(0, 2, (b"\x7f\0\0\1", 9)) and 2 not in bed.streams.peers
