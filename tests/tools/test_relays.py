@@ -178,6 +178,13 @@ def test_what_was_relayed_is_kept_over_restarts(fleet):
     assert fleet.relays.summary()["bytes"] == 2100 and fleet.registry.relayed() == {f"{1:016x}": (21, 2100)}
 
 
+def test_a_device_that_tells_lies_ends_at_a_number_and_not_the_core(fleet):
+    most = (1 << 53) - 1
+    for count in [most, 0] * 3:
+        fleet.registry.note_relayed("d", 2 * count, count)
+    assert fleet.registry.relayed() == {"d": (1 << 53, 1 << 53)}
+
+
 async def asked(fleet, *requests):
     """Answers of the endpoint to (path, key) each."""
     transport = httpx.ASGITransport(app=web.app(fleet.relays))

@@ -1,10 +1,11 @@
 """The registry's rows about relays: the keys of applications, and what each device has relayed since it is with us.
 
-A key itself is nowhere: only its SHA-256. Bounds: KEYS_MAX keys; one row for each device.
+A key itself is nowhere: only its SHA-256. Bounds: KEYS_MAX keys; one row for each device, NUMBER_MAX in it.
 """
 
 import sqlalchemy as sa
 
+from agent.core.birth import NUMBER_MAX
 from agent.errors import LimitError, UsageError
 from tools.gateway.pairings import PairingRows
 from tools.gateway.tables import RELAY_KEYS, RELAYED, RelayKey
@@ -48,7 +49,9 @@ class RelayRows(PairingRows):
             elif (packets, size) != (last.last_packets, last.last_bytes):
                 is_anew = packets < last.last_packets or size < last.last_bytes
                 more = (packets, size) if is_anew else (packets - last.last_packets, size - last.last_bytes)
-                values = {"packets": last.packets + more[0], "bytes": last.bytes + more[1]}
+                # A device that lies may tell as much as it likes, again and again.
+                totals = [min(total, NUMBER_MAX) for total in (last.packets + more[0], last.bytes + more[1])]
+                values = {"packets": totals[0], "bytes": totals[1]}
                 values |= {"last_packets": packets, "last_bytes": size}
                 connection.execute(sa.update(RELAYED).where(row.device == device).values(values))
 

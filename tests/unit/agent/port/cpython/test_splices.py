@@ -214,6 +214,5 @@ def test_without_descriptors_nothing_is_dialled_and_nothing_ends() -> None:
     def none(*_: object) -> None:
         raise OSError(errno.EMFILE, "too many")
 
-    with Bed() as bed:
-        with replaced(peers.socket, "socket", none):
-            assert not bed.streams.dial(0, 2, (b"\x7f\0\0\1", 9)) and 2 not in bed.streams.peers
+    with Bed() as bed, replaced(peers.socket, "socket", none):
+        assert not bed.streams.dial(0, 2, (b"\x7f\0\0\1", 9)) and 2 not in bed.streams.peers
