@@ -1,7 +1,7 @@
 """Clients of the relay that come over TCP (RFC 8656 section 3.1): STUN and ChannelData, padded to 4, one after another.
 
 A first byte of TLS makes it one over TLS (tls_clients.py), a first word CONNECT a stream that splices.py joins to a
-peer, as ConnectionBind does too; both where the owner has enabled them. Bounds: CONNECTIONS_MAX in all, of one address
+peer, as ConnectionBind does too; both where the owner has enabled them. Bounds: CONNECTIONS_MAX in all, of one source
 SOURCE_CONNECTIONS_MAX; who has no allocation is closed after IDLE_MS, in a handshake too; a client that reads slowly
 loses data: at most one batch waits for it.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS_MAX = 512
 SOURCE_CONNECTIONS_MAX = 32
+SOURCE_BYTES = 7  # an address of IPv4, a /56 of IPv6: who has one has all of it
 IDLE_MS = 30000
 READ_BYTES = 65536
 HANDSHAKE = 0x16  # ContentType of TLS, RFC 8446 section 5.1
@@ -39,7 +40,7 @@ class TcpListener:
         self.pump = pump
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.clients: dict[Any, TcpClient] = {}
-        self.sources: dict[str, int] = {}
+        self.sources: dict[bytes, int] = {}
 
     def on_readable(self) -> int:
         for at in range(BATCH):
@@ -48,22 +49,23 @@ class TcpListener:
             except OSError:  # no more, or it has left already
                 return at
             sock.setblocking(False)
-            if self.is_full(address[0]):
+            source = plain(address)[0][:SOURCE_BYTES]
+            if self.is_full(source):
                 self.pump.counters["tcp_refused"] += 1
                 sock.close()
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.IPPROTO_TCP, NOT_SENT, SEND_BUFFER_BYTES)
-            self.sources[address[0]] = self.sources.get(address[0], 0) + 1
+            self.sources[source] = self.sources.get(source, 0) + 1
             client = TcpClient(sock, address, self)
             self.clients[client.key] = client
             self.pump.loop.watch(sock, client.on_ready)
         return BATCH
 
-    def is_full(self, host: str) -> bool:
+    def is_full(self, source: bytes) -> bool:
         return (
             len(self.clients) >= CONNECTIONS_MAX
-            or self.sources.get(host, 0) >= SOURCE_CONNECTIONS_MAX
+            or self.sources.get(source, 0) >= SOURCE_CONNECTIONS_MAX
             or self.pump.loop.free() <= 0
         )
 
@@ -74,10 +76,10 @@ class TcpListener:
 
     def forget(self, client: "TcpClient") -> None:
         del self.clients[client.key]
-        host = client.host
-        self.sources[host] -= 1
-        if not self.sources[host]:
-            del self.sources[host]
+        source = client.key[1][0][:SOURCE_BYTES]
+        self.sources[source] -= 1
+        if not self.sources[source]:
+            del self.sources[source]
 
     def sweep(self, now: int) -> None:
         for client in list(self.clients.values()):
@@ -92,13 +94,12 @@ class TcpClient:
     not take yet; while there is some, data for the client is dropped."""
 
     __slots__ = (
-        "channels", "host", "idle_since", "is_new", "is_tunnel", "key", "listener", "on_left", "pump", "rest", "socket",
+        "channels", "idle_since", "is_new", "is_tunnel", "key", "listener", "on_left", "pump", "rest", "socket",
         "waiting",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, address: "Any", listener: TcpListener) -> None:
         self.socket = sock
-        self.host = address[0]
         self.listener = listener
         self.pump = listener.pump
         self.key = (6, plain(address), listener.next_number())

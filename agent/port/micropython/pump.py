@@ -3,7 +3,7 @@
 It carries open channels (flows.py, loop.py); all else goes to `control`, agent/service/relay.py, which tells what to
 open and to close. Not here: what any message means.
 Bounds: those of loop.py, a quarter of the sockets for relays;
-clients_connected_max clients with a socket of their own, others share the listener's; TCP_CLIENTS_MAX, of one address
+clients_connected_max clients with a socket of their own, others share the listener's; TCP_CLIENTS_MAX, of one source
 SOURCE_CLIENTS_MAX, without an allocation for IDLE_MS.
 """
 
@@ -35,6 +35,7 @@ UDP, TCP = 17, 6
 STRAYS_MAX = 256  # what a socket's buffer holds when it is connected
 TCP_CLIENTS_MAX = 64
 SOURCE_CLIENTS_MAX = 16
+SOURCE_BYTES = 7  # an address of IPv4, a /56 of IPv6: who has one has all of it
 IDLE_MS = 30000
 SWEEP_MS = 5000
 WAIT_MS_MAX = 3600000  # the clock wants to be asked
@@ -125,7 +126,7 @@ class Pump(Loop):
             except OSError:  # no more, or it has left already
                 return
             source = plain(sockaddr)
-            same = [key for key in self.tcp_clients if key[1][0] == source[0]]
+            same = [key for key in self.tcp_clients if key[1][0][:SOURCE_BYTES] == source[0][:SOURCE_BYTES]]
             if len(self.tcp_clients) >= TCP_CLIENTS_MAX or len(same) >= SOURCE_CLIENTS_MAX or not self.has_room():
                 self.counters["tcp_refused"] += 1
                 sock.close()

@@ -164,6 +164,34 @@ def test_connections_are_bounded_for_each_source() -> None:
             one.close()
 
 
+def test_who_has_a_network_of_ipv6_is_one_source() -> None:
+    """A /56, as for what is answered to strangers (core/relay/budget.py)."""
+    with TcpBed() as bed:
+        listener, ends = bed.pump.tcp[0], []
+
+        class Accepting:
+            def __init__(self, hosts: list[str]) -> None:
+                self.hosts = hosts
+
+            def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+                if not self.hosts:
+                    raise BlockingIOError
+                ends.append(socket.create_connection(own.getsockname(), 2))
+                return own.accept()[0], (self.hosts.pop(0), len(ends))
+
+        own = listener.socket
+        hosts = [f"2001:db8::{number:x}:0:0:0:1" for number in range(tcp_clients.SOURCE_CONNECTIONS_MAX)]
+        listener.socket = Accepting([*hosts, "2001:db8:0:ff::2", "2001:db8:0:100::1"])  # type: ignore[assignment]
+        listener.on_readable()
+        listener.on_readable()
+        listener.socket = own
+        assert len(listener.clients) == len(hosts) + 1 and bed.pump.counters["tcp_refused"] == 1
+        for end in ends:
+            end.close()
+        bed.step(len(ends))
+        assert not listener.sources
+
+
 def test_connections_are_bounded_by_descriptors() -> None:
     with TcpBed() as bed:
         bed.pump.loop.room = len(bed.pump.loop._ready)
