@@ -1,9 +1,11 @@
 """TLS to the relay's clients (`turns:`) on CPython: what looks like a socket that does not block, over one.
 
 Which connection speaks it, tcp_clients.py sees by its first byte. Bounds: TLS 1.2 and newer, CLIENTS_MAX; who does
-not end the handshake is closed as anybody without an allocation; RAW_BYTES at a time, and all that they hold is read.
+not end the handshake is closed as anybody without an allocation; RAW_BYTES at a time, and all that they hold is read;
+REST_BYTES_MAX wait to be written.
 """
 
+import errno
 import socket
 import ssl
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 CLIENTS_MAX = 128
 RAW_BYTES = 32768
+REST_BYTES_MAX = 524288  # more than tcp_clients.py and splices.py have on their way
 
 
 class TlsClients:
@@ -113,6 +116,8 @@ class TlsSocket:
             while self._rest:
                 self._rest = self._rest[self._socket.send(self._rest) :]
         except BlockingIOError:
+            if len(self._rest) > REST_BYTES_MAX:  # it asks and asks, and does not read
+                raise OSError(errno.ENOBUFS, "a client over TLS does not read")
             return False
         return True
 

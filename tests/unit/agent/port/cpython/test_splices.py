@@ -216,3 +216,15 @@ def test_without_descriptors_nothing_is_dialled_and_nothing_ends() -> None:
 
     with Bed() as bed, replaced(peers.socket, "socket", none):
         assert not bed.streams.dial(0, 2, (b"\x7f\0\0\1", 9)) and 2 not in bed.streams.peers
+
+
+def test_what_tls_has_to_say_to_who_does_not_read_is_bounded() -> None:
+    """A client may ask for new keys (RFC 8446 section 4.6.3), each answered, and read nothing."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs, replaced(ssl.SSLContext, "load_cert_chain", lambda *_: None):
+        one = tls_clients.TlsClients("cert", "key").accepted(ours, b"")
+        one._rest = bytes(tls_clients.REST_BYTES_MAX)
+        assert not one._flush() and len(one._rest) < tls_clients.REST_BYTES_MAX  # the kernel has some of it
+        one._rest += bytes(tls_clients.REST_BYTES_MAX)
+        assert raises(OSError, one._flush).errno == errno.ENOBUFS
