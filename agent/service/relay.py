@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from agent.port import relaying
 
 CLIENTS_CONNECTED_MAX = 128
+LOOK_MS = 30_000  # at our networks: a provider may give another IPv6 prefix at any time
 COUNTS = ("allocations", "packets_up", "bytes_up", "packets_down", "bytes_down")  # of a user; of all
 
 RelaySettings = namedtuple(
@@ -62,9 +63,8 @@ def compose(settings: RelaySettings, kinds: "Any" = None) -> "RelayService":
     realm = settings.realm.encode()
     users = {name: long_term_key(crypto, name.encode(), realm, word.encode()) for name, word in settings.users}
     credentials = Credentials(crypto, settings.realm, users, settings.secrets)
-    on_link = [(pump.packed(host), bits) for _, host, bits in port.net.interfaces()]
     make_policy, make_machine, make_service = kinds or (Policy, Relay, RelayService)
-    policy = make_policy(settings.allow, on_link, [])
+    policy = make_policy(settings.allow, _on_link(), [])
     machine = make_machine(
         World(crypto.entropy, crypto, address, settings.unix_time), credentials, policy, settings.limits
     )
@@ -73,6 +73,10 @@ def compose(settings: RelaySettings, kinds: "Any" = None) -> "RelayService":
     service.credentials, service.policy, service.mapped = credentials, policy, mapped
     service.own = addresses.get(4, b"")
     return service
+
+
+def _on_link() -> "list[tuple[bytes, int]]":
+    return [(port.pump().packed(host), bits) for _, host, bits in port.net.interfaces()]
 
 
 class RelayService:
@@ -91,6 +95,7 @@ class RelayService:
         self._machine = machine
         self._relays: dict[int, tuple[str, bool]] = {}  # (user, is IPv6)
         self._begun = port.clock.now_ms()
+        self._look_at = self._begun + LOOK_MS
         if is_limited:
             pump.gate_up = self._gate(machine.up, False)
             pump.gate_down = self._gate(machine.down, True)
@@ -99,8 +104,21 @@ class RelayService:
         self.pump.run(self, on_report)
 
     def receive(self, data: bytes, key: "relaying.ClientKey", now: int) -> None:
+        self.look(now)
         self._machine.receive(data, Client(*key), now)
         self._settle(now, key)
+
+    def look(self, now: int) -> None:
+        """Peers in a network that is ours by now are refused (policy.py). Before each request, and cheap."""
+        if now >= self._look_at:
+            self._look_at = now + LOOK_MS
+            try:
+                on_link = _on_link()
+            except (OSError, MemoryError):  # what was known stands until the next time
+                return
+            if on_link != self.policy.on_link:
+                self.policy.on_link = on_link
+                self._machine.recheck(now)
 
     def from_peer(self, relay: int, peer: "relaying.RelayAddress", data: bytes, now: int) -> None:
         if peer[0] == self.own:

@@ -68,6 +68,7 @@ class StreamService(relay.RelayService):
             self.streams.limit(machine.up.take, machine.down.take, machine.rate_bps)
 
     def tunnel(self, head: bytes, key: "relaying.ClientKey", now: int) -> None:
+        self.look(now)
         self._relay.tunnel(head, Client(*key), now)
         self._settle(now, key)
 
