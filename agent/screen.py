@@ -116,5 +116,5 @@ def boards(answer: "dict[str, Any]") -> list[str]:
     lines = []
     for board in answer["boards"]:
         lines.append(board["id"] + ": " + board["summary"])
-        lines.append("    " + ", ".join(limits.shown(board["ceilings"])))
+        lines += wrapped(["   "] + ", ".join(limits.shown(board["ceilings"])).split(" "), "    ")
     return lines
