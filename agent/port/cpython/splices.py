@@ -104,11 +104,12 @@ class Flow:
         return self.held > 0
 
     def _pay(self) -> bool:
-        count = self.unpaid
-        if count and self.take is not None and not self.take(count + (count // SEGMENT_BYTES + 1) * HEADERS_BYTES):
-            self.streams.pause()
-            return False
-        self.unpaid = 0
+        while self.unpaid:  # more than a chunk, which no bucket holds, is what came with the request
+            count = min(self.unpaid, self.streams.chunk_bytes)
+            if self.take is not None and not self.take(count + (count // SEGMENT_BYTES + 1) * HEADERS_BYTES):
+                self.streams.pause()
+                return False
+            self.unpaid -= count
         return True
 
     def _drain(self) -> bool:
@@ -149,7 +150,7 @@ class Splice:
 
     def begin(self, came: bytes, greeting: bytes) -> None:
         for flow, data in ((self.up, came), (self.down, greeting)):
-            flow.rest, flow.held = data, len(data)
+            flow.rest, flow.held, flow.unpaid = data, len(data), len(data)
         for end in self.ends:
             self.streams.hold(end, self.step)
         self.step()

@@ -41,7 +41,7 @@ class Control:
 class Bed:
     """`streams` with one splice: what goes into `client` comes out of `peer`, and back."""
 
-    def __init__(self, takes: Any = None) -> None:
+    def __init__(self, takes: Any = None, came: bytes = b"") -> None:
         self.loop = Loop()
         self.control = Control()
         self.streams = peers.Streams(self, self.control)
@@ -52,7 +52,8 @@ class Bed:
         self.usage = [0] * 6
         self.splice = self.streams.joined[1] = splices.Splice(self.streams, 1, inside, outside)
         self.splice.shape(takes, "ann", self.usage)
-        self.splice.begin(b"", b"")
+        self.streams.chunk_bytes = 1200 if came else self.streams.chunk_bytes
+        self.splice.begin(came, b"")
 
     def __enter__(self) -> "Bed":
         return self
@@ -228,3 +229,17 @@ def test_what_tls_has_to_say_to_who_does_not_read_is_bounded() -> None:
         assert not one._flush() and len(one._rest) < tls_clients.REST_BYTES_MAX  # the kernel has some of it
         one._rest += bytes(tls_clients.REST_BYTES_MAX)
         assert raises(OSError, one._flush).errno == errno.ENOBUFS
+
+
+def test_what_came_with_the_request_is_paid_for_too_piece_by_piece() -> None:
+    asked: list[int] = []
+
+    def take(_: str, count: int, __: int) -> bool:
+        asked.append(count)
+        return len(asked) != 3  # the ceiling is met once
+
+    with Bed((take, lambda *_: True), bytes(3000)) as bed:
+        assert [count // 100 for count in asked] == [12, 12, 6] and bed.splice.is_waiting() and bed.streams.wake_at
+        assert raises(BlockingIOError, bed.peer.recv, 1)
+        bed.streams.tick(0)
+        assert len(bed.peer.recv(4000)) == 3000 and not bed.splice.is_waiting()
