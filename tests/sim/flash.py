@@ -17,7 +17,7 @@ done or not done. Storage is sparse: a sector of zeros that was never written co
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tests.sim.world import Xorshift32
+    from tests.sim.chance import Xorshift32
 
 SECTOR_BYTES = 512
 _ZEROS = bytes(SECTOR_BYTES)

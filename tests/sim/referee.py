@@ -18,9 +18,9 @@ import os
 
 from agent.core.shards.store import Store
 from agent.service.slabs import Slabs
+from tests.sim.chance import Xorshift32
 from tests.sim.flash import Flash
 from tests.sim.shard_files import FOLDER, FlashFiles, replay
-from tests.sim.world import Xorshift32
 
 GONE, MAY, MUST = "gone", "may", "must"
 

@@ -1,8 +1,8 @@
 """Invariant: after a power cycle, flushed bytes are there, and each unflushed sector is old or new, never a mixture.
 (tests/sim/flash.py; here, because a referee that is wrong proves nothing.)"""
 
+from tests.sim.chance import Xorshift32
 from tests.sim.flash import SECTOR_BYTES, Flash, PowerCut
-from tests.sim.world import Xorshift32
 
 LENGTH = 8 * SECTOR_BYTES
 

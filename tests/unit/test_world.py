@@ -1,9 +1,10 @@
 """Invariant: what happens in the simulated world depends on the seed alone, and in order of time, then of planning."""
 
 from tests.expect import raises
+from tests.sim.chance import Xorshift32
 from tests.sim.network import QUIET, Faults, Network, flip_one_bit
 from tests.sim.node import Node
-from tests.sim.world import World, Xorshift32, as_text
+from tests.sim.world import World, as_text
 
 
 def test_random_numbers_are_the_same_everywhere() -> None:

@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from agent.errors import PeerError
 from agent.port.micropython import mqtt
 from agent.port.options import LinkOptions
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 
 VERSIONS = ((mqtt.V311, MQTTProtocolVersion.MQTTv311), (mqtt.V5, MQTTProtocolVersion.MQTTv5))
 both = pytest.mark.parametrize(("version", "protocol"), VERSIONS)

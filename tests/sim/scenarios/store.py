@@ -11,10 +11,11 @@ import hashlib
 from agent.core.shards.store import Store
 from agent.core.shards.ticket import CREATE, FLUSH, HASH, READ, REMOVE, Effect, Ticket
 from agent.errors import CoreletError, PortError
+from tests.sim.chance import Xorshift32
 from tests.sim.flash import Flash
 from tests.sim.referee import Referee, sha256
 from tests.sim.shard_files import FOLDER, FlashFiles
-from tests.sim.world import World, Xorshift32
+from tests.sim.world import World
 
 CORES = ("00112233445566aa", "ffffffffffffffff")
 # (slot sizes, quota): one crowded slab; two slabs; two kinds of them.

@@ -8,10 +8,11 @@ import asyncio
 
 from agent.core.shards.store import Store
 from agent.service.slabs import Slabs
+from tests.sim.chance import Xorshift32
 from tests.sim.flash import Flash
 from tests.sim.referee import Referee, sha256
 from tests.sim.shard_files import FOLDER, FlashFiles
-from tests.sim.world import World, Xorshift32
+from tests.sim.world import World
 
 CORE = "00112233445566aa"
 SLOT = 65536

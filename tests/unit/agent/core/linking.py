@@ -3,7 +3,7 @@
 from agent import port
 from agent.core import link
 from agent.wire import envelope
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 
 CODEC = port.codec()
 DEVICE = "00112233445566aa"

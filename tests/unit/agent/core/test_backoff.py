@@ -1,7 +1,7 @@
 """Full jitter: bounds, spread, growth, reset."""
 
 from agent.core.backoff import PAUSE_MS_MAX, PAUSE_MS_MIN, Backoff
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 
 
 def test_every_pause_is_between_its_bounds() -> None:

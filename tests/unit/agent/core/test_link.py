@@ -4,7 +4,7 @@ from agent.core import link
 from agent.errors import PeerError, UsageError
 from agent.wire import envelope
 from tests.expect import raises
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 from tests.unit.agent.core.linking import BROKERS, CODEC, DEVICE, made, message, sent, up
 
 

@@ -6,10 +6,10 @@ from agent.core.shards.store import Store
 from agent.errors import LimitError, PeerError, PortError
 from agent.service.slabs import PIECE_BYTES_MAX, Slabs, piece_bytes
 from tests.expect import araises, raises
+from tests.sim.chance import Xorshift32
 from tests.sim.flash import Flash
 from tests.sim.referee import sha256
 from tests.sim.shard_files import FOLDER, FlashFiles
-from tests.sim.world import Xorshift32
 
 CORE = "00112233445566aa"
 SLOT = 65536

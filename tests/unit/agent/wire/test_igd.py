@@ -3,7 +3,7 @@
 from agent.errors import PeerError
 from agent.wire import igd
 from tests.expect import raises
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 
 HOST = "192.168.7.1"
 PLACE = (HOST, 35031, "/rootDesc.xml")

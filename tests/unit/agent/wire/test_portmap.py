@@ -3,7 +3,7 @@
 from agent.errors import PeerError
 from agent.wire import portmap
 from tests.expect import raises
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 
 NONCE = b"n" * 12
 OWN = b"\xc0\xa8\x07\x02"

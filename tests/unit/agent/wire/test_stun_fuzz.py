@@ -8,7 +8,7 @@ Seeded, the same on both interpreters; tests/vectors/test_fuzz_stun.py is the lo
 from agent import port
 from agent.errors import PeerError
 from agent.wire import stun
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 
 KEY = b"0123456789abcdef"
 HERE = b"transaction!"

@@ -5,7 +5,7 @@ from agent.core.relay.budget import PREFIXES_MAX
 from agent.core.relay.events import Channel, Close, Limits, Open, ToPeer
 from agent.core.relay.permissions import CHANNELS_MAX, PERMISSIONS_MAX
 from agent.wire import stun
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 from tests.unit.agent.core.relay.relaying import BOTH, OWN4, PEER, PEER6, UDP_ONLY, V4, V6, Caller, Place, table_sizes
 
 LIMITS = Limits(6, 3, (50000, 50007), 0, 0, 4, True)

@@ -8,7 +8,7 @@ from agent.core.relay.policy import Policy
 from agent.core.relay.server import Relay
 from agent.errors import PeerError
 from agent.wire import stun
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 
 REALM = "corelet"
 UDP, TCP = 17, 6
@@ -191,3 +191,12 @@ def table_sizes(relay: Relay) -> tuple:
         len(table.clients), len(table.endpoints), len(table.reservations), len(table._ports), len(table._deadlines),
         len(relay._hairpins), len(relay._policy._own),
     )  # fmt: skip
+
+
+def pair(**options) -> "tuple[Place, Caller, int]":  # type: ignore[no-untyped-def]
+    """A place, a caller with an allocation, the number of its relay."""
+    place = Place()
+    caller = Caller(place, **options)
+    caller.allocate()
+    number: int = place.drain(Open)[0].relay
+    return place, caller, number

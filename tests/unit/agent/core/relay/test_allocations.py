@@ -2,7 +2,7 @@
 
 from agent.core.relay.allocations import STALE_MAX, USERS_MAX, Allocations
 from agent.core.relay.events import Limits
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 
 
 class World:

@@ -1,7 +1,7 @@
 """The index against a plain dict, with random operations; and its size."""
 
 from agent.core.shards.index import KEEP_ALWAYS, Index, hours_of, key_of
-from tests.sim.world import Xorshift32
+from tests.sim.chance import Xorshift32
 
 
 def slab_of(index, slots):
