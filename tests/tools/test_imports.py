@@ -17,7 +17,10 @@ MODULES = [
     if path.endswith(".py") and path.startswith(("agent/", "boards/", "ota/", "tools/"))
 ]
 ON_DEVICE = [
-    name for name in MODULES if not name.startswith(("tools", "agent.port.cpython")) and name != "agent.port.contract"
+    name
+    for name in MODULES
+    if not name.startswith(("tools", "agent.port.cpython"))
+    and name not in ("agent.port.contract", "agent.port.relaying")
 ]
 
 # Bodies of the port that may need what only MicroPython has; it imports them all, below.
