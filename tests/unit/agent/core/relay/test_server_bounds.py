@@ -1,17 +1,7 @@
 """The tables of one allocation are bounded (RFC 8656 sections 10.2 and 12.2: 508)."""
 
-from agent.core.relay.events import Open
 from agent.core.relay.permissions import CHANNELS_MAX, PERMISSIONS_MAX
-from tests.unit.agent.core.relay.relaying import PEER, Caller, Place
-
-
-def pair(**options) -> "tuple[Place, Caller, int]":  # type: ignore[no-untyped-def]
-    """A place, a caller with an allocation, the number of its relay."""
-    place = Place()
-    caller = Caller(place, **options)
-    caller.allocate()
-    number: int = place.drain(Open)[0].relay
-    return place, caller, number
+from tests.unit.agent.core.relay.relaying import PEER, pair
 
 
 def test_bounds() -> None:

@@ -2,19 +2,10 @@
 
 from agent.core.relay.events import Limits, Open, ToPeer
 from agent.wire import stun
-from tests.unit.agent.core.relay.relaying import PEER, PEER6, TCP, Caller, Place
+from tests.unit.agent.core.relay.relaying import PEER, PEER6, TCP, Caller, Place, pair
 
 OTHER = (b"\x08\x08\x04\x04", 5000)
 DF = (stun.DONT_FRAGMENT, b"")
-
-
-def pair(**options) -> "tuple[Place, Caller, int]":  # type: ignore[no-untyped-def]
-    """A place, a caller with an allocation, the number of its relay."""
-    place = Place()
-    caller = Caller(place, **options)
-    caller.allocate()
-    number: int = place.drain(Open)[0].relay
-    return place, caller, number
 
 
 def test_create_permission() -> None:
