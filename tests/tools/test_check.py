@@ -118,7 +118,7 @@ CASES = (
     ("name-module", "tools/helpers/thing.py", "x = 1", None),
     ("name-top-level", "scripts/thing.py", "x = 1", None),
     ("text-machine-path", "README.md", "cd /home" + "/somebody/corelet", "cd corelet; ls .work/venv /var/lib/corelet"),
-    ("text-machine-path", "tools/thing.py", "x = '/ro" + "ot/checkout/x'", "x = '~/ro" + "ot/x' + f'{place}/ro" + "ot/x'"),
+    ("text-machine-path", "tools/thing.py", "x = '/ro" + "ot/checkout/x'", "x = '~/ro" + "ot/x' + f'{x}/ro" + "ot/x'"),
     ("text-registry-host", "setup.cfg", "index = https://pypi" + ".org/simple", "url = https://example.org/"),
     ("text-registry-host", "tools/thing.sh", "pip install --extra-index" + "-url x y", "pip install y"),
 )  # fmt: skip
