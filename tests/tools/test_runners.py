@@ -88,6 +88,21 @@ def test_a_scenario_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "counting 1 FAILED AssertionError it does not hold" in capsys.readouterr().out
 
 
+def run_both(micropython: str) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, "-m", "tests.sim.both", micropython, "counting")
+
+
+def test_both_interpreters_must_leave_the_same_traces(tmp_path: Path) -> None:
+    done = run_both(needs.program("micropython"))
+    assert (done.stdout.splitlines()[-1], done.returncode) == ("8 passed, 0 failed", 0)
+    other = tmp_path / "other"
+    for script, failures in (("echo counting 1 00; echo counting 2 0", 2), ("exit 0", 1), ("echo so; kill -9 $$", 2)):
+        other.write_text(f"#!/bin/sh\n{script}\n")
+        other.chmod(0o755)
+        done = run_both(str(other))
+        assert (done.stdout.splitlines()[-1], done.returncode) == (f"8 passed, {failures} failed", 1), done.stdout
+
+
 def test_an_absent_program_skips_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "")
     with pytest.raises(pytest.skip.Exception, match="apt install the-package"):
