@@ -125,6 +125,7 @@ def said(device: Device) -> str:
     return " ".join(device.run("status").stdout.split())
 
 
+pytestmark = pytest.mark.alone  # 66 mappings in a minute
 IS_FULL = os.environ.get("CORELET_FULL") == "1"  # the sample has one kind of device and one method
 
 

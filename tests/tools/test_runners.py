@@ -128,7 +128,7 @@ def test_a_wrong_word_is_told(tmp_path: Path) -> None:
     ):
         done = run(*command)
         assert done.returncode == 1 and told in done.stderr
-    assert run("tools/test", "--list").stdout.count("\n") == 7
+    assert run("tools/test", "--list").stdout.count("\n") == 8
 
 
 @pytest.mark.parametrize("name", ["tools/environment", "tools/test", "tools/bench", "tools/demo", ".ci/run"])

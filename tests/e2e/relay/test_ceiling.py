@@ -16,6 +16,7 @@ from tests.e2e.relay.caller import Caller, Peer
 from tests.e2e.relay.servers import IS_FULL, REALM, Server, on_both, rest_credentials
 from tests.e2e.relay.wire import FAR, HOME, Wire
 
+pytestmark = pytest.mark.alone
 RATE_BPS = 4_000_000  # in each direction
 SECONDS, SECONDS_ALONE = (60, 60) if IS_FULL else (5, 2)
 PORT = 3478
