@@ -125,7 +125,7 @@ def said(device: Device) -> str:
     return " ".join(device.run("status").stdout.split())
 
 
-pytestmark = pytest.mark.alone  # 66 mappings in a minute
+PATIENCE_S = 150  # miniupnpd does three mappings a second, and other tests run beside
 IS_FULL = os.environ.get("CORELET_FULL") == "1"  # the sample has one kind of device and one method
 
 
@@ -134,9 +134,9 @@ def test_mapped_proven_used_moved_removed(home: Home, runtime: str, method: str)
     router = home.router
     router.start(method)
     device = home.pair(runtime)
-    until("all mappings", lambda: len(router.mapped()) == POOL + 2, 60)
+    until("all mappings", lambda: len(router.mapped()) == POOL + 2, PATIENCE_S)
     assert {("udp", RELAY, f"{DEVICE}:{RELAY}"), ("tcp", RELAY, f"{DEVICE}:{RELAY}")} < router.mapped()
-    until("the dial-back", lambda: home.is_offered_at(EXTERNAL), 60)
+    until("the dial-back", lambda: home.is_offered_at(EXTERNAL), PATIENCE_S)
     sentence = f"over IPv4, the router maps ports of {EXTERNAL} to this device by {method}; a core has reached it from"
     until("the sentence", lambda: sentence in said(device))
     for line in home.talk(EXTERNAL).splitlines()[:-1]:
@@ -144,12 +144,12 @@ def test_mapped_proven_used_moved_removed(home: Home, runtime: str, method: str)
         assert what in ("peer", "hairpin") and address == EXTERNAL, "another address was told to a client"
         assert ("udp", int(number)) in {row[:2] for row in router.mapped()}
     router.set_external(MOVED)
-    until("the new address", lambda: home.is_offered_at(MOVED), 150)
+    until("the new address", lambda: home.is_offered_at(MOVED), PATIENCE_S)
     assert f" {MOVED}\n" not in home.talk(MOVED)
     device.kill(signal.SIGINT)
     until("the removal", lambda: not [row for row in router.mapped() if row[1] == RELAY], 5)
     if method == "PCP":  # UPnP takes a call for each, and the end waits for some seconds only
-        until("the removal of the pool", lambda: not router.mapped(), 60)  # miniupnpd does three a second
+        until("the removal of the pool", lambda: not router.mapped(), PATIENCE_S)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -157,6 +157,6 @@ def test_without_a_mapping_nothing_is_offered_outside(home: Home, runtime: str) 
     home.router.start()
     device = home.pair(runtime)
     sentence = "only for this network: no router answers when asked to map ports; switch on UPnP or NAT-PMP in the"
-    until("the sentence", lambda: sentence in said(device), 60)
+    until("the sentence", lambda: sentence in said(device), PATIENCE_S)
     assert [way["scope"] for way in home.ways()] == ["lan", "lan"]
     assert "no device with a relay can be reached now" in home.core.run("relay", "credentials", "--user", "a").stderr
