@@ -60,6 +60,7 @@ class Loop:
     def __init__(self) -> None:
         self.epoll = select.epoll()
         self.room = _descriptors()
+        self.taken = 0  # of them, by what is no socket
         self._ready: dict[int, Callable[[], int]] = {}
         self._calls: deque[Callable[[], None]] = deque()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -81,7 +82,7 @@ class Loop:
 
     def free(self) -> int:
         """How many more sockets there may be."""
-        return self.room - len(self._ready)
+        return self.room - len(self._ready) - self.taken
 
     def call(self, function: "Callable[[], None]") -> None:
         """From any thread: run it in this loop's, soon. LimitError when too many wait."""

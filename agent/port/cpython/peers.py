@@ -57,7 +57,7 @@ class Streams:
         self.listeners: dict[int, socket.socket] = {}
         self.peers: dict[int, socket.socket] = {}
         self.joined: dict[int, Splice] = {}
-        self.pipes = Pipes()
+        self.pipes = Pipes(pump.loop)
         self._takes: Any = None
         self._lookups = 0
 

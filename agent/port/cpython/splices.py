@@ -3,8 +3,8 @@
 A direction begins with recv and send through memory of all; after LAZY_BYTES it has a pipe, and os.splice moves pages
 that never come here. What a sink does not take stops its source, so nothing is ever dropped: with a ceiling too, a
 direction that has to wait is tried again a little later. An end of one side is passed on as an end of that direction,
-a reset as a reset. Bounds: a direction holds READ_BYTES, or PIPE_BYTES in the kernel, of those PIPES_MAX; how many
-there are is the machine's.
+a reset as a reset. Bounds: a direction holds READ_BYTES, or PIPE_BYTES in the kernel, of those PIPES_MAX and no more
+than half of the descriptors; how many directions there are is the machine's.
 """
 
 import fcntl
@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from agent.port.cpython.loop import Loop
     from agent.port.cpython.peers import Streams
 
 READ_BYTES = 65536
@@ -33,21 +34,24 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close by RST
 
 
 class Pipes:
-    """Of all streams, PIPES_MAX."""
+    """Of all streams. They leave half of the descriptors to sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: "Loop") -> None:
+        self._loop = loop
         self._live = 0
 
     def open(self, source: "Any", sink: "Any") -> "tuple[int, int] | None":
         """None: go on without."""
         is_plain = isinstance(source, socket.socket) and isinstance(sink, socket.socket)
-        if not is_plain or self._live >= PIPES_MAX or not hasattr(os, "splice"):
+        is_full = self._live >= PIPES_MAX or self._loop.free() <= self._loop.room // 2
+        if not is_plain or is_full or not hasattr(os, "splice"):
             return None
         try:
             made = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return None
         self._live += 1
+        self._loop.taken += 2
         try:
             fcntl.fcntl(made[1], SET_PIPE_SIZE, PIPE_BYTES)
         except PermissionError:  # beyond what this user may have: it stays as it is
@@ -56,6 +60,7 @@ class Pipes:
 
     def close(self, pipe: "tuple[int, int]") -> None:
         self._live -= 1
+        self._loop.taken -= 2
         for descriptor in pipe:
             os.close(descriptor)
 

@@ -225,6 +225,30 @@ def test_a_slow_reader_costs_no_memory(relay: Server) -> None:
         assert hashlib.sha256(everything(client)).hexdigest() == SUM
 
 
+def test_pipes_leave_descriptors_to_others(tmp_path: Path) -> None:
+    """Of 28 that it may have, after those it keeps for itself; what has no pipe is carried all the same."""
+    with Server("cpython", tmp_path, LISTED, before=(needs.program("prlimit"), "--nofile=92")) as server:
+        before, digests = server.descriptors(), []
+
+        def digest(made: socket.socket) -> None:
+            came = hashlib.sha256()
+            for _ in range(4 * MIB // 65536):
+                came.update(made.recv(65536, socket.MSG_WAITALL))
+            digests.append(came.hexdigest())
+
+        with Peer(digest) as peer:
+            clients = []
+            for _ in range(9):
+                clients.append(connect(server, peer.port))
+                clients[-1].sendall(BULK[: 4 * MIB])
+            until("all came", lambda: len(digests) == len(clients))
+            assert set(digests) == {hashlib.sha256(BULK[: 4 * MIB]).hexdigest()}
+            assert before + 2 * len(clients) < server.descriptors() <= before + 23  # 5 are before
+            for client in clients:
+                client.close()
+        until("all closed", lambda: is_quiet(server, before))
+
+
 def test_a_reset_is_passed_on(relay: Server) -> None:
     reset = struct.pack("ii", 1, 0)  # SO_LINGER
     before = relay.descriptors()

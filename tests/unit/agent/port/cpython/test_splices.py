@@ -93,8 +93,9 @@ def test_little_takes_no_pipe_and_much_does() -> None:
         assert bed.splice.up.pipe is None and bed.streams.pipes._live == 0
         assert bed.carry(2_000_000) == 2_000_000
         assert bed.splice.up.pipe is not None and bed.splice.down.pipe is None
+        assert bed.loop.free() == bed.loop.room - len(bed.loop._ready) - 2
         assert bed.usage[2] == splices.LAZY_BYTES - 1000 + 2_000_000 and bed.usage[4] == 0
-    assert bed.streams.pipes._live == 0
+    assert bed.streams.pipes._live == 0 and bed.loop.taken == 0
 
 
 def test_without_a_pipe_it_goes_on() -> None:
@@ -109,6 +110,7 @@ def test_without_a_pipe_it_goes_on() -> None:
     for owner, name, value in (
         (os, "splice", None),
         (splices, "PIPES_MAX", 0),
+        (Loop, "free", lambda loop: loop.room // 2),
         (os, "pipe2", no_descriptors),
         (fcntl, "fcntl", no_right),
     ):
