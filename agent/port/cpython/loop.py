@@ -13,11 +13,13 @@ import time
 from collections import deque
 
 from agent.errors import LimitError
+from agent.port import faults
 from agent.port.cpython import clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 SPARE_DESCRIPTORS = 64  # files, libraries, the control loop
 CALLS_MAX = 64
@@ -62,6 +64,7 @@ class Loop:
         self.room = _descriptors()
         self.taken = 0  # of them, by what is no socket
         self._ready: dict[int, Callable[[], int]] = {}
+        self.resting: list[socket.socket] = []
         self._calls: deque[Callable[[], None]] = deque()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._waking = threading.RLock()  # a signal may come in between
@@ -79,6 +82,23 @@ class Loop:
         """And close it."""
         del self._ready[sock.fileno()]
         sock.close()
+
+    def accept(self, sock: socket.socket) -> "tuple[socket.socket, Any] | None":
+        """Who has come to this listener, or None. With no descriptor left in the whole process it would be readable
+        for ever: then it is not looked at until `rise`."""
+        try:
+            return sock.accept()
+        except OSError as error:  # most often no more, or it has left already
+            if error.errno in faults.MANY_FILES + faults.NO_MEMORY:
+                self.epoll.modify(sock, 0)
+                self.resting.append(sock)
+            return None
+
+    def rise(self) -> None:
+        for sock in self.resting:
+            if sock.fileno() >= 0:  # else it was closed
+                self.epoll.modify(sock, select.EPOLLIN)
+        self.resting.clear()
 
     def free(self) -> int:
         """How many more sockets there may be."""

@@ -87,10 +87,10 @@ class Streams:
             self.pump.loop.unwatch(sock)
 
     def _accept(self, relay: int) -> int:
-        try:
-            sock, address = self.listeners[relay].accept()
-        except OSError:
+        found = self.pump.loop.accept(self.listeners[relay])
+        if found is None:
             return 0
+        sock, address = found
         sock.setblocking(False)
         number = self.control.accepted(relay, plain(address), clock.now_ms()) if self.pump.loop.free() > 0 else 0
         if number:

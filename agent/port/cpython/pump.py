@@ -226,9 +226,10 @@ class Pump:
         if wake_at is not None and wake_at <= now:
             self.control.wake(now)
             wake_at = self.control.wake_at
-        if self.tcp and any(listener.clients for listener in self.tcp):
+        if self.loop.resting or any(listener.clients for listener in self.tcp):
             if now >= self._sweep_at:
                 self._sweep_at = now + SWEEP_MS
+                self.loop.rise()
                 for listener in self.tcp:
                     listener.sweep(now)
             wake_at = self._sweep_at if wake_at is None else min(wake_at, self._sweep_at)

@@ -44,10 +44,10 @@ class TcpListener:
 
     def on_readable(self) -> int:
         for at in range(BATCH):
-            try:
-                sock, address = self.socket.accept()
-            except OSError:  # no more, or it has left already
+            found = self.pump.loop.accept(self.socket)
+            if found is None:
                 return at
+            sock, address = found
             sock.setblocking(False)
             source = plain(address)[0][:SOURCE_BYTES]
             if self.is_full(source):

@@ -55,14 +55,15 @@ class Loop:
                 asyncio.create_task(self._look_again())
             self._writing.add(id(sock))
 
-    def unwatch(self, sock: socket.socket) -> None:
-        """And close it."""
+    def unwatch(self, sock: socket.socket, is_over: bool = True) -> None:
+        """And close it, if it is over."""
         del self._ready[id(sock)]
         self._writing.discard(id(sock))
         self._poll.unregister(sock)
         if id(sock) in core._io_queue.map:
             core._io_queue._dequeue(sock)
-        sock.close()
+        if is_over:
+            sock.close()
 
     def has_room(self) -> bool:
         """For one more socket. In a heap without any, registering it would break off in the middle."""

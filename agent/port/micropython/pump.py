@@ -96,7 +96,7 @@ class Pump(Loop):
         self.udp_clients: dict[tuple[int, bytes], UdpClient] = {}  # by (listener, sockaddr): with an open channel
         self.tcp_clients: dict[Any, TcpClient] = {}
         self._options = options
-        self._accepting: list[socket.socket] = []
+        self._resting: list[socket.socket] = []  # listeners that are not looked at until the next sweep
         self._connections = 0  # TCP, ever
         self._connected = 0  # UDP clients with a socket of their own
         self._sweep_at = 0
@@ -116,14 +116,22 @@ class Pump(Loop):
         self.watch(listener.socket, listener.on_ready)
         if self._options.is_tcp:
             sock = bound(socket.SOCK_STREAM, sockaddr, False)
-            self.watch(sock, lambda _: self._accept(sock))
             sock.listen(BATCH)
+            self._resting.append(sock)
+
+    def _rise(self) -> None:
+        for sock in self._resting:
+            self.watch(sock, lambda _, sock=sock: self._accept(sock))  # type: ignore[misc]
+        self._resting = []
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(BATCH):
             try:
                 sock, sockaddr = listening.accept()
-            except OSError:  # no more, or it has left already
+            except OSError as error:  # most often no more, or it has left already
+                if error.errno in faults.MANY_FILES:  # of the process: it would be readable for ever
+                    self.unwatch(listening, False)
+                    self._resting.append(listening)
                 return
             source = plain(sockaddr)
             same = [key for key in self.tcp_clients if key[1][0][:SOURCE_BYTES] == source[0][:SOURCE_BYTES]]
@@ -263,9 +271,10 @@ class Pump(Loop):
         if wake_at is not None and wake_at <= now:
             self.control.wake(now)
             wake_at = self.control.wake_at
-        if self.tcp_clients:
+        if self.tcp_clients or self._resting:
             if now >= self._sweep_at:
                 self._sweep_at = now + SWEEP_MS
+                self._rise()
                 for client in list(self.tcp_clients.values()):
                     if self.control.has_allocation(client.key):
                         client.idle_since = now
@@ -276,6 +285,7 @@ class Pump(Loop):
 
     def close(self) -> None:
         """All sockets."""
+        self._rise()
         for client in list(self.tcp_clients.values()):
             self.close_client(client)
         for sock, _ in list(self._ready.values()):

@@ -1,8 +1,12 @@
 """Clients over TCP that stop in the middle, say nonsense, or say nothing: they cost themselves a connection."""
 
+import contextlib
+import os
+import resource
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.relay.turn import ALLOCATE, COOKIE, LIFETIME, REFRESH, TRANSPORT, UDP, pack
@@ -45,6 +49,44 @@ def is_served(server: Server) -> None:
             peer.send(data, relayed)
             assert caller.came(2) == struct.pack("!HH", 0x4001, size) + bytes(size)
         assert caller.refresh(0) == 0
+
+
+@contextlib.contextmanager
+def without_descriptors(server: Server) -> Iterator[None]:
+    """It may have no more than it has."""
+    soft, hard = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir(f"/proc/{server.pid}/fd"))
+    assert highest == server.descriptors() - 1  # no gaps, which would be used first
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (highest + 1, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def busy_s(server: Server) -> float:
+    """Processor time so far."""
+    words = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@on_both
+def test_without_descriptors_who_comes_waits(tmp_path: Path, kind: str) -> None:
+    """The listener stays readable meanwhile; it must not be asked without end, and who is there is served."""
+    with Server(kind, tmp_path) as server, Caller((HOST, server.port)) as caller, Peer() as peer:
+        caller.allocate()
+        assert caller.channel(0x4001, peer.address) == 0
+        with without_descriptors(server):
+            late = socket.create_connection((HOST, server.port), 20)
+            late.sendall(BINDING)
+            before = busy_s(server)
+            for _ in range(10):
+                caller.frame(0x4001, b"hello")
+                assert peer.came(2)[0] == b"hello"
+                time.sleep(0.2)
+            assert busy_s(server) - before < 1
+        with late:
+            assert late.recv(100)[:2] == b"\x01\x01"
 
 
 @on_both

@@ -221,6 +221,25 @@ def test_without_descriptors_nothing_is_dialled_and_nothing_ends() -> None:
         assert not bed.streams.dial(0, 2, (b"\x7f\0\0\1", 9)) and 2 not in bed.streams.peers
 
 
+def test_a_relayed_address_rests_while_there_are_no_descriptors() -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many")
+
+    came: list[int] = []
+    listening = socket.create_server(("127.0.0.1", 0))
+    with Bed() as bed:
+        bed.control.accepted = lambda relay, *_: came.append(relay)  # type: ignore[attr-defined]
+        bed.streams.listeners[7] = listening
+        bed.loop.watch(listening, lambda: bed.streams._accept(7))
+        with socket.create_connection(listening.getsockname()):
+            with replaced(socket.socket, "accept", none):
+                bed.step()
+            assert bed.loop.epoll.poll(0) == [] and not came
+            bed.loop.rise()
+            bed.step()
+            assert came == [7] and not bed.loop.resting
+
+
 def test_what_tls_has_to_say_to_who_does_not_read_is_bounded() -> None:
     """A client may ask for new keys (RFC 8446 section 4.6.3), each answered, and read nothing."""
     ours, theirs = socket.socketpair()
