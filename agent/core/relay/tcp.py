@@ -6,8 +6,9 @@
     relay.ended(connection, now)                 # one that was joined is over
 
 Loaded only when the owner has listed ports. The driver dials, holds and joins sockets (events Listen to Drop); what
-flows between two of them never comes here, but is counted in the row of its user. Bounds: CONNECTIONS_MAX in all,
-ALLOCATION_CONNECTIONS_MAX of an allocation, WAIT_MS for the peer and as long again until they are joined.
+flows between two of them never comes here, but is counted in the row of its user. Bounds: a connection counts as an
+allocation, of its user and in all; CONNECTIONS_MAX, ALLOCATION_CONNECTIONS_MAX of an allocation, WAIT_MS for the peer
+and as long again until they are joined.
 """
 
 from collections import namedtuple
@@ -111,7 +112,7 @@ class TcpRelay(Relay):
         if allocation is None or not allocation.permissions.is_permitted(peer[0], now):
             self._miss("no_permission" if allocation else "no_allocation")
             return 0
-        if self._is_full(allocation):
+        if self._excess(allocation.usage, allocation):
             self._miss("connections")
             return 0
         row = self._add(allocation.user, allocation.usage, peer, now)
@@ -146,7 +147,10 @@ class TcpRelay(Relay):
         message, client = request.message, request.client
         transport = message.get(stun.REQUESTED_TRANSPORT)
         is_tcp = transport is not None and len(transport) == 4 and transport[0] == TCP
-        if is_tcp and client not in self._table.clients:
+        is_new = client not in self._table.clients
+        if is_new and self._live() >= self._limits.allocations:
+            raise Refusal(stun.INSUFFICIENT_CAPACITY, "The relay is full.")
+        if is_tcp and is_new:
             if client.transport != TCP or [kind for kind in UNFIT if message.get(kind) is not None]:
                 raise Refusal(stun.BAD_REQUEST, "A TCP allocation is asked for over TCP, without what is of UDP.")
             self._tcp.add(client)
@@ -186,8 +190,9 @@ class TcpRelay(Relay):
         for row in self.connections.values():
             if row.allocation is allocation and row.peer == peer:
                 raise Refusal(stun.CONNECTION_EXISTS, "There is a connection to that peer.")
-        if self._is_full(allocation):
-            raise Refusal(stun.INSUFFICIENT_CAPACITY, "There are too many connections.")
+        excess = self._excess(allocation.usage, allocation)
+        if excess:
+            raise Refusal(excess, "There are too many connections.")
         row = self._add(allocation.user, allocation.usage, peer, now)
         row.allocation, row.endpoint, row.request = allocation, allocation.endpoint(peer[0]), request
         assert row.endpoint is not None
@@ -248,19 +253,26 @@ class TcpRelay(Relay):
     def _end_connection(self, row: Connection) -> None:
         row.is_live = False
         del self.connections[row.number]
+        row.usage[0] -= 1
         if row.request is not None:
             self._refuse(row.request, stun.CONNECTION_FAILED)
         self.events.append(Drop(row.number))
 
-    def _is_full(self, allocation: "Allocation | None") -> bool:
-        if len(self.connections) >= CONNECTIONS_MAX:
-            return True
+    def _live(self) -> int:
+        return len(self._table.clients) + len(self.connections)
+
+    def _excess(self, usage: list[int], allocation: "Allocation | None") -> int:
+        """Why there can be no other connection, as an error code; 0: there can."""
         own = [row for row in self.connections.values() if allocation is not None and row.allocation is allocation]
-        return len(own) >= ALLOCATION_CONNECTIONS_MAX
+        if usage[0] >= self._limits.allocations_user:
+            return stun.QUOTA_REACHED
+        is_full = len(self.connections) >= CONNECTIONS_MAX or len(own) >= ALLOCATION_CONNECTIONS_MAX
+        return stun.INSUFFICIENT_CAPACITY if is_full or self._live() >= self._limits.allocations else 0
 
     def _add(self, user: str, usage: list[int], peer: "Address", now: int) -> Connection:
         self._connection += 1
         row = self.connections[self._connection] = Connection(self._connection, user, usage, peer)
+        usage[0] += 1
         self._arm(row, now)
         return row
 
@@ -271,6 +283,7 @@ class TcpRelay(Relay):
 
     def _do_join(self, row: Connection, client: "Client", greeting: bytes) -> None:
         row.is_joined = True
+        self.allocated += 1
         self.events.append(Join(row.number, client, greeting, row.user, row.usage))
 
 

@@ -3,8 +3,8 @@
     relay.tunnel(head, client, now)              # a whole request head that begins with CONNECT
     relay.resolved(connection, ips, now)         # answer to Resolve; [] when the name has no address
 
-Name and password come as Basic (RFC 7617), long-term or time-limited ones. A tunnel counts as an allocation of its
-user. Not here: other methods, a second request after a refusal. Bounds: those of tcp.py, wire/http.py, HOST_BYTES_MAX.
+Name and password come as Basic (RFC 7617), long-term or time-limited ones. Not here: other methods, a second request
+after a refusal. Bounds: those of tcp.py, wire/http.py, HOST_BYTES_MAX.
 """
 
 import binascii
@@ -34,8 +34,7 @@ class TunnelRelay(TcpRelay):
         try:
             user, host, port = self._read_connect(head)
             usage = self._table.usage(user, now)
-            is_full = self._is_full(None) or len(self._table.clients) >= self._limits.allocations
-            if is_full or usage[0] >= self._limits.allocations_user:
+            if self._excess(usage, None):
                 raise Refusal(503, "There are too many connections.")
             if not self._peers.is_listed(port):
                 self._miss("port_not_listed")
@@ -45,8 +44,6 @@ class TunnelRelay(TcpRelay):
             return
         row = self._add(user, usage, (b"", port), now)
         row.client = client
-        usage[0] += 1
-        self.allocated += 1
         self.events.append(Resolve(row.number, host))
 
     def _read_connect(self, head: bytes) -> tuple[str, str, int]:
@@ -106,7 +103,5 @@ class TunnelRelay(TcpRelay):
 
     def _end_connection(self, row: "Connection") -> None:
         TcpRelay._end_connection(self, row)
-        if row.client is not None:
-            row.usage[0] -= 1
-            if not row.is_joined:
-                self._refuse_tunnel(row.status, row.client)
+        if row.client is not None and not row.is_joined:
+            self._refuse_tunnel(row.status, row.client)

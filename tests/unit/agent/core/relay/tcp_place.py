@@ -2,12 +2,13 @@
 
 from agent.core.relay.credentials import User
 from agent.core.relay.events import Client, Limits, Open, World
-from agent.core.relay.tcp import Listen, TcpPolicy, TcpRelay
+from agent.core.relay.tcp import Dial, Listen, TcpPolicy, TcpRelay
 from agent.wire import stun
 
 PEER = (b"\x08\x08\x08\x08", 5000)
 OWN = b"\x05\x05\x05\x05"
 TCP_ONLY = (stun.REQUESTED_TRANSPORT, b"\x06\0\0\0")
+NO_LIFE = (stun.LIFETIME, bytes(4))
 UDP_ONLY = (stun.REQUESTED_TRANSPORT, b"\x11\0\0\0")
 
 
@@ -19,11 +20,12 @@ class Believing:
 
 
 class TcpPlace:
-    def __init__(self) -> None:
+    def __init__(self, limits: "tuple[int, int]" = (40, 40)) -> None:
+        """`limits`: allocations in all, of one user."""
         self.policy = TcpPolicy([], [], [OWN], [(443, 443), (5000, 5100)])
         world = World(bytes, None, self._address, None)
-        limits = Limits(20, 20, (50000, 50999), 0, 0, 1000, True)
-        self.relay = TcpRelay(world, Believing(), self.policy, limits)  # type: ignore[arg-type]
+        bounds = Limits(limits[0], limits[1], (50000, 50999), 0, 0, 1000, True)
+        self.relay = TcpRelay(world, Believing(), self.policy, bounds)  # type: ignore[arg-type]
         self.events: list[object] = []
         self.now = 0
         self.asked = 0
@@ -93,3 +95,18 @@ class TcpCaller:
 def code_of(message: stun.Message) -> int:
     value = message.get(stun.ERROR_CODE)
     return value[2] * 100 + value[3] if value is not None else 0
+
+
+def allocated(place: TcpPlace, number: int = 1, user: str = "ann") -> TcpCaller:
+    caller = TcpCaller(place, number, user)
+    assert caller.request(stun.ALLOCATE, TCP_ONLY) == [0]
+    return caller
+
+
+def connected(place: TcpPlace, caller: TcpCaller) -> int:
+    """The CONNECTION-ID."""
+    assert caller.connect(PEER) == []
+    place.relay.connected(place.one(Dial).connection, place.now)
+    ((client, answer),) = place.answers()
+    assert client == caller.client and code_of(answer) == 0
+    return int.from_bytes(answer.get(stun.CONNECTION_ID), "big")  # type: ignore[arg-type]

@@ -1,30 +1,24 @@
-"""TCP allocations (RFC 6062): Connect, ConnectionBind, ConnectionAttempt, and how connections end."""
+"""TCP allocations (RFC 6062): Connect, ConnectionBind, ConnectionAttempt."""
 
 from agent.core.relay.credentials import User  # noqa: F401  (imports that nest less need less of the heap)
 from agent.core.relay.events import Close  # isort: split
 
-from agent.core.relay import tcp
 from agent.core.relay.tcp import WAIT_MS, Dial, Drop, Join, Listen
 from agent.wire import stun
-from tests.unit.agent.core.relay.tcp_place import OWN, PEER, TCP_ONLY, UDP_ONLY, TcpCaller, TcpPlace, code_of
+from tests.unit.agent.core.relay.tcp_place import (
+    NO_LIFE,
+    OWN,
+    PEER,
+    TCP_ONLY,
+    UDP_ONLY,
+    TcpCaller,
+    TcpPlace,
+    allocated,
+    code_of,
+    connected,
+)
 
 CHANNEL = (stun.CHANNEL_NUMBER, b"\x40\0\0\0")
-NO_LIFE = (stun.LIFETIME, bytes(4))
-
-
-def allocated(place: TcpPlace, number: int = 1, user: str = "ann") -> TcpCaller:
-    caller = TcpCaller(place, number, user)
-    assert caller.request(stun.ALLOCATE, TCP_ONLY) == [0]
-    return caller
-
-
-def connected(place: TcpPlace, caller: TcpCaller) -> int:
-    """The CONNECTION-ID."""
-    assert caller.connect(PEER) == []
-    place.relay.connected(place.one(Dial).connection, place.now)
-    ((client, answer),) = place.answers()
-    assert client == caller.client and code_of(answer) == 0
-    return int.from_bytes(answer.get(stun.CONNECTION_ID), "big")  # type: ignore[arg-type]
 
 
 def test_allocate() -> None:
@@ -140,38 +134,6 @@ def test_a_peer_comes() -> None:
     assert attempt.get(stun.CONNECTION_ID) == number.to_bytes(4, "big")
     peer = stun.read_xor_address(attempt.get(stun.XOR_PEER_ADDRESS), attempt.transaction)  # type: ignore[arg-type]
     assert peer == PEER and TcpCaller(place, 2).join(number) == []
-
-
-def test_all_end_with_the_allocation() -> None:
-    for end in ("refresh", "gone", "expired", "user"):
-        place = TcpPlace()
-        caller = allocated(place)
-        number = connected(place, caller)
-        TcpCaller(place, 2).join(number)
-        caller.connect((PEER[0], 5001))
-        place.drain()
-        if end == "refresh":
-            caller.request(stun.REFRESH, NO_LIFE)
-        elif end == "gone":
-            place.relay.client_gone(caller.client, 0)
-        elif end == "user":
-            place.relay.end(lambda user: user == "ann", 0)
-        else:
-            place.at(601_000)
-        place.settle()
-        assert len(place.drain(Drop)) == 2 and place.is_empty(), end
-
-
-def test_bounds() -> None:
-    place = TcpPlace()
-    caller = allocated(place)
-    kept, tcp.ALLOCATION_CONNECTIONS_MAX = tcp.ALLOCATION_CONNECTIONS_MAX, 3  # all of them would not fit the heap
-    try:
-        assert [caller.connect((PEER[0], 5000 + number)) for number in range(4)] == [[], [], [], [508]]
-        caller.permit(PEER)
-        assert place.relay.accepted(place.one(Listen).relay, PEER, 0) == 0
-    finally:
-        tcp.ALLOCATION_CONNECTIONS_MAX = kept
 
 
 def test_udp_is_as_before() -> None:

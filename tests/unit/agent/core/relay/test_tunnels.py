@@ -160,9 +160,19 @@ def test_how_it_ends() -> None:
 
 
 def test_quota() -> None:
-    """A tunnel counts as an allocation."""
-    place = TcpPlace(Limits(3, 2, (50000, 50999), 0, 0, 1000, True))
-    assert [ask(place, head(), number) for number in range(3)] == ["", "", "503"]
-    place.relay.client_gone(client(0), 0)
-    place.relay.drain_outgoing()
-    assert ask(place, head(), 4) == ""
+    """A tunnel counts as an allocation, of its user and in all."""
+    for limits in (Limits(3, 2, (50000, 50999), 0, 0, 1000, True), Limits(2, 2, (50000, 50999), 0, 0, 1000, True)):
+        place = TcpPlace(limits)
+        assert [ask(place, head(), number) for number in range(3)] == ["", "", "503"]
+        place.relay.client_gone(client(0), 0)
+        place.relay.drain_outgoing()
+        assert ask(place, head(), 4) == ""
+
+
+def test_in_all() -> None:
+    """Whoever has them, and allocations beside them."""
+    place = TcpPlace(Limits(2, 2, (50000, 50999), 0, 0, 1000, True), unix=1000)
+    others = [b"2000:zoe", b"2000:bob"]
+    words = [rest_password(place.crypto, b"secret", name) for name in others]  # type: ignore[arg-type]
+    heads = [head(who=name + b":" + word) for name, word in zip(others, words)]
+    assert [ask(place, data, number) for number, data in enumerate([head()] + heads)] == ["", "", "503"]

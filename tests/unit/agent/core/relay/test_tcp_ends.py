@@ -1,0 +1,58 @@
+"""TCP allocations (RFC 6062): how many connections there may be, and how they end."""
+
+from agent.core.relay import tcp
+from agent.core.relay.credentials import User  # noqa: F401  (imports that nest less need less of the heap)
+from agent.core.relay.events import Close  # noqa: F401  # isort: split
+from agent.core.relay.tcp import Dial, Drop, Listen
+from agent.wire import stun
+from tests.unit.agent.core.relay.tcp_place import NO_LIFE, PEER, UDP_ONLY, TcpCaller, TcpPlace, allocated, connected
+
+
+def test_all_end_with_the_allocation() -> None:
+    for end in ("refresh", "gone", "expired", "user"):
+        place = TcpPlace()
+        caller = allocated(place)
+        number = connected(place, caller)
+        TcpCaller(place, 2).join(number)
+        caller.connect((PEER[0], 5001))
+        place.drain()
+        if end == "refresh":
+            caller.request(stun.REFRESH, NO_LIFE)
+        elif end == "gone":
+            place.relay.client_gone(caller.client, 0)
+        elif end == "user":
+            place.relay.end(lambda user: user == "ann", 0)
+        else:
+            place.at(601_000)
+        place.settle()
+        assert len(place.drain(Drop)) == 2 and place.is_empty(), end
+
+
+def test_bounds() -> None:
+    place = TcpPlace()
+    caller = allocated(place)
+    kept, tcp.ALLOCATION_CONNECTIONS_MAX = tcp.ALLOCATION_CONNECTIONS_MAX, 3  # all of them would not fit the heap
+    try:
+        assert [caller.connect((PEER[0], 5000 + number)) for number in range(4)] == [[], [], [], [508]]
+        caller.permit(PEER)
+        assert place.relay.accepted(place.one(Listen).relay, PEER, 0) == 0
+    finally:
+        tcp.ALLOCATION_CONNECTIONS_MAX = kept
+
+
+def test_a_connection_counts_as_an_allocation() -> None:
+    """486 of its user, 508 in all; a peer that comes too; and allocations see it."""
+    for limits, code in (((9, 3), 486), ((3, 3), 486), ((3, 9), 508)):
+        place = TcpPlace(limits)
+        caller = allocated(place)
+        relay = place.one(Listen).relay
+        assert [caller.connect((PEER[0], 5000 + number)) for number in range(3)] == [[], [], [code]]
+        caller.permit(PEER)
+        assert place.relay.accepted(relay, PEER, 0) == 0 and place.relay.users["ann"][0] == 3
+        assert TcpCaller(place, 2, "bob").request(stun.ALLOCATE, UDP_ONLY) == [508 if limits[0] == 3 else 0]
+        place.relay.failed(place.drain(Dial)[0].connection, 0)
+        assert len(place.answers()) == 1 and caller.connect(PEER) == []
+        for gone in (1, 2):
+            place.relay.client_gone(TcpCaller(place, gone).client, 0)
+        place.settle()
+        assert place.relay.users["ann"][0] == 0 and place.is_empty()
