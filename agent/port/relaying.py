@@ -95,7 +95,9 @@ class Streams(Protocol):
     def limit(self, up: Any, down: Any, rate_bps: int) -> None:
         """Shaper.take of both directions."""
 
-    def tick(self, now: int) -> None: ...
+    def tick(self, now: int) -> None:
+        """While some are joined `wake_at` asks for it every few seconds."""
+
     def open_relay(self, relay: int, family: int, port: int) -> bool: ...
     def close_relay(self, relay: int) -> None: ...
     def dial(self, relay: int, connection: int, peer: RelayAddress) -> bool:
@@ -103,7 +105,8 @@ class Streams(Protocol):
 
     def resolve(self, connection: int, host: str) -> None: ...
     def join(self, connection: int, key: ClientKey, greeting: bytes, user: str, usage: list[int]) -> bool: ...
-    def drop(self, connection: int) -> None: ...
+    def drop(self, connection: int) -> None:
+        """One that is joined ends by a reset."""
 
 
 class StreamsModule(Protocol):

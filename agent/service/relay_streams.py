@@ -6,8 +6,8 @@ Only where the port has streams (CPython). Bounds: RANGES_MAX ranges of ports, a
 """
 
 from agent import port
+from agent.core.relay.connections import Dial, Drop, Join, Listen, TcpPolicy
 from agent.core.relay.events import Client, Close
-from agent.core.relay.tcp import Dial, Drop, Join, Listen, TcpPolicy
 from agent.core.relay.tunnels import Resolve, TunnelRelay
 from agent.errors import UsageError
 from agent.service import relay
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 RANGES_MAX = 16
+EXPIRE_MS = 5000
 
 
 def listed(text: str) -> list[tuple[int, int]]:
@@ -64,6 +65,7 @@ class StreamService(relay.RelayService):
         relay.RelayService.__init__(self, machine, pump, is_limited)
         self.streams = port.streams().open(pump, self)
         self._relay = machine
+        self._expire_at = 0
         if is_limited:
             self.streams.limit(machine.up.take, machine.down.take, machine.rate_bps)
 
@@ -95,6 +97,9 @@ class StreamService(relay.RelayService):
 
     def wake(self, now: int) -> None:
         self.streams.tick(now)
+        if now >= self._expire_at:
+            self._expire_at = now + EXPIRE_MS
+            self._relay.expire(now)
         relay.RelayService.wake(self, now)
 
     def arm(self) -> None:

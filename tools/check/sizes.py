@@ -33,6 +33,7 @@ BOARDS = {
     "CPython": ("agent/port/micropython/",),
     "MicroPython": (
         "agent/port/cpython/",
+        "agent/core/relay/connections.py",
         "agent/core/relay/tcp.py",
         "agent/core/relay/tunnels.py",
         "agent/service/relay_streams.py",

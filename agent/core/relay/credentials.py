@@ -91,17 +91,30 @@ class Credentials:
                 return User(name, key, stun.hmac_of(self._crypto, data, message))
         raise Refusal(stun.UNAUTHENTICATED, "Name, password or expiry are wrong; ask for new credentials.")
 
-    def prove(self, proof: bytes, time_of: "Callable[[str], int | None]") -> str:
-        """Whose "name:password" this is, as Basic of HTTP has it: the stable id. Refusal 401. A time-limited name has
-        a colon in it, its password has none."""
+    def prove(self, proof: bytes, time_of: "Callable[[str], int | None]") -> tuple[str, bytes]:
+        """Whose "name:password" this is, as Basic of HTTP has it: the stable id, the name as sent. Refusal 401. A
+        time-limited name has a colon in it, its password has none."""
         at = proof.find(b":")
         at = at if proof[: max(at, 0)] in self._users else proof.rfind(b":")
         username = proof[: max(at, 0)]
         sent = long_term_key(self._crypto, username, self.realm, proof[at + 1 :])
         for name, key in self._candidates(username, time_of):
             if self._crypto.equal(sent, key) and name is not None:
-                return name
+                return name, username
         raise Refusal(stun.UNAUTHENTICATED, "Name, password or expiry are wrong; ask for new credentials.")
+
+    def is_valid(self, username: bytes, name: str, time_of: "Callable[[str], int | None]") -> bool:
+        """Whether `username`, which was proven, is `name` still."""
+        return username in self._users or name in [each for each, _ in self._live(username, time_of)]
+
+    def _live(self, username: bytes, time_of: "Callable[[str], int | None]") -> list[tuple[str, bytes]]:
+        """(stable id, secret) of a time-limited name."""
+        user, expiry = _split(username)
+        return [
+            (label + "/" + user if label else user, secret)
+            for label, secret in self._secrets
+            if (time_of(label) or expiry) < expiry
+        ]
 
     def _candidates(
         self, username: bytes, time_of: "Callable[[str], int | None]"
@@ -110,12 +123,7 @@ class Credentials:
         if username in self._users:
             yield self._users[username]
             return
-        user, expiry = _split(username)
-        live = [
-            (label + "/" + user if label else user, secret)
-            for label, secret in self._secrets
-            if (time_of(label) or expiry) < expiry
-        ]
+        live = self._live(username, time_of)
         if not live:
             yield self._nobody
             return

@@ -4,6 +4,7 @@
     relay.connected(connection, now), relay.failed(connection, now)       # answers to Dial
     relay.accepted(number, peer, now)            # a peer came to a relayed address: its connection, 0 = close it
     relay.ended(connection, now)                 # one that was joined is over
+    relay.expire(now)                            # every few seconds while some are joined
 
 Loaded only when the owner has listed ports. The driver dials, holds and joins sockets (events Listen to Drop); what
 flows between two of them never comes here, but is counted in the row of its user. Bounds: a connection counts as an
@@ -11,11 +12,9 @@ allocation, of its user and in all; CONNECTIONS_MAX, ALLOCATION_CONNECTIONS_MAX 
 and as long again until they are joined.
 """
 
-from collections import namedtuple
-
 from agent.core.relay import demand
+from agent.core.relay.connections import Connection, Dial, Drop, Join, Listen
 from agent.core.relay.credentials import Refusal
-from agent.core.relay.policy import Policy
 from agent.core.relay.server import TCP, Relay
 from agent.wire import stun
 
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.core.relay.allocations import Allocation, Endpoint
+    from agent.core.relay.connections import TcpPolicy
     from agent.core.relay.credentials import Credentials
     from agent.core.relay.events import Client, Limits, World
-    from agent.core.relay.policy import Prefix
     from agent.core.relay.server import Request
     from agent.wire.stun import Address
 
@@ -35,65 +34,11 @@ CONNECTIONS_MAX = 256
 ALLOCATION_CONNECTIONS_MAX = 32
 UNFIT = (stun.EVEN_PORT, stun.RESERVATION_TOKEN, stun.DONT_FRAGMENT)  # for TCP, section 5.1
 
-# As Open, but listen there over TCP; Close ends it too.
-Listen = namedtuple("Listen", ("relay", "family", "port", "user"))
-# Connect to `peer`, from the address of `relay` unless that is 0: answer connected or failed.
-Dial = namedtuple("Dial", ("relay", "connection", "peer"))
-# What comes from the connection of `client` goes to this one from now on, and back, after `greeting` has gone to the
-# client. `usage`: row of its user, bytes are counted there.
-Join = namedtuple("Join", ("connection", "client", "greeting", "user", "usage"))
-# Close it, and who is joined with it.
-Drop = namedtuple("Drop", ("connection",))
-
-
-class TcpPolicy(Policy):
-    """`ports`: [(first, last)] that may be connected to; PORT_MIN does not count there. `tcp`: live relayed addresses
-    that are TCP ones: over UDP somebody else may be there."""
-
-    def __init__(
-        self, allow: "list[Prefix]", on_link: "list[Prefix]", external: list[bytes], ports: list[tuple[int, int]]
-    ) -> None:
-        Policy.__init__(self, allow, on_link, external)
-        self.tcp: set[Address] = set()
-        self._ports = ports
-
-    def is_own(self, address: "Address") -> bool:
-        return address not in self.tcp and Policy.is_own(self, address)
-
-    def is_listed(self, port: int) -> bool:
-        return any(first <= port <= last for first, last in self._ports)
-
-    def may_connect(self, address: "Address") -> str:
-        """As may_reach."""
-        if address in self.tcp:
-            return ""
-        return self._reason(address[0]) or ("" if self.is_listed(address[1]) else "port_not_listed")
-
-
-class Connection:
-    """To or from one peer. `allocation`, `endpoint`: None of a tunnel, which has a `client` instead, and a `status` if
-    it fails. `request`: a Connect that has no answer yet. `until`: ms, for who is not joined."""
-
-    def __init__(self, number: int, user: str, usage: list[int], peer: "Address") -> None:
-        self.number = number
-        self.until = 0
-        self.status = 502
-        self.user = user
-        self.usage = usage
-        self.peer = peer
-        self.allocation: Allocation | None = None
-        self.endpoint: Endpoint | None = None
-        self.client: Client | None = None
-        self.request: Request | None = None
-        self.is_up = False
-        self.is_joined = False
-        self.is_live = True
-
 
 class TcpRelay(Relay):
     """`connections`: number -> Connection, all live ones."""
 
-    def __init__(self, world: "World", credentials: "Credentials", policy: TcpPolicy, limits: "Limits") -> None:
+    def __init__(self, world: "World", credentials: "Credentials", policy: "TcpPolicy", limits: "Limits") -> None:
         Relay.__init__(self, world, credentials, policy, limits)
         self.methods[stun.CONNECT] = self._connect
         self.methods[stun.CONNECTION_BIND] = self._join
@@ -135,6 +80,13 @@ class TcpRelay(Relay):
 
     def failed(self, connection: int, now: int) -> None:
         self.ended(connection, now)
+
+    def expire(self, now: int) -> None:
+        """Those that are joined end with the credentials that proved them: those of CONNECT, which has no refresh; else
+        of ConnectionBind, or of the last Refresh of the allocation."""
+        time_of = self._world.unix_time
+        rows = [row for row in self.connections.values() if row.is_joined]
+        self._end_all([row for row in rows if not self._credentials.is_valid(row.username, row.user, time_of)])
 
     def ended(self, connection: int, now: int) -> None:
         if connection in self.connections:
@@ -207,8 +159,15 @@ class TcpRelay(Relay):
         is_waiting = row is not None and row.allocation is not None and row.is_up and not row.is_joined
         if row is None or not is_apart or not is_waiting or row.user != request.user.name:
             raise Refusal(stun.BAD_REQUEST, "No connection of this user waits under that number.")
+        row.username = request.message.get(stun.USERNAME) or b""
         self._answer(request, stun.SUCCESS, [])
         self._do_join(row, request.client, self.outgoing.pop()[0])
+
+    def _refresh(self, request: "Request", now: int) -> None:
+        Relay._refresh(self, request, now)
+        for row in self.connections.values():
+            if row.allocation is not None and row.allocation.client == request.client:
+                row.username = request.message.get(stun.USERNAME) or b""
 
     def _channel_bind(self, request: "Request", now: int) -> None:
         if request.client in self._tcp:

@@ -3,22 +3,23 @@
     relay.tunnel(head, client, now)              # a whole request head that begins with CONNECT
     relay.resolved(connection, ips, now)         # answer to Resolve; [] when the name has no address
 
-Name and password come as Basic (RFC 7617), long-term or time-limited ones. Not here: other methods, a second request
-after a refusal. Bounds: those of tcp.py, wire/http.py, HOST_BYTES_MAX.
+Name and password come as Basic (RFC 7617), long-term or time-limited ones: with those the tunnel ends. Not here: other
+methods, a second request after a refusal. Bounds: those of tcp.py, wire/http.py, HOST_BYTES_MAX.
 """
 
 import binascii
 from collections import namedtuple
 
+from agent.core.relay.connections import Dial
 from agent.core.relay.credentials import Refusal
-from agent.core.relay.tcp import Dial, TcpRelay
+from agent.core.relay.tcp import TcpRelay
 from agent.errors import PeerError
 from agent.wire import http, stun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from agent.core.relay.connections import Connection
     from agent.core.relay.events import Client
-    from agent.core.relay.tcp import Connection
 
 HOST_BYTES_MAX = 253
 HOST = b"-.:_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -32,7 +33,7 @@ class TunnelRelay(TcpRelay):
     def tunnel(self, head: bytes, client: "Client", now: int) -> None:
         """A refusal in `outgoing` is the last that this client gets."""
         try:
-            user, host, port = self._read_connect(head)
+            (user, username), host, port = self._read_connect(head)
             usage = self._table.usage(user, now)
             if self._excess(usage, None):
                 raise Refusal(503, "There are too many connections.")
@@ -43,11 +44,11 @@ class TunnelRelay(TcpRelay):
             self._refuse_tunnel(error.number if isinstance(error, Refusal) else 400, client)
             return
         row = self._add(user, usage, (b"", port), now)
-        row.client = client
+        row.client, row.username = client, username
         self.events.append(Resolve(row.number, host))
 
-    def _read_connect(self, head: bytes) -> tuple[str, str, int]:
-        """(user, host, port). PeerError, Refusal with the status."""
+    def _read_connect(self, head: bytes) -> tuple[tuple[str, bytes], str, int]:
+        """(user and name as sent, host, port). PeerError, Refusal with the status."""
         line, _, rest = head.partition(b"\r\n")
         words = line.split(b" ")
         parsed = http.parse_head(b"CONNECT / HTTP/1.1\r\n" + rest)

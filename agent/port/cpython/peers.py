@@ -176,7 +176,7 @@ class Streams:
 
     def drop(self, connection: int) -> None:
         if connection in self.joined:
-            self.joined[connection].close()
+            self.joined[connection].abort()
         elif connection in self.peers:
             self.pump.loop.unwatch(self.peers.pop(connection))
 

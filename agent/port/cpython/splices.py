@@ -179,9 +179,8 @@ class Splice:
             self.up.move()
             self.down.move()
         except OSError:
-            for end in self.ends:
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self.end()
+            self.abort()
+            self.streams.control.ended(self.number, clock.now_ms())
             return 0
         up, down = self.up, self.down
         if up.is_ended and down.is_ended:
@@ -207,6 +206,12 @@ class Splice:
     def end(self) -> None:
         self.close()
         self.streams.control.ended(self.number, clock.now_ms())
+
+    def abort(self) -> None:
+        """No end that looks as if everything had come."""
+        for end in self.ends:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.close()
 
     def close(self) -> None:
         if self.streams.joined.pop(self.number, None) is None:

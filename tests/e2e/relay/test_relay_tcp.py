@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import needs
-from tests.e2e.relay.servers import HOST, LOOPBACK, PASSWORD, SECRET, USER, Server, rest_credentials
+from tests.e2e.relay.servers import HOST, LOOPBACK, PASSWORD, SECRET, USER, Server, hurried, rest_credentials
 from tests.programs import until
 
 MIB = 1 << 20
@@ -169,6 +169,22 @@ def test_time_limited_credentials(relay: Server) -> None:
                 relay, f"http://{HOST}:{peer.port}/", who=f"{name.replace(':', '%3A')}:{word.replace('/', '%2F')}"
             )
             assert found == status and (status == 0 or b"407" in said), said
+
+
+def test_a_stream_ends_with_its_credentials(tmp_path: Path) -> None:
+    """By a reset, so that it does not look whole; one of a named user goes on."""
+    with Server("cpython", tmp_path, LISTED, before=hurried(60)) as server, Peer(hold) as peer:
+        name, word = rest_credentials(int(time.time()) + 200, secret=SECRET)
+        with connect(server, peer.port) as lasting, connect(server, peer.port, f"{name}:{word}") as limited:
+            limited.settimeout(20)
+            with pytest.raises(ConnectionResetError):
+                limited.recv(1)
+            until("both peers", lambda: len(peer.connections) == 2)
+            with pytest.raises(ConnectionResetError):
+                peer.connections[1].recv(1)
+            lasting.sendall(b"still here")
+            assert peer.connections[0].recv(100) == b"still here"
+        assert server.report()["users"]["alice"]["allocations"] == 0
 
 
 def test_who_and_where_is_refused(relay: Server, tmp_path: Path) -> None:

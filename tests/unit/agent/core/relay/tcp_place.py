@@ -1,8 +1,9 @@
 """A relay that speaks TCP to peers, and its clients. Who they are is believed: the heap of these tests is small."""
 
+from agent.core.relay.connections import Dial, Listen, TcpPolicy
 from agent.core.relay.credentials import User
 from agent.core.relay.events import Client, Limits, Open, World
-from agent.core.relay.tcp import Dial, Listen, TcpPolicy, TcpRelay
+from agent.core.relay.tcp import TcpRelay
 from agent.wire import stun
 
 PEER = (b"\x08\x08\x08\x08", 5000)
@@ -13,10 +14,17 @@ UDP_ONLY = (stun.REQUESTED_TRANSPORT, b"\x11\0\0\0")
 
 
 class Believing:
-    """In the place of Credentials."""
+    """In the place of Credentials. `over`: names that are no longer valid."""
+
+    def __init__(self) -> None:
+        self.over: list[bytes] = []
+
+    def is_valid(self, username: bytes, *_: object) -> bool:
+        return username not in self.over
 
     def authenticate(self, message: stun.Message, *_: object) -> User:
-        return User((message.get(stun.USERNAME) or b"").decode(), b"", lambda key, data: bytes(20))
+        name = (message.get(stun.USERNAME) or b"").decode().rpartition(":")[2]
+        return User(name, b"", lambda key, data: bytes(20))
 
 
 class TcpPlace:
@@ -25,7 +33,8 @@ class TcpPlace:
         self.policy = TcpPolicy([], [], [OWN], [(443, 443), (5000, 5100)])
         world = World(bytes, None, self._address, None)
         bounds = Limits(limits[0], limits[1], (50000, 50999), 0, 0, 1000, True)
-        self.relay = TcpRelay(world, Believing(), self.policy, bounds)  # type: ignore[arg-type]
+        self.credentials = Believing()
+        self.relay = TcpRelay(world, self.credentials, self.policy, bounds)  # type: ignore[arg-type]
         self.events: list[object] = []
         self.now = 0
         self.asked = 0

@@ -3,7 +3,8 @@
 from agent.core.relay.credentials import User  # noqa: F401  (imports that nest less need less of the heap)
 from agent.core.relay.events import Close  # isort: split
 
-from agent.core.relay.tcp import WAIT_MS, Dial, Drop, Join, Listen
+from agent.core.relay.connections import Dial, Drop, Join, Listen
+from agent.core.relay.tcp import WAIT_MS
 from agent.wire import stun
 from tests.unit.agent.core.relay.tcp_place import (
     NO_LIFE,

@@ -1,9 +1,9 @@
 """TCP allocations (RFC 6062): how many connections there may be, and how they end."""
 
 from agent.core.relay import tcp
+from agent.core.relay.connections import Dial, Drop, Listen
 from agent.core.relay.credentials import User  # noqa: F401  (imports that nest less need less of the heap)
 from agent.core.relay.events import Close  # noqa: F401  # isort: split
-from agent.core.relay.tcp import Dial, Drop, Listen
 from agent.wire import stun
 from tests.unit.agent.core.relay.tcp_place import NO_LIFE, PEER, UDP_ONLY, TcpCaller, TcpPlace, allocated, connected
 
@@ -56,3 +56,24 @@ def test_a_connection_counts_as_an_allocation() -> None:
             place.relay.client_gone(TcpCaller(place, gone).client, 0)
         place.settle()
         assert place.relay.users["ann"][0] == 0 and place.is_empty()
+
+
+def test_a_connection_ends_with_its_credentials() -> None:
+    """The last that its allocation was refreshed with; who is not joined has its own deadline."""
+    place = TcpPlace()
+    caller = allocated(place, user="1:ann")
+    number = connected(place, caller)
+    place.credentials.over.append(b"1:ann")
+    place.relay.expire(0)
+    assert TcpCaller(place, 2, "2:ann").join(number) == []
+    place.relay.expire(0)
+    caller.user = b"3:ann"
+    assert caller.request(stun.REFRESH) == [0]
+    place.credentials.over.append(b"2:ann")
+    place.relay.expire(0)
+    place.settle()
+    assert not place.drain(Drop)
+    place.credentials.over.append(b"3:ann")
+    place.relay.expire(0)
+    place.settle()
+    assert place.one(Drop).connection == number and not place.relay.connections
