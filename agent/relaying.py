@@ -47,7 +47,7 @@ def _compose(options: dict[str, str]) -> relay.RelayService:
         return relay.compose(settings)
     from agent.service import relay_streams  # the heap of MicroPython has no room for it
 
-    return relay_streams.compose(settings, more[0], more[1], more[2])
+    return relay_streams.compose(settings, more[0], more[1], more[2], port.terminal.say)
 
 
 def _summary(options: dict[str, str]) -> str:

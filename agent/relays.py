@@ -231,9 +231,16 @@ class Relays:
         more = [self._device.settings["relay_" + name] for name in ("tcp_ports", "tls_cert", "tls_key")]
         if more == ["", "", ""]:
             return relay.compose(wanted)
+        import asyncio
+
         from agent.service import relay_streams
 
-        return relay_streams.compose(wanted, more[0], more[1], more[2])
+        loop = asyncio.get_event_loop()
+
+        def tell(text: str) -> None:
+            loop.call_soon_threadsafe(self._device.journal.warning, "relay", text)
+
+        return relay_streams.compose(wanted, more[0], more[1], more[2], tell)
 
 
 def _prefix(text: str, packed: "Any") -> tuple[bytes, int]:

@@ -1,6 +1,6 @@
 """The driver of TCP to peers: the relay of service/relay.py with TCP allocations and CONNECT, and names looked up.
 
-    service = compose(settings, "443,8000-8100", cert_path, key_path)
+    service = compose(settings, "443,8000-8100", cert_path, key_path, tell)
 
 Only where the port has streams (CPython). Bounds: RANGES_MAX ranges of ports, and those of core/relay/tcp.py.
 """
@@ -14,6 +14,7 @@ from agent.service import relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from agent.core.relay.policy import Prefix
@@ -38,9 +39,12 @@ def listed(text: str) -> list[tuple[int, int]]:
     return ranges
 
 
-def compose(settings: relay.RelaySettings, tcp_ports: str, cert_path: str, key_path: str) -> relay.RelayService:
-    """As relay.compose. Without ports no TCP to peers, without paths no TLS to clients. PortError("missing") where
-    there are no streams, "tls" for a certificate that is none."""
+def compose(
+    settings: relay.RelaySettings, tcp_ports: str, cert_path: str, key_path: str, tell: "Callable[[str], object]"
+) -> relay.RelayService:
+    """As relay.compose. Without ports no TCP to peers, without paths no TLS to clients; `tell(text)`, in the pump's
+    thread: what became of renewed ones. PortError("missing") where there are no streams, "tls" for a certificate that
+    is none."""
     if bool(cert_path) != bool(key_path):
         raise UsageError("usage", "TLS takes both a certificate (--tls-cert FILE) and its key (--tls-key FILE)")
     if not tcp_ports and not cert_path:
@@ -54,7 +58,7 @@ def compose(settings: relay.RelaySettings, tcp_ports: str, cert_path: str, key_p
 
     service = relay.compose(settings, (policy, TunnelRelay, StreamService) if ports else None)
     if cert_path:
-        body.secure(service.pump, cert_path, key_path)
+        body.secure(service.pump, cert_path, key_path, tell)
     return service
 
 

@@ -1,11 +1,13 @@
 """TLS to the relay's clients (`turns:`) on CPython: what looks like a socket that does not block, over one.
 
-Which connection speaks it, tcp_clients.py sees by its first byte. Bounds: TLS 1.2 and newer, CLIENTS_MAX; who does
-not end the handshake is closed as anybody without an allocation; RAW_BYTES at a time, and all that they hold is read;
-REST_BYTES_MAX wait to be written.
+Which connection speaks it, tcp_clients.py sees by its first byte. Files that were renewed, as ACME clients do, are
+taken from the next client on; while they are no certificate and its key, those before them stay in use. Bounds: TLS
+1.2 and newer, CLIENTS_MAX; who does not end the handshake is closed as anybody without an allocation; RAW_BYTES at a
+time, and all that they hold is read; REST_BYTES_MAX wait to be written.
 """
 
 import errno
+import os
 import socket
 import ssl
 
@@ -13,6 +15,7 @@ from agent.errors import PortError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 CLIENTS_MAX = 128
@@ -21,10 +24,13 @@ REST_BYTES_MAX = 524288  # more than tcp_clients.py and splices.py have on their
 
 
 class TlsClients:
-    """`live`: how many there are."""
+    """`live`: how many there are. `tell(text)`: for the log."""
 
-    def __init__(self, cert_path: str, key_path: str) -> None:
+    def __init__(self, cert_path: str, key_path: str, tell: "Callable[[str], object]") -> None:
         self.live = 0
+        self._tell = tell
+        self._paths = (cert_path, key_path)
+        self._seen = _stamps(self._paths)
         self._context = _context(cert_path, key_path)
 
     def has_room(self) -> bool:
@@ -32,8 +38,32 @@ class TlsClients:
 
     def accepted(self, sock: socket.socket, came: bytes) -> "TlsSocket":
         """`came`: the first bytes. Ask has_room before."""
+        self._renew()
         self.live += 1
         return TlsSocket(sock, self._context, came, self)
+
+    def _renew(self) -> None:
+        seen = _stamps(self._paths)
+        if seen == self._seen:
+            return
+        self._seen = seen  # what is written while it is read is seen the next time
+        try:
+            self._context = _context(*self._paths)
+            self._tell("the renewed TLS certificate is in use")
+        except PortError as error:
+            self._tell(f"the TLS certificate stays the one before: {error.text}")
+
+
+def _stamps(paths: tuple[str, str]) -> "list[Any]":
+    """What changes when a file does."""
+    found = []
+    for path in paths:
+        try:
+            about = os.stat(path)
+            found.append((about.st_ino, about.st_mtime_ns, about.st_size))
+        except OSError as error:
+            found.append((error.errno or 0, 0, 0))
+    return found
 
 
 def _context(cert_path: str, key_path: str) -> ssl.SSLContext:

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ def hurried(speed: int) -> tuple[str, ...]:
     if not found:
         needs.absent("needs libfaketime: apt install faketime")
     return "env", f"LD_PRELOAD={found[0]}", f"FAKETIME=+0 x{speed}"
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """For HOST, signed by itself: cert.pem, key.pem."""
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    made = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {key} -out {cert} -days 3"
+    words = [needs.program("openssl"), *made.split(), "-subj", "/CN=relay", "-addext", f"subjectAltName=IP:{HOST}"]
+    subprocess.run(words, check=True, capture_output=True)
+    return cert, key
 
 
 def rest_credentials(expiry: int, user: str = "alice", secret: str = SECRET) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import sqlite3
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from agent import port
 from agent.core.relay.credentials import core_secret, rest_password
 from tests.e2e import needs
 from tests.e2e.network import Core, Device, Network, until
+from tests.e2e.relay.servers import make_certificate
 from tests.programs import RUNTIMES
 
 needs.module("aioice")
@@ -242,3 +244,19 @@ def test_the_endpoint_of_applications(network: Network) -> None:
     written = [file.read_bytes() for file in [*core.state.rglob("*.log"), core.process.log]]
     written.append(Path(f"/proc/{core.process.pid}/cmdline").read_bytes())
     assert not [secret for secret in secrets for text in written if secret in text]
+
+
+def test_what_is_wrong_with_a_renewed_certificate_is_in_the_log(network: Network, tmp_path: Path) -> None:
+    cert, key = make_certificate(tmp_path)
+    device = network.device("cpython")
+    set_owner(device, {"relay_tls_cert": str(cert), "relay_tls_key": str(key)})
+    device.start()
+    core = network.core()
+    device_id = core.pair(device)["device"]
+    until("its relay", lambda: reachable(core, device_id), 30)
+    where = ("127.0.0.1", device.status()["relay"]["port"])
+    shown = ssl.get_server_certificate(where)
+    assert shown.split() == cert.read_text().split()
+    cert.write_text("no certificate")
+    assert ssl.get_server_certificate(where) == shown
+    until("a line in its log", lambda: "the TLS certificate stays the one before" in device.run("logs").stdout)

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -17,7 +18,17 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import needs
-from tests.e2e.relay.servers import HOST, LOOPBACK, PASSWORD, SECRET, USER, Server, hurried, rest_credentials
+from tests.e2e.relay.servers import (
+    HOST,
+    LOOPBACK,
+    PASSWORD,
+    SECRET,
+    USER,
+    Server,
+    hurried,
+    make_certificate,
+    rest_credentials,
+)
 from tests.programs import until
 
 MIB = 1 << 20
@@ -97,12 +108,7 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    made = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {key} -out {cert} -days 3"
-    words = [needs.program("openssl"), *made.split(), "-subj", "/CN=relay", "-addext", f"subjectAltName=IP:{HOST}"]
-    subprocess.run(words, check=True, capture_output=True)
-    return cert, key
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
@@ -344,6 +350,27 @@ def test_tls(relay_tls: Server, certificate: tuple[Path, Path]) -> None:
             client.shutdown(socket.SHUT_WR)
             everything(client)
     until("all closed", lambda: is_quiet(relay_tls, before))
+
+
+def test_a_renewed_certificate_is_taken_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    """ACME clients replace one file after the other."""
+    (tmp_path / "new").mkdir()
+    (cert, key), (new_cert, new_key) = make_certificate(tmp_path), make_certificate(tmp_path / "new")
+    old, new = cert.read_text(), new_cert.read_text()
+    with Server("cpython", tmp_path, f"--tls-cert {cert} --tls-key {key}") as server:
+
+        def is_shown(wanted: str) -> bool:
+            return ssl.get_server_certificate((HOST, server.port)).split() == wanted.split()
+
+        assert is_shown(old)
+        os.replace(new_cert, cert)
+        assert is_shown(old) and is_shown(old) and server.text.count("stays the one before") == 1
+        os.replace(new_key, key)
+        assert is_shown(new) and "the renewed TLS certificate is in use" in server.text
+        cert.write_text("no certificate")
+        assert is_shown(new)
+        cert.unlink()
+        assert is_shown(new) and server.text.count("stays the one before") == 3
 
 
 def test_micropython_says_no(tmp_path: Path) -> None:

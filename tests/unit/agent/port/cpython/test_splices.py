@@ -201,9 +201,9 @@ def test_a_half_closed_one_does_not_keep_the_loop_awake() -> None:
 
 def test_tls_is_1_2_or_newer() -> None:
     """Whatever the system's OpenSSL would allow."""
-    assert raises(PortError, tls_clients.TlsClients, "/no/cert", "/no/key").code == "tls"
+    assert raises(PortError, tls_clients.TlsClients, "/no/cert", "/no/key", print).code == "tls"
     with replaced(ssl.SSLContext, "load_cert_chain", lambda *_: None):
-        assert tls_clients.TlsClients("cert", "key")._context.minimum_version == ssl.TLSVersion.TLSv1_2
+        assert tls_clients.TlsClients("cert", "key", print)._context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 def test_ports_as_they_are_written() -> None:
@@ -245,7 +245,7 @@ def test_what_tls_has_to_say_to_who_does_not_read_is_bounded() -> None:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with ours, theirs, replaced(ssl.SSLContext, "load_cert_chain", lambda *_: None):
-        one = tls_clients.TlsClients("cert", "key").accepted(ours, b"")
+        one = tls_clients.TlsClients("cert", "key", print).accepted(ours, b"")
         one._rest = bytes(tls_clients.REST_BYTES_MAX)
         assert not one._flush() and len(one._rest) < tls_clients.REST_BYTES_MAX  # the kernel has some of it
         one._rest += bytes(tls_clients.REST_BYTES_MAX)
