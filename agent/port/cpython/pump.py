@@ -8,6 +8,7 @@ their own (a kernel before 6.13 looks through all sockets of a port), the others
 
 import asyncio
 import socket
+import sys
 
 from agent.port import faults
 from agent.port.cpython.datagrams import Channel, Slots, UdpClient, Way
@@ -31,6 +32,7 @@ STRAYS_MAX = 256  # what a socket's buffer holds when it is connected
 # (level, option): IP_MTU_DISCOVER, IPV6_MTU_DISCOVER; values: never set DF, always.
 MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
 NEVER, ALWAYS = 0, 2
+SWITCH_S = 0.0005  # else each packet may wait 5 ms until the control loop lets go of the interpreter
 
 
 def open(options: "Any") -> "Pump":
@@ -207,6 +209,7 @@ class Pump:
             self.close()
 
     async def run_beside(self, control: "Any") -> None:
+        sys.setswitchinterval(SWITCH_S)
         work = asyncio.get_running_loop().run_in_executor(None, self.run, control, lambda: None)
         try:
             await asyncio.shield(work)

@@ -5,6 +5,7 @@ answer to the one before. `access`, one line of JSON: what tokens are made of (w
 Prints one line when it has begun, and at the end what was done.
 """
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -35,7 +36,7 @@ class Storing:
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.access["port"], timeout=30)
 
-    def ask(self, conn: http.client.HTTPConnection, operation: str, shard: bytes, body: bytes = b"") -> bytes:
+    def ask(self, conn: http.client.HTTPConnection, operation: str, shard: bytes, body: bytes | None = None) -> bytes:
         claims = token.Claims(
             core=self.access["core"],
             device=self.access["device"],
@@ -43,11 +44,12 @@ class Storing:
             token_id=token.token_id(self.access["boot"], os.urandom(6)),
             operation=operation,
             shard=shard,
-            size=len(body),
+            size=len(body or b""),
             keep_until=0,
         )
         bearer = full_core.encode_token(codec, crypto, self.secret, claims)
-        conn.request(operation.upper(), "/shards/" + shard.hex(), body or None, {"Authorization": "Bearer " + bearer})
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer, if there is one, says why
+            conn.request(operation.upper(), "/shards/" + shard.hex(), body, {"Authorization": "Bearer " + bearer})
         answer = conn.getresponse()
         data = answer.read()
         if answer.status not in (200, 201):

@@ -1,7 +1,9 @@
 """The sockets of the relay on CPython: datagrams."""
 
+import asyncio
 import os
 import socket
+import sys
 
 from agent.errors import LimitError, PortError
 from agent.port.cpython import pump as module
@@ -275,6 +277,19 @@ def test_the_loop_wakes_the_control_when_it_wants_and_ends_when_told() -> None:
     other.client.close()
     other.pump.stop()
     other.pump.run(other.control, lambda: None)
+
+
+def test_beside_a_control_loop_the_threads_take_short_turns() -> None:
+    before = sys.getswitchinterval()
+    other = Bed()
+    other.client.close()
+    other.pump.stop()
+    try:
+        sys.setswitchinterval(0.005)  # Python's own
+        asyncio.run(other.pump.run_beside(other.control))
+        assert sys.getswitchinterval() <= 0.001
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_after_its_end_nobody_writes_into_what_has_the_number_of_its_pipe_now() -> None:
