@@ -1,7 +1,7 @@
 """The bandwidth ceiling of `corelet relay`, measured from outside for a minute: python -m tests.bench.relay.ceiling
 
 Four users in each direction at once, one of them greedy. The rate is what the interface of the relay's namespace
-counts, the shares are what came at the other end. Needs root. A missed bar is a word in the table, never an exit status.
+counts, the shares are what came at the other end. Needs root. A missed bar is a word, never an exit status.
 """
 
 import os
@@ -41,6 +41,15 @@ def tell(report: Report, runtime: str, reading: Reading) -> None:
     report.figure(runtime, reading._asdict())
 
 
+def minute(runtime: str, offers: list[tuple[str, float, str]], seconds: float) -> Reading:
+    with (
+        TemporaryDirectory(prefix="corelet-bench-") as folder,
+        Wire() as wire,
+        Server(runtime, Path(folder), own=OPTIONS, before=wire.words("home")),
+    ):
+        return measured(wire, offers, seconds)
+
+
 def main() -> int:
     words = parser("relay.ceiling", __doc__)
     words.add_argument("--seconds", type=float, default=60.0)
@@ -54,9 +63,7 @@ def main() -> int:
         report.notes.append("The relay and its users came before all other programs (SCHED_FIFO): they need little.")
         for runtime in RUNTIMES:
             report.say(f"{runtime}, {options.seconds:.0f} s ...")
-            with TemporaryDirectory(prefix="corelet-bench-") as folder, Wire() as wire:
-                with Server(runtime, Path(folder), own=OPTIONS, before=wire.words("home")):
-                    tell(report, runtime, measured(wire, offers, options.seconds))
+            tell(report, runtime, minute(runtime, offers, options.seconds))
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     report.notes.append(f"Load average at the end {load}.")
     report.close(options.json)

@@ -112,7 +112,9 @@ def tell_memory(report: Report, whole: Whole, folder: Path, seconds: float) -> N
         raise SystemExit(f"{name}: the core's put and get failed: {files.error}")
     peak = memory_kib(whole.pid, "VmHWM") / 1024  # the kernel's own word, which no sample misses
     sizes = highest.sizes
-    told = f"{peak:.1f} MB at most (PSS {sizes['Pss']:.1f}, anonymous {sizes['Anonymous']:.1f}; {idle['Rss']:.1f} before)"
+    told = (
+        f"{peak:.1f} MB at most (PSS {sizes['Pss']:.1f}, anonymous {sizes['Anonymous']:.1f}; {idle['Rss']:.1f} before)"
+    )
     bar, is_met = (f"<= {RSS_MB_MAX:.0f} MB", peak <= RSS_MB_MAX) if whole.runtime == "cpython" else ("", None)
     report.row(f"{name}: RSS under load", told, bar, is_met)
     size = FILE_BYTES[whole.runtime] >> 20
@@ -158,9 +160,7 @@ def tell_lateness(report: Report, whole: Whole, rounds: int, seconds: float) -> 
         p50, p99 = (spread([row[part] for row in rows], "ms", 2) for part in ("p50_ms", "p99_ms"))
         worst = max(row["max_ms"] for row in rows)
         report.row(f"{name}: {STEADY} packets/s {key}", f"p50 {p50}; p99 {p99}; at most {worst:.1f} ms")
-    alone, beside = (
-        statistics.median([row["p99_ms"] for row in found[key]]) for key in ("alone", "beside the store")
-    )
+    alone, beside = (statistics.median([row["p99_ms"] for row in found[key]]) for key in ("alone", "beside the store"))
     is_barred = whole.runtime == "cpython"
     bar, is_met = (f"<= {ADDED_MS_MAX:.0f} ms", beside - alone <= ADDED_MS_MAX) if is_barred else ("", None)
     report.row(f"{name}: added p99", f"{beside - alone:.2f} ms (of the medians)", bar, is_met)
@@ -171,7 +171,9 @@ def tell_lateness(report: Report, whole: Whole, rounds: int, seconds: float) -> 
     each = SHARD_BYTES[whole.runtime] / (1 << 20)
     done = [[row[key] / row["seconds"] for row in found["store"]] for key in ("put", "get")]
     puts, gets = (f"{statistics.median(rates):.1f}" for rates in done)
-    report.row(f"{name}: meanwhile", f"{puts} puts/s and {gets} gets/s of {each:.2f} MiB; {skipped:.0f} not sent in time")
+    report.row(
+        f"{name}: meanwhile", f"{puts} puts/s and {gets} gets/s of {each:.2f} MiB; {skipped:.0f} not sent in time"
+    )
     report.figure(f"late, {name}", found)
 
 

@@ -46,7 +46,9 @@ def main() -> int:
         report.row(f"uclient: {name}", f"{lost} of {sent} lost; {seconds:.0f} s", bar, is_met)
         report.figure(name, {"sent": sent, "lost": lost, "seconds": seconds})
     if not program:
-        report.notes.append("Not measured: turnutils_uclient is missing: apt install coturn (its service need not run).")
+        report.notes.append(
+            "Not measured: turnutils_uclient is missing: apt install coturn (its service need not run)."
+        )
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     report.notes.append(f"Server on core {SERVER_CORE}, client on core {LOAD_CORE}; load average at the end {load}.")
     report.close(options.json)
