@@ -171,9 +171,9 @@ def tell_lateness(report: Report, whole: Whole, rounds: int, seconds: float) -> 
     each = SHARD_BYTES[whole.runtime] / (1 << 20)
     done = [[row[key] / row["seconds"] for row in found["store"]] for key in ("put", "get")]
     puts, gets = (f"{statistics.median(rates):.1f}" for rates in done)
-    report.row(
-        f"{name}: meanwhile", f"{puts} puts/s and {gets} gets/s of {each:.2f} MiB; {skipped:.0f} not sent in time"
-    )
+    busy = sum(row["busy"] for row in found["store"])
+    told = f"{puts} puts/s and {gets} gets/s of {each:.2f} MiB, {busy:.0f} times busy; {skipped:.0f} not sent in time"
+    report.row(f"{name}: meanwhile", told)
     report.figure(f"late, {name}", found)
 
 
