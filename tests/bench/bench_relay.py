@@ -18,7 +18,8 @@ PARTS = {
     "micropython": "tests.bench.relay --micropython",
     "uclient": "tests.bench.relay.uclient",
     "streams": "tests.bench.relay.streams",
-    "device": "tests.bench.relay.device",
+    "device": "tests.bench.relay.device --runtime cpython",
+    "device-micropython": "tests.bench.relay.device --runtime micropython",
     "ceiling": "tests.bench.relay.ceiling",
 }
 

@@ -39,7 +39,7 @@ def load(whole: Whole, module: str, words: list[str], seconds: float) -> dict[st
     command += ["--seconds", str(seconds), "--core", str(OTHER_CORE)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds + 60)
     if done.returncode:
-        raise SystemExit(f"{whole.runtime}: the load failed: {done.stderr[-800:]}")
+        raise SystemExit(f"{whole.runtime}: the load failed: {done.stderr[-300:]}\nIts logs: {whole.logs()[-1500:]}")
     found: dict[str, float] = json.loads(done.stdout)
     return found
 

@@ -98,3 +98,7 @@ class Whole:
         """By reason, as it counts itself."""
         found: dict[str, int] = self.device.status()["relay"]["dropped"]
         return found
+
+    def logs(self) -> str:
+        """What it wrote down."""
+        return self.device.run("logs").stdout
