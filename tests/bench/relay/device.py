@@ -185,6 +185,8 @@ def measure(report: Report, runtime: str, options: Any) -> None:
                 tell_memory(report, whole, folder, options.load_seconds)
             if options.only != "memory":
                 tell_lateness(report, whole, options.rounds, options.seconds)
+            highest = f"{memory_kib(whole.pid, 'VmHWM') / 1024:.1f} MB"
+            report.row(f"{NAMES[runtime]}: RSS, highest of all this", highest)
             report.row(f"{NAMES[runtime]}: dropped, as it says itself", json.dumps(whole.dropped()))
 
 

@@ -77,8 +77,10 @@ class Whole:
         self.pid = self.device.process.pid
 
     def _is_reachable(self) -> bool:
-        lines = self.core.ask("/relays")["relays"]
-        return any(way["is_reachable"] for line in lines if line["id"] == self.id for way in line["ways"])
+        """Where it is now; the core may still know the port of its life before."""
+        port = f":{self.device.status().get('relay', {}).get('port')}?"
+        ways = [way for line in self.core.ask("/relays")["relays"] if line["id"] == self.id for way in line["ways"]]
+        return any(way["is_reachable"] and port in way["url"] for way in ways)
 
     def words(self) -> list[str]:
         """For the loads (load.py, late.py)."""
