@@ -14,8 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     Row = tuple[str, str, str, str, str]
 
-ABOUT = "Corelet: this machine as a device core. It keeps encrypted shards within limits you set."
-
 # A row: words, options, help line, example, function.
 # Words: the name in small letters, one word or two, then one word in capitals for each that must follow.
 # Options: those beyond --state and --help; one that takes a value is followed by its name in capitals.
@@ -59,22 +57,6 @@ COMMANDS = (
 )
 
 COMMON = "--state DIR --help -h --version"
-MEANINGS = (
-    ("CORE", "CORE         a core's id, 16 hex digits; `status` shows them"),
-    ("--state", "--state DIR  where its state lives (default: the system's place)"),
-    ("--json", "--json       the answer as one JSON object, for scripts"),
-    ("--yes", "--yes        do not ask"),
-    ("ADDR:PORT", "--listen     where clients come to, with commas; 0.0.0.0 and [::]: all of them"),
-    ("--relay-ip", "--relay-ip   what peers see, IPv4 and IPv6; else those of --listen"),
-    ("--secret-file", "--secret-file, --user-file  mode 0600: TURN REST secrets; lines NAME:PASSWORD"),
-    ("--user", "--user       for tests only: everybody on this machine can read it"),
-    ("--allow-peers", "--allow-peers  private networks, refused otherwise, that may be reached"),
-    ("--tcp-ports", "--tcp-ports  peers may be reached over TCP there, as 443,8000-8100"),
-    ("--tls-cert", "--tls-cert, --tls-key  PEM files: clients may come over TLS too"),
-    ("--rate", "--rate       bit/s that leave in each direction; 0: no ceiling"),
-    ("--unproven", "--unproven   answers a second to strangers of one /24 or /56"),
-    ("--stats", "--stats      the counters as JSON at the end, and whenever SIGUSR1 asks"),
-)
 
 
 class Call:
@@ -170,11 +152,15 @@ def run(words: list[str], options: dict[str, str]) -> int:
         return 0
     is_help = "--help" in options or "-h" in options
     if not words:
-        print("\n".join(overview()))
+        from agent import usage
+
+        print("\n".join(usage.overview(COMMANDS)))
         return 0 if is_help else 2
     row = find(words)
     if is_help:
-        print("\n".join(explained(row)))
+        from agent import usage
+
+        print("\n".join(usage.explained(row, split("--state DIR " + row[1]))))
         return 0
     name = name_of(row)
     rest, needed = words[len(name.split()) :], row[0][len(name) :].split()
@@ -190,26 +176,6 @@ def run(words: list[str], options: dict[str, str]) -> int:
     if answer is not None:
         print(json.dumps(answer[0]) if "--json" in options else "\n".join([call.typed(line) for line in answer[1]]))
     return 0
-
-
-def overview() -> list[str]:
-    program = port.terminal.program()
-    lines = screen.wrapped(ABOUT.split(), "")
-    lines += ["", f"usage: {program} COMMAND [--state DIR] [OPTIONS]", ""]
-    lines += ["  " + f"{row[0]:<16}" + row[2] for row in COMMANDS]
-    lines += ["", "  " + MEANINGS[1][1], "  --version    which Corelet this is", ""]
-    return lines + [f"What a command takes: {program} COMMAND --help", f"Example: {program} {COMMANDS[0][3]}"]
-
-
-def explained(row: "Row") -> list[str]:
-    """One command: usage, what it does, an example."""
-    program = port.terminal.program()
-    options = split("--state DIR " + row[1])
-    names = [word for option in [row[0]] + options for word in option.split()]
-    lines = screen.wrapped([f"usage: {program} {row[0]}"] + ["[" + option + "]" for option in options], "       ")
-    lines += ["", row[2][0].upper() + row[2][1:] + ".", ""]
-    lines += ["  " + text for option, text in MEANINGS if option in names]
-    return lines + ["", f"Example: {program} {row[3]}"]
 
 
 def main() -> int:

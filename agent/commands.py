@@ -1,6 +1,6 @@
 """What the owner's commands do beside `up`: ask the running device, or work straight on its state when none runs."""
 
-from agent import limits, port, screen
+from agent import answers, limits, port, screen
 from agent.errors import PortError, UsageError
 from agent.service import control
 
@@ -20,7 +20,7 @@ HEX = "0123456789abcdef"
 
 def status(call: "Call") -> "Said":
     answer = ask(call, {"do": "status"})
-    return answer, screen.status(answer)
+    return answer, answers.status(answer)
 
 
 def logs(call: "Call") -> "Said":
@@ -46,7 +46,7 @@ def leave(call: "Call") -> "Said":
     if port.files.exists(call.folder + "/cores/" + core_id):
         _be_sure(call, f"Leaving core {core_id} deletes every shard that it keeps here;")
     answer = _ask_or(call, {"do": "leave", "core": core_id}, lambda: _leave(call.folder, core_id))
-    return answer, screen.left(answer)
+    return answer, answers.left(answer)
 
 
 def reset(call: "Call") -> "Said":
@@ -56,7 +56,7 @@ def reset(call: "Call") -> "Said":
         loss = f"A reset of {call.folder} deletes its identity, its pairing with {count} and every shard kept here;"
         _be_sure(call, loss)
     answer = _ask_or(call, {"do": "reset"}, lambda: _reset(call.folder))
-    return answer, screen.reset(answer)
+    return answer, answers.reset(answer)
 
 
 def _be_sure(call: "Call", loss: str) -> None:
@@ -81,7 +81,7 @@ def boards(_call: "Call") -> "Said":
         ceilings = limits.in_force({key: getattr(profile, key) for key in schema.CEILINGS}, {})
         found.append({"id": name, "summary": profile.summary, "ceilings": ceilings})
     answer: dict[str, Any] = {"boards": found}
-    return answer, screen.boards(answer)
+    return answer, answers.boards(answer)
 
 
 def ask(call: "Call", request: "dict[str, Any]") -> "dict[str, Any]":

@@ -3,7 +3,7 @@
 import sys
 
 from agent import __main__ as command
-from agent import port
+from agent import port, usage
 from agent.errors import UsageError
 from tests.expect import raises
 
@@ -69,14 +69,14 @@ def test_two_words_make_a_command_too():
 
 
 def test_help_fits_80_columns_and_names_every_command_and_option():
-    text = "\n".join(command.overview())
+    text = "\n".join(usage.overview(command.COMMANDS))
     for row in command.COMMANDS:
-        lines = command.explained(row)
+        lines = usage.explained(row, command.split("--state DIR " + row[1]))
         assert "\n  " + row[0] in text and row[2] in text
         assert [option for option in command.split(row[1]) if "[" + option + "]" not in " ".join(lines)] == []
         assert lines[-1].startswith("Example: ") and lines[-1].endswith(" " + row[3])
         assert [line for line in lines if len(line) > 80 and not line.startswith("Example")] == []
-    assert [line for line in command.overview() if len(line) > 80] == []
+    assert [line for line in usage.overview(command.COMMANDS) if len(line) > 80] == []
     assert command.run([], {"--help": "yes"}) == 0 and command.run(["up"], {"-h": "yes"}) == 0
     assert command.run([], {}) == 2 and command.run([], {"--version": "yes"}) == 0
 

@@ -1,6 +1,6 @@
 """What a person reads."""
 
-from agent import screen
+from agent import answers, screen
 
 CEILINGS = {"memory_kib": 65536, "shard_bytes": 4 << 30, "connections": 8}
 OFF = {"on": False, "why": "there is no core to work for yet", "port": 0, "offers": [], "proofs": []}
@@ -65,12 +65,12 @@ def test_a_closed_window_says_how_to_open_it():
 
 
 def test_status_without_cores_shows_the_window():
-    text = "\n".join(screen.status(STATUS))
+    text = "\n".join(answers.status(STATUS))
     assert "3 kept, 192.0 KiB of 4.0 GiB used" in text and "30.0 MiB used by this device" in text
     assert "no more are taken" not in text
     assert "cores     none yet" in text and "waiting for a full core" in text
     worn = dict(STATUS["shards"], read_only=True)
-    text = " ".join("\n".join(screen.status(changed(shards=worn))).split())
+    text = " ".join("\n".join(answers.status(changed(shards=worn))).split())
     assert "used; no more are taken until it starts again: the disk is read-only or failed" in text
 
 
@@ -84,7 +84,7 @@ def away(why):
 
 
 def test_status_says_why_a_core_is_away():
-    text = "\n".join(screen.status(away("192.0.2.9 port 8883 refused the connection.")))
+    text = "\n".join(answers.status(away("192.0.2.9 port 8883 refused the connection.")))
     assert "a" * 16 + " home, connected" in text
     assert "b" * 16 + " club, not connected: 192.0.2.9 port 8883 refused the connection." in " ".join(text.split())
     assert "window" not in text and "memory    " not in text
@@ -94,40 +94,41 @@ def test_lines_fit_80_columns():
     many = away("The certificate of 192.0.2.9 port 8883 is not the one that this core had when it was paired.")
     many.update({"addresses": [f"2001:db8:0:1:2:3:4:{number}" for number in range(6)]})
     many.update({"missing": [["tls", "install the package micropython-mbedtls " * 4]]})
-    lines = screen.status(many) + screen.status(changed(window=WINDOW)) + screen.reset({"restarted": True})
-    lines += screen.reset({"restarted": False}) + screen.left(
+    lines = answers.status(many) + answers.status(changed(window=WINDOW)) + answers.reset({"restarted": True})
+    lines += answers.reset({"restarted": False}) + answers.left(
         {"core": "c" * 16, "device": "d" * 16, "freed": 5 << 30, "told": False}
     )
     assert [line for line in lines if len(line) > 80] == []
-    heads = [line for line in screen.status(STATUS)[1:] if line[:2] == "  " and line[2:3] != " "]
+    heads = [line for line in answers.status(STATUS)[1:] if line[:2] == "  " and line[2:3] != " "]
     heads = [line for line in heads if "setup code" not in line]
     assert [line for line in heads if line[11:12] != " " or line[12:13] == " "] == [], heads
 
 
 def test_the_relay_is_one_sentence():
-    assert "relay     off: there is no core to work for yet" in "\n".join(screen.status(STATUS))
+    assert "relay     off: there is no core to work for yet" in "\n".join(answers.status(STATUS))
     offers = [["192.0.2.7", 3478, 3478, "lan"]]
     relay = {"on": True, "why": "", "port": 3478, "offers": offers, "proofs": [], "allocations": 2, "reach": ""}
     relay["total"] = [2, 10, 1000, 5, 536]
-    text = " ".join("\n".join(screen.status(changed(relay=relay))).split())
+    text = " ".join("\n".join(answers.status(changed(relay=relay))).split())
     assert "port 3478, 2 allocations now, 15 packets (1.5 KiB) so far; only for this network" in text, text
     relay["reach"] = "no router answers"
     assert "only for this network: no router answers" in " ".join(
-        "\n".join(screen.status(changed(relay=relay))).split()
+        "\n".join(answers.status(changed(relay=relay))).split()
     )
     relay["offers"] = offers + [["2001:db8::7", 3478, 3478, "wan"]]
-    assert "no core has reached it from outside yet" in " ".join("\n".join(screen.status(changed(relay=relay))).split())
+    text = " ".join("\n".join(answers.status(changed(relay=relay))).split())
+    assert "no core has reached it from outside yet" in text
     relay["proofs"] = [["2001:db8::7", 3478, "udp"]]
-    assert "a core has reached it from outside" in " ".join("\n".join(screen.status(changed(relay=relay))).split())
+    assert "a core has reached it from outside" in " ".join("\n".join(answers.status(changed(relay=relay))).split())
 
 
 def test_short_answers():
     answer = {"core": "c", "device": "d" * 16, "freed": 131072, "told": True}
-    assert screen.left(answer) == ["Left core c; 128.0 KiB that it kept here are free again.", "The core was told."]
-    text = " ".join(screen.left(dict(answer, told=False)))
+    assert answers.left(answer) == ["Left core c; 128.0 KiB that it kept here are free again.", "The core was told."]
+    text = " ".join(answers.left(dict(answer, told=False)))
     assert "could not be reached: it will see this device as down until" in text
     assert text.endswith("corelet-core forget " + "d" * 16)
-    assert "corelet up" in screen.reset({"restarted": False})[0]
-    assert "corelet up" not in " ".join(screen.reset({"restarted": True}))
+    assert "corelet up" in answers.reset({"restarted": False})[0]
+    assert "corelet up" not in " ".join(answers.reset({"restarted": True}))
     board = {"id": "x", "summary": "A board", "ceilings": CEILINGS}
-    assert screen.boards({"boards": [board]})[0] == "x: A board"
+    assert answers.boards({"boards": [board]})[0] == "x: A board"

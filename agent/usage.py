@@ -1,0 +1,44 @@
+"""What `corelet --help` says: of all commands, of one. A row is one of COMMANDS in agent/__main__.py. No I/O."""
+
+from agent import port, screen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.__main__ import Row
+
+ABOUT = "Corelet: this machine as a device core. It keeps encrypted shards within limits you set."
+MEANINGS = (
+    ("CORE", "CORE         a core's id, 16 hex digits; `status` shows them"),
+    ("--state", "--state DIR  where its state lives (default: the system's place)"),
+    ("--json", "--json       the answer as one JSON object, for scripts"),
+    ("--yes", "--yes        do not ask"),
+    ("ADDR:PORT", "--listen     where clients come to, with commas; 0.0.0.0 and [::]: all of them"),
+    ("--relay-ip", "--relay-ip   what peers see, IPv4 and IPv6; else those of --listen"),
+    ("--secret-file", "--secret-file, --user-file  mode 0600: TURN REST secrets; lines NAME:PASSWORD"),
+    ("--user", "--user       for tests only: everybody on this machine can read it"),
+    ("--allow-peers", "--allow-peers  private networks, refused otherwise, that may be reached"),
+    ("--tcp-ports", "--tcp-ports  peers may be reached over TCP there, as 443,8000-8100"),
+    ("--tls-cert", "--tls-cert, --tls-key  PEM files: clients may come over TLS too"),
+    ("--rate", "--rate       bit/s that leave in each direction; 0: no ceiling"),
+    ("--unproven", "--unproven   answers a second to strangers of one /24 or /56"),
+    ("--stats", "--stats      the counters as JSON at the end, and whenever SIGUSR1 asks"),
+)
+
+
+def overview(commands: "tuple[Row, ...]") -> list[str]:
+    program = port.terminal.program()
+    lines = screen.wrapped(ABOUT.split(), "")
+    lines += ["", f"usage: {program} COMMAND [--state DIR] [OPTIONS]", ""]
+    lines += ["  " + f"{row[0]:<16}" + row[2] for row in commands]
+    lines += ["", "  " + MEANINGS[1][1], "  --version    which Corelet this is", ""]
+    return lines + [f"What a command takes: {program} COMMAND --help", f"Example: {program} {commands[0][3]}"]
+
+
+def explained(row: "Row", options: list[str]) -> list[str]:
+    """One command: usage, what it does, an example. `options`: those of the row, one by one."""
+    program = port.terminal.program()
+    names = [word for option in [row[0]] + options for word in option.split()]
+    lines = screen.wrapped([f"usage: {program} {row[0]}"] + ["[" + option + "]" for option in options], "       ")
+    lines += ["", row[2][0].upper() + row[2][1:] + ".", ""]
+    lines += ["  " + text for option, text in MEANINGS if option in names]
+    return lines + ["", f"Example: {program} {row[3]}"]
