@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 SOCKETS_MAX = 896  # of 1,024 descriptors, as processes commonly may have
 TICK_MS = 1000  # beside asyncio
 HEAP_SPARE_BYTES = 24576
-COLLECT_AFTER_BYTES = 65536  # of a device while it carries: the usual number would cost more than the relay itself
+# Of a device while it carries: the usual number would cost more than the relay itself. For each datagram recv takes
+# 2 KiB that it gives back at once and that count all the same.
+COLLECT_AFTER_BYTES = 262144
 
 
 class Loop:
