@@ -14,12 +14,13 @@ from agent.relays import Relays
 from agent.service import control, discovery, http, journal, shards, supervisor
 from agent.state import State
 from agent.wire import sec1
-from boards import loader, schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from boards import schema
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -41,6 +42,8 @@ class Device:
 
     def prepare(self) -> None:
         """Open the state, choose the board, find the ceilings. Raises UsageError, PortError."""
+        from boards import schema
+
         self.state.open()
         kept = self.state.read_settings()
         overrides, self.settings = self.settings, kept
@@ -49,6 +52,7 @@ class Device:
         self.profile = self._find_board()
         owner = self.settings["ceilings"]
         self.ceilings = limits.in_force({name: getattr(self.profile, name) for name in schema.CEILINGS}, owner)
+        port.heap.forget(("boards.",))
         if not self.settings["name"]:
             self.settings["name"] = self.profile.id[:20] + "-" + self.crypto.entropy(2).hex()
         if kept["name"] != self.settings["name"] or not port.files.exists(self.state.path("owner/settings.json")):
@@ -60,6 +64,8 @@ class Device:
         self.journal = journal.Journal(self.state.path("logs"), self.ceilings["log_bytes"])
 
     def _find_board(self) -> "schema.Profile":
+        from boards import loader
+
         evidence = port.health().board_evidence()
         profile = loader.load(self.settings["board"] or loader.recognise(evidence))
         free_kib = port.files.free_bytes(self.folder) // 1024 + self._used_kib()

@@ -1,10 +1,12 @@
-"""The door of a device: POST /pair, and the pairing behind it, which is loaded when the first window opens.
+"""The door of a device: POST /pair, and the pairing behind it, which is there only while a window is open or somebody
+waits for an answer.
 
-A device that is owned and has no window open does without it, which spares a small heap 35 KiB; whoever knocks then
+A device that is owned and has no window open does without it, which spares a small heap 40 KiB; whoever knocks then
 gets the refusal that the machine itself would give (agent/core/pairing/verifier.py). No rules live here.
 """
 
-from agent import __version__
+from agent import __version__, port
+from agent.errors import LimitError
 from agent.service.http import Request, Response
 
 TYPE_CHECKING = False
@@ -14,21 +16,35 @@ if TYPE_CHECKING:
 
 PATH = "/pair"
 CLOSED = "no pairing window is open: run 'corelet pair-window' on the device"
+NO_ROOM = 'no room to pair in this heap beside the relay; set "relay": "off" in owner/settings.json and start it again'
+# What pairing alone needs; nobody else may import one of these at its top.
+MODULES = ("agent.service.pairing", "agent.core.pairing", "agent.wire.pairing", "agent.wire.x509")
 
 
 class Door:
     def __init__(self, device: "Device") -> None:
         """UsageError("state") for damaged counters."""
         self._device = device
-        self._counters = device.state.read_counters()
+        device.state.read_counters()
         self._service: PairingService | None = None
 
     def open_window(self) -> None:
-        """With a fresh code. LimitError("busy") while a pairing completes."""
-        if self._service is None:
-            self._service = self._load()
-            self._device.supervisor.spawn("pairing", self._service.run)
-        self._service.open_window()
+        """With a fresh code. LimitError("busy") while a pairing completes, ("heap")."""
+        try:
+            if self._service is None:
+                if not port.heap.has_room(port.heap.PAIRING_BYTES):  # to find out half-way would cost the relay its own
+                    raise LimitError("heap", NO_ROOM)
+                self._service = self._load()
+                self._device.supervisor.spawn("pairing", self._run)
+            self._service.open_window()
+        except MemoryError:
+            raise LimitError("heap", NO_ROOM)
+
+    async def _run(self) -> None:
+        if self._service is not None:
+            await self._service.run()
+        self._service = None
+        port.heap.forget(MODULES)
 
     def _load(self) -> "PairingService":
         from agent.core.pairing import verifier
@@ -40,7 +56,7 @@ class Door:
         info = Info(device.identity.public, digest, device.profile.id, __version__, device.settings["name"])
         scalar = device.identity.scalar
         own = verifier.Own(device.shown_id(), info, lambda message: device.crypto.ecdsa_sign(scalar, message))
-        machine = verifier.Verifier(device.crypto, device.codec, own, self._counters)
+        machine = verifier.Verifier(device.crypto, device.codec, own, device.state.read_counters())
         return PairingService(machine, device.state, device.journal, device.noticed)
 
     async def handle(self, request: Request) -> Response:

@@ -7,7 +7,6 @@ the key, the value and what is allowed; a broken file never silently becomes def
 import json
 
 from agent.errors import UsageError
-from boards import schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +67,8 @@ def checked(key: str, value: object) -> object:
         return tuple(value)
     if kind == "ceilings":
         return _ceilings(value)
+    from boards import schema  # here and below: a device forgets it once it has started
+
     try:
         schema.check("settings", (key, kind, low, high, "", ""), value)
     except UsageError as error:
@@ -82,6 +83,8 @@ def _is_address(value: object, signs: str) -> bool:
 
 
 def _ceilings(value: object) -> "dict[str, Any]":
+    from boards import schema
+
     if not isinstance(value, dict):
         raise UsageError("settings", f"settings: ceilings is {value!r}; allowed: an object of numbers")
     for name in sorted(value):

@@ -258,9 +258,17 @@ class Heap(Protocol):
     SLOT_BYTES_MAX: int  # of a slot of the shard store; never below boards.schema.SLOT_CLASSES[0]
     PLACES_MAX: int  # connections to one listener
     RELAY_KIB: int  # a heap that holds the relay beside the device
+    PAIRING_BYTES: int  # free, for a pairing to begin
 
     def kib(self) -> int:
         """Size of the heap, 0 where nothing bounds it."""
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes are free, not in one piece."""
+
+    def forget(self, prefixes: tuple[str, ...]) -> None:
+        """Modules with such names are not needed any more: where memory is short they go. Whoever needs one imports it
+        again, and so must import it where it is used."""
 
 
 class Health(Protocol):

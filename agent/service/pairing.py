@@ -137,15 +137,16 @@ class PairingService:
         return True
 
     async def run(self) -> None:
-        """Keeps the deadlines: steps, window, fail-safe. Sleeps until the next one."""
+        """Keeps the deadlines: steps, window, fail-safe. Until the window is closed and nobody waits for an answer."""
         while True:
             self._changed.clear()
             now = clock.now_ms()
             self._wake(now)
             wake_at = self._machine.wake_at
+            if wake_at is None:
+                return
             try:
-                seconds = None if wake_at is None else max(0, wake_at - now) / 1000
-                await asyncio.wait_for(self._changed.wait(), seconds)
+                await asyncio.wait_for(self._changed.wait(), max(0, wake_at - now) / 1000)
             except asyncio.TimeoutError:  # noqa: UP041 (MicroPython has no built-in one)
                 continue  # a deadline: the next round wakes the machine
 

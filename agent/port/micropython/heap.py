@@ -1,12 +1,31 @@
 """What MicroPython's heap has room for (contract.Heap), whatever the board allows."""
 
 import gc
+import sys
 
 SLOT_BYTES_MAX = 65536  # a small heap and small slots belong together (design section 7)
-RELAY_KIB = 576  # 80 KiB of modules, and what pairing and allocations take then
+RELAY_KIB = 576  # in 506 (heapsize=512k) an idle device and relay leave 69, too few for shards and pairing beside
+PAIRING_BYTES = 81920  # 36 KiB of modules, 28 KiB for the table of names beside a relay, and what it computes
 PLACES_MAX = 8  # each takes 3 KiB, also one that is told 503
+# Of the port itself, loaded when crypto.py first needs them; only pairing and signatures do.
+ON_DEMAND = ("agent.port.micropython.p256", "agent.port.micropython.ccm")
 
 
 def kib() -> int:
     total: int = gc.mem_alloc() + gc.mem_free()  # type: ignore[attr-defined]
     return total // 1024
+
+
+def has_room(size: int) -> bool:
+    gc.collect()
+    return gc.mem_free() >= size  # type: ignore[attr-defined,no-any-return]
+
+
+def forget(prefixes: "tuple[str, ...]") -> None:
+    for name in list(sys.modules):
+        if name.startswith(prefixes + ON_DEMAND):
+            del sys.modules[name]
+            package, _, part = name.rpartition(".")
+            if package in sys.modules and hasattr(sys.modules[package], part):
+                delattr(sys.modules[package], part)
+    gc.collect()

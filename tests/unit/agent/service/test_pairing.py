@@ -124,23 +124,21 @@ def test_log_injection_only_our_words_and_no_secrets() -> None:
     assert CORE in text and "an attempt from 192.0.2.7 was refused: code" in table.journal.lines
 
 
-def test_run_keeps_the_deadlines() -> None:
+def test_run_keeps_the_deadlines_and_ends_with_the_last() -> None:
     table = Table()
 
     async def main() -> None:
-        task = asyncio.create_task(table.service.run())
-        await asyncio.sleep(0)
         table.service.open_window()
+        task = asyncio.create_task(table.service.run())
         await asyncio.sleep(0)
         table.clock.now = table.machine.wake_at - 20
         table.service.window()
         table.service._changed.set()
         await asyncio.sleep(0.01)
-        assert table.machine.is_open
+        assert table.machine.is_open and not task.done()
         table.clock.now += 20
         await asyncio.sleep(0.2)
         assert not table.machine.is_open, "the window stayed open"
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        assert task.done()
 
     asyncio.run(main())
