@@ -12,7 +12,7 @@ from collections import namedtuple
 from agent import port
 from agent.core.relay.credentials import Credentials, long_term_key
 from agent.core.relay.events import Channel, Client, Close, Open, ToPeer, World
-from agent.core.relay.policy import Policy
+from agent.core.relay.policy import Policy, home
 from agent.core.relay.server import Relay
 from agent.core.relay.shaper import wire_bytes
 from agent.port.options import PumpOptions
@@ -76,7 +76,7 @@ def compose(settings: RelaySettings, kinds: "Any" = None) -> "RelayService":
 
 
 def _on_link() -> "list[tuple[bytes, int]]":
-    return [(port.pump().packed(host), bits) for _, host, bits in port.net.interfaces()]
+    return [home(port.pump().packed(host), bits) for _, host, bits in port.net.interfaces()]
 
 
 class RelayService:

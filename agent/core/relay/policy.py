@@ -1,10 +1,10 @@
 """Which peers the relay may reach: nobody may use a board to look into its owner's home (SSRF).
 
-Refused unless the owner allows them: REFUSED (the special-purpose registries of RFC 6890), the on-link prefixes of
-our interfaces, our own external addresses, and ports below 1024. Our own live relay addresses are allowed ("hairpin":
-two clients of one relay). The owner's list wins over all that except over NEVER. Names are no matter here: a peer is
-always an address (4 or 16 bytes, port). Bounds: the tables are the owner's and the interfaces'; `own` has one row for
-each relay address.
+Refused unless the owner allows them: REFUSED (the special-purpose registries of RFC 6890), the networks of our
+interfaces (`home`), our own external addresses, and ports below 1024. Our own live relay addresses are allowed
+("hairpin": two clients of one relay). The owner's list wins over all that except over NEVER. Names are no matter here:
+a peer is always an address (4 or 16 bytes, port). Bounds: the tables are the owner's and the interfaces'; `own` has one
+row for each relay address.
 """
 
 TYPE_CHECKING = False
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     Prefix = tuple[bytes, int]
 
 PORT_MIN = 1024
+# A provider delegates one prefix to a home, and the router cuts it into a /64 for each of its networks: guests,
+# cameras, a second router. Providers are told to give a /56 (RFC 6177 section 2, RIPE-690 section 4.2.3); where it is a
+# /48 most routers begin to count at its first /56; where it is a /60 some neighbours are refused too, who can be
+# reached by IPv4 or through their own relay. A /48 would refuse 256 homes for one.
+HOME6_BITS = 56
 
 # (first bytes, bits, reason). Whatever a list allows, this is no single other host; and IPv4 has one form: ::ffff/96 is
 # IPv4-mapped.
@@ -90,6 +95,11 @@ class Policy:
         if ip in self.external:
             return "external"
         return "on_link" if _is_in(ip, self.on_link) else ""
+
+
+def home(ip: bytes, bits: int) -> "Prefix":
+    """The network of an interface, of global unicast IPv6 (2000::/3) the whole home's."""
+    return ip, min(bits, HOME6_BITS) if len(ip) == 16 and ip[0] >> 5 == 1 else bits
 
 
 def _found(table: "tuple[tuple[bytes, int, str], ...]", ip: bytes) -> str:

@@ -1,6 +1,6 @@
 """The policy table: of each range the first and the last address and their neighbours; lists; our own addresses."""
 
-from agent.core.relay.policy import NEVER4, NEVER6, REFUSED4, REFUSED6, Policy
+from agent.core.relay.policy import NEVER4, NEVER6, REFUSED4, REFUSED6, Policy, home
 
 PUBLIC = b"\x08\x08\x08\x08"
 PUBLIC6 = b"\x26\x06" + bytes(14)
@@ -171,6 +171,24 @@ def test_on_link_and_external() -> None:
         (PUBLIC6, "external"),
     ):
         assert policy.may_reach((ip, 5000)) == expected == policy.may_permit(ip), ip
+
+
+def test_the_home_is_wider_than_its_link() -> None:
+    """Networks beside ours behind the same router: its /56, also where an interface has a /64 or a lone address."""
+    mine = b"\x26\x06\0\0\0\0\x07\x22" + bytes(7) + b"\x05"
+    for bits in (64, 128):
+        policy = Policy([(mine[:7] + b"\x33" + bytes(8), 64)], [home(mine, bits)], [])
+        for ip, expected in (
+            (mine[:7] + bytes(9), "on_link"),
+            (mine[:7] + b"\xff" * 9, "on_link"),
+            (moved(mine[:7] + bytes(9), -1), ""),
+            (moved(mine[:7] + b"\xff" * 9, 1), ""),
+            (mine[:7] + b"\x33" + b"\1" * 8, ""),  # the owner's list wins
+        ):
+            assert policy.may_reach((ip, 5000)) == expected, (bits, ip)
+    assert home(mine, 48) == (mine, 48)
+    for ip, bits in ((b"\xfd" + bytes(15), 64), (bytes(15) + b"\1", 128), (PUBLIC, 24)):
+        assert home(ip, bits) == (ip, bits), "only global unicast IPv6 is delegated"
 
 
 def test_hairpin() -> None:
