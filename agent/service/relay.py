@@ -109,7 +109,8 @@ class RelayService:
         self._settle(now, key)
 
     def look(self, now: int) -> None:
-        """Peers in a network that is ours by now are refused (policy.py). Before each request, and cheap."""
+        """Peers in a network that is ours by now are refused (policy.py). Before each request, and cheap; while there
+        are allocations also when it is due."""
         if now >= self._look_at:
             self._look_at = now + LOOK_MS
             try:
@@ -134,6 +135,7 @@ class RelayService:
         return self._machine.has_allocation(Client(*key))
 
     def wake(self, now: int) -> None:
+        self.look(now)
         self._machine.wake(now)
         self._settle(now, None)
 
@@ -177,7 +179,11 @@ class RelayService:
                 self._act(event, now, key)
         for data, client in machine.drain_outgoing():
             self.pump.send(data, client)
-        self.wake_at = machine.wake_at
+        self.arm()
+
+    def arm(self) -> None:
+        wake_at = self._machine.wake_at
+        self.wake_at = None if wake_at is None else min(wake_at, self._look_at)
 
     def _act(self, event: "Any", now: int, key: "relaying.ClientKey | None") -> None:
         pump, relay = self.pump, event.relay

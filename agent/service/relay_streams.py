@@ -107,12 +107,9 @@ class StreamService(relay.RelayService):
         relay.RelayService.wake(self, now)
 
     def arm(self) -> None:
-        times = [when for when in (self._relay.wake_at, self.streams.wake_at) if when is not None]
-        self.wake_at = min(times) if times else None
-
-    def _settle(self, now: int, key: "relaying.ClientKey | None") -> None:
-        relay.RelayService._settle(self, now, key)
-        self.arm()
+        relay.RelayService.arm(self)
+        if self.streams.wake_at is not None:
+            self.wake_at = min(self.wake_at or self.streams.wake_at, self.streams.wake_at)
 
     def _act(self, event: "Any", now: int, key: "relaying.ClientKey | None") -> None:
         streams = self.streams

@@ -82,7 +82,8 @@ def test_an_allocation_with_a_channel_from_its_first_to_its_last_event() -> None
     assert told == [("channel", relay, 0x4001, PEER, key)]
     place.pump.usage[1] += 7
     place.pump.usage[2] += 700
-    assert place.service.wake_at == place.relay.wake_at is not None
+    assert place.relay.wake_at is not None
+    assert place.service.wake_at == min(place.relay.wake_at, place.service._look_at)
     assert caller.refresh(0)[0] == 0
     assert place.pump.drain() == [("no channel", relay, 0x4001), ("close", relay)]
     report = place.service.report()
@@ -195,6 +196,7 @@ def test_a_network_that_is_ours_later_is_refused_from_then_on(monkeypatch: pytes
     monkeypatch.setattr(port.net, "interfaces", lambda: [("eth0", ".".join([str(each) for each in PEER[0]]), 24)])
     service._look_at = place.now + relay.LOOK_MS
     assert caller.bind(0x4001, PEER) == 0, "not looked at yet"
+    assert service.wake_at == service._look_at, "nobody need ask"
     place.pump.drain()
     place.now += relay.LOOK_MS
     assert caller.bind(0x4001, PEER) == 403 and [told[0] for told in place.pump.drain()] == ["no channel"]

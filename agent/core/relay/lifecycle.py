@@ -76,13 +76,14 @@ class Lifecycle(Machine):
             self.wake_at = self._table.next_due()
 
     def recheck(self, now: int) -> None:
-        """The policy or our addresses have changed: what it refuses now lapses, and who was told another address."""
-        for client in sorted(self._table.clients):
-            allocation = self._table.clients[client]
+        """The policy or our addresses changed: whom it refuses now, and who was told another address, ends here."""
+        for _, allocation in sorted(self._table.clients.items()):
             if [each for each in allocation.endpoints if each.address != self._world.addresses(each.family, each.port)]:
                 self._end(allocation)
                 continue
-            for binding in allocation.permissions.bindings:
+            rows = allocation.permissions
+            rows.permits = tuple([row for row in rows.permits if not self._policy.may_permit(row[0])])
+            for binding in rows.bindings:
                 if binding.is_open and self._policy.may_reach(binding.peer):
                     self._set_open(allocation, binding, False)
 

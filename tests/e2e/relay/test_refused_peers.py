@@ -1,9 +1,11 @@
 """The relay never sends one byte to a refused peer, seen on the wire. The same watch sees all of them when allowed."""
 
+import time
 from pathlib import Path
 
-from tests.e2e.relay.caller import Caller
-from tests.e2e.relay.servers import Server, on_both
+from tests.e2e.lan import run
+from tests.e2e.relay.caller import Caller, Peer
+from tests.e2e.relay.servers import Server, hurried, on_both
 from tests.e2e.relay.wire import FAR, HOME, Wire
 
 PORT = 3478
@@ -73,3 +75,24 @@ def test_the_watch_would_see_each_of_them(tmp_path: Path, kind: str) -> None:
         assert {name for name, pair in codes.items() if pair == (0, 0)} == set(REFUSED)
         assert set(REFUSED.values()) <= seen, set(REFUSED.values()) - seen
         assert not seen & set(NEVER.values()) and all(codes[name] == (403, 403) for name in NEVER)
+
+
+@on_both
+def test_a_network_that_becomes_ours_is_cut_off_though_the_client_asks_for_nothing(tmp_path: Path, kind: str) -> None:
+    """A channel and a permission, both directions; the clock of the relay runs so that it looks twice a second."""
+    with Wire() as wire, Server(kind, tmp_path, own=OWN, before=(*wire.words("home"), *hurried(60))):
+        wire.add("far", "8.8.8.8", "8.8.8.9")
+        with wire.inside("far"), Caller((HOME, PORT)) as caller, Peer("8.8.8.8") as one, Peer("8.8.8.9") as other:
+            caller.allocate()
+            assert caller.channel(0x4001, one.address) == 0 and caller.permit("8.8.8.9") == 0
+            flows = [
+                lambda: caller.frame(0x4001, b"up") or one.came()[0],
+                lambda: caller.indicate(other.address, b"up") or other.came()[0],
+                lambda: one.send(b"down", caller.relayed) or caller.came(),
+                lambda: other.send(b"down", caller.relayed) or caller.came(),
+            ]
+            assert all(flow() for flow in flows), "before"
+            run("ip", "-n", wire.names["home"], "addr", "add", "8.8.8.1/24", "dev", wire.home_link)
+            time.sleep(1.5)
+            assert [flow() for flow in flows] == [b""] * 4
+            assert caller.permit("8.8.8.9") == 403

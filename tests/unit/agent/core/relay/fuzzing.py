@@ -26,6 +26,7 @@ METHODS = (
     stun.CHANNEL_BIND,
     stun.BINDING,
     stun.SEND,
+    stun.SEND,
 )
 NOTHING = (0,) * 7
 
@@ -87,7 +88,7 @@ class Fuzz:
         elif choice < 94:
             relay.client_gone(caller.client, place.now)
         elif choice < 95:
-            place.policy.on_link = self.pick(([], [(PEER[0], 24)]))
+            place.policy.on_link = self.pick(([], [], [(PEER[0], 24)]))
             relay.recheck(place.now)
         elif choice < 96:
             relay.receive(self.random.bytes(self.random.below(60)), caller.client, place.now)
@@ -116,6 +117,9 @@ class Fuzz:
                 self.learn(stun.decode(data), client)
         for peer in sorted(self.channels.values()):
             assert place.policy.may_reach(peer) == "", "an open channel to a refused peer"
+        for allocation in place.relay._table.clients.values():
+            for ip, _ in allocation.permissions.permits:
+                assert place.policy.may_permit(ip) == "", "a permission of a refused peer"
 
     def check(self, event) -> None:  # type: ignore[no-untyped-def]
         name = type(event).__name__

@@ -1,6 +1,6 @@
 """Permissions, Send and Data indications (RFC 8656 sections 9 to 11)."""
 
-from agent.core.relay.events import Limits, Open, ToPeer
+from agent.core.relay.events import Channel, Limits, Open, ToPeer
 from agent.wire import stun
 from tests.unit.agent.core.relay.relaying import PEER, PEER6, TCP, Caller, Place, pair
 
@@ -139,3 +139,21 @@ def test_ceiling_of_what_passes_here() -> None:
         place.relay.from_peer(number, PEER, bytes(500), 0)
     assert 1 <= len(place.drain(ToPeer)) <= 3 and 1 <= len(place.relay.drain_outgoing()) <= 3
     assert place.relay.counters["ceiling"] >= 194
+
+
+def test_what_the_policy_refuses_later_ends_at_once_in_both_directions() -> None:
+    place, caller, number = pair()
+    assert caller.permit(PEER, OTHER) == 0 and caller.bind(0x4001, PEER) == 0
+    place.drain()
+    place.policy.on_link = [(PEER[0], 32)]
+    place.relay.recheck(0)
+    place.settle()
+    assert place.drain() == [Channel(number, 0x4001, PEER, False)]
+    for peer in (PEER, OTHER):
+        caller.send(peer, b"up")
+        place.relay.from_peer(number, peer, b"down", 0)
+    assert place.drain() == [ToPeer(number, OTHER, b"up", False)]
+    assert len(place.relay.drain_outgoing()) == 1, "the one of OTHER"
+    assert caller.bind(0x4001, PEER) == 403 == caller.permit(PEER)
+    place.policy.on_link = []
+    assert caller.bind(0x4001, PEER) == 0 and place.drain() == [Channel(number, 0x4001, PEER, True)]
