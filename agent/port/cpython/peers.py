@@ -73,7 +73,7 @@ class Streams:
         if not host or self.pump.loop.free() <= 0:
             return False
         try:
-            sock = bound(socket.SOCK_STREAM, (host, port), False)
+            sock = bound(socket.SOCK_STREAM, (host, port))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # for connections of ours from there
             sock.listen(BACKLOG)
         except OSError:

@@ -74,11 +74,11 @@ class Pump:
     def _listen(self) -> None:
         for number, address in enumerate(self.options.listen):
             try:
-                listener = UdpListener(bound(socket.SOCK_DGRAM, address, False), number, self)
+                listener = UdpListener(bound(socket.SOCK_DGRAM, address), number, self)
                 self.udp.append(listener)
                 self.loop.watch(listener.socket, listener.on_readable)
                 if self.options.is_tcp:
-                    accepting = TcpListener(bound(socket.SOCK_STREAM, address, False), self)
+                    accepting = TcpListener(bound(socket.SOCK_STREAM, address), self)
                     accepting.socket.listen(128)
                     self.tcp.append(accepting)
                     self.loop.watch(accepting.socket, accepting.on_readable)
@@ -109,7 +109,7 @@ class Pump:
         if not host or self.loop.free() <= 0:
             return False
         try:
-            sock = bound(socket.SOCK_DGRAM, (host, port), False)
+            sock = bound(socket.SOCK_DGRAM, (host, port))
         except OSError:
             return False
         sock.setsockopt(*MTU_DISCOVER[sock.family], NEVER)
@@ -189,7 +189,7 @@ class Pump:
         """A socket of its own, connected, at the address of `shared`; else through that one."""
         if self.loop.free() > self.loop.room // 4:
             try:
-                sock = bound(socket.SOCK_DGRAM, shared.getsockname(), True)
+                sock = bound(socket.SOCK_DGRAM, shared.getsockname(), shared)
                 try:
                     sock.setsockopt(*MTU_DISCOVER[sock.family], NEVER)
                     sock.connect(sockaddr)

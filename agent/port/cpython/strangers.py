@@ -35,18 +35,27 @@ def written(address: "Address") -> "Any":
     return socket.inet_ntop(socket.AF_INET6, ip), port, 0, 0
 
 
-def bound(kind: int, sockaddr: "Any", is_shared: bool) -> socket.socket:
-    """Without is_shared the port must be free; afterwards sockets of ours may join it. OSError."""
+def bound(kind: int, sockaddr: "Any", guard: "socket.socket | None" = None) -> socket.socket:
+    """The port must be free; with `guard`, the first UDP socket there, ours joins it. OSError.
+
+    The guard never has SO_REUSEADDR, so nobody else may bind there; ours have it for each other. SO_REUSEPORT asks for
+    the same user, and lets them in for that one bind; left on, it would have the kernel deal datagrams out."""
     family = socket.AF_INET6 if ":" in sockaddr[0] else socket.AF_INET
     sock = socket.socket(family, kind)
     try:
         sock.setblocking(False)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if is_shared or kind == socket.SOCK_STREAM:
+        if guard is not None or kind == socket.SOCK_STREAM:  # of TCP a listener lets nobody in, whatever they ask
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(sockaddr)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        both: list[socket.socket] = [] if guard is None else [guard, sock]
+        try:
+            for each in both:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(sockaddr)
+        finally:
+            for each in both:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     except OSError:
         sock.close()
         raise

@@ -39,6 +39,7 @@ SOURCE_BYTES = 7  # an address of IPv4, a /56 of IPv6: who has one has all of it
 IDLE_MS = 30000
 SWEEP_MS = 5000
 WAIT_MS_MAX = 3600000  # the clock wants to be asked
+SO_REUSEPORT = 15 if socket.SOL_SOCKET == 1 else 0x0200  # MIPS
 SEND_BUFFER_BYTES = 32768  # the kernel's; it doubles this
 REASONS = ("lost", "ceiling", "too_big", "unconnected", "tcp_refused", "tcp_malformed")
 
@@ -56,19 +57,25 @@ def packed(host: str) -> bytes:
         raise ValueError(host + " is no numeric address")
 
 
-def bound(kind: int, sockaddr: bytes, is_shared: bool) -> socket.socket:
-    """Without is_shared the port must be free; afterwards sockets of ours may join it. OSError."""
+def bound(kind: int, sockaddr: bytes, guard: "socket.socket | None" = None) -> socket.socket:
+    """As strangers.bound of CPython, which says why. OSError."""
     is_ipv6 = len(sockaddr) > 16
     sock = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, kind)
     try:
         sock.setblocking(False)
         if is_ipv6:
             sock.setsockopt(41, 26, 1)  # IPV6_V6ONLY
-        if is_shared or kind == socket.SOCK_STREAM:
+        if guard is not None or kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(sockaddr)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         set_whole(sock, is_ipv6, False)
+        both: list[socket.socket] = [] if guard is None else [guard, sock]
+        try:
+            for each in both:
+                each.setsockopt(socket.SOL_SOCKET, SO_REUSEPORT, 1)
+            sock.bind(sockaddr)
+        finally:
+            for each in both:
+                each.setsockopt(socket.SOL_SOCKET, SO_REUSEPORT, 0)
     except OSError:
         sock.close()
         raise
@@ -111,11 +118,11 @@ class Pump(Loop):
         def receive(source: "relaying.RelayAddress", data: bytes) -> None:
             self.control.receive(data, (UDP, source, number), clock.now_ms())
 
-        listener = Crowd(bound(socket.SOCK_DGRAM, sockaddr, False), sockaddr, receive)
+        listener = Crowd(bound(socket.SOCK_DGRAM, sockaddr), sockaddr, receive)
         self.udp.append(listener)
         self.watch(listener.socket, listener.on_ready)
         if self._options.is_tcp:
-            sock = bound(socket.SOCK_STREAM, sockaddr, False)
+            sock = bound(socket.SOCK_STREAM, sockaddr)
             sock.listen(BATCH)
             self._resting.append(sock)
 
@@ -174,7 +181,7 @@ class Pump(Loop):
             return False
         sockaddr = sockaddr_of(packed(host), port)
         try:
-            sock = bound(socket.SOCK_DGRAM, sockaddr, False)
+            sock = bound(socket.SOCK_DGRAM, sockaddr)
         except OSError:
             return False
 
@@ -244,7 +251,7 @@ class Pump(Loop):
         """A socket of its own, connected, at the address of `one`; else through that one."""
         if is_own and len(self._ready) < SOCKETS_MAX * 3 // 4 and self.has_room():
             try:
-                sock = bound(socket.SOCK_DGRAM, one.sockaddr, True)
+                sock = bound(socket.SOCK_DGRAM, one.sockaddr, one.socket)
                 try:
                     sock.connect(sockaddr)
                     return Way(sock, sockaddr, True)

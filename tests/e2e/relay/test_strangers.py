@@ -3,6 +3,7 @@
 The client is proven by the first test. Control: coturn's server.
 """
 
+import socket
 import struct
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.e2e.relay.caller import ACCOUNT, Caller, Peer, indicated
 from tests.e2e.relay.servers import HOST, REALM, Server, on_all, on_both, rest_credentials
 
 NUMBER = 0x4001
+REUSE = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
 transports = pytest.mark.parametrize("is_tcp", (False, True), ids=("udp", "tcp"))
 
 
@@ -154,3 +156,23 @@ def test_a_name_of_another_secret_is_worth_nothing(tmp_path: Path, kind: str) ->
             with Caller((HOST, server.port), account) as caller:
                 assert caller.code(ALLOCATE, [(TRANSPORT, UDP)]) == 401
         assert server.report()["allocated"] == 0
+
+
+@on_both
+def test_no_other_program_can_share_a_port_of_the_relay(tmp_path: Path, kind: str) -> None:
+    """With clients and channels on sockets of their own, whatever the other one asks of the kernel."""
+    with Server(kind, tmp_path) as server, Caller((HOST, server.port)) as caller, Peer() as one, Peer() as other:
+        caller.allocate()
+        for number, peer in ((NUMBER, one), (NUMBER + 1, other)):
+            assert caller.channel(number, peer.address) == 0
+        assert is_heard(caller, one)
+        places = [(server.port, socket.SOCK_DGRAM), (server.port, socket.SOCK_STREAM)]
+        for number, kind_ in [*places, (caller.relayed[1], socket.SOCK_DGRAM)]:
+            for options in ((), (socket.SO_REUSEADDR,), (socket.SO_REUSEPORT,), REUSE):
+                for host in (HOST, "0.0.0.0"):  # noqa: S104
+                    with socket.socket(socket.AF_INET, kind_) as thief:
+                        for option in options:
+                            thief.setsockopt(socket.SOL_SOCKET, option, 1)
+                        with pytest.raises(OSError, match="in use"):
+                            thief.bind((host, number))
+        assert is_heard(caller, one)

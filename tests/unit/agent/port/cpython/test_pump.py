@@ -153,9 +153,9 @@ def test_what_comes_between_bind_and_connect_is_not_taken_for_the_other_ends() -
         stranger.bind((bed.host, 0))
         real = module.bound
 
-        def crowded(kind: int, sockaddr: tuple[str, int], is_shared: bool) -> socket.socket:
-            made = real(kind, sockaddr, is_shared)
-            if is_shared:
+        def crowded(kind: int, sockaddr: tuple[str, int], guard: socket.socket | None = None) -> socket.socket:
+            made = real(kind, sockaddr, guard)
+            if guard:
                 stranger.sendto(frame(b"evil"), made.getsockname())
             return made
 
