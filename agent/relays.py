@@ -90,7 +90,8 @@ class Relays:
         return ""
 
     def telemetry(self, core_id: str) -> "dict[str, Any]":
-        """What one core hears of it, {} while it does not run; users only its own, those with the most bytes."""
+        """What one core hears of it, {} while it does not run: totals of its own users, and those with the most bytes.
+        Of `refused` nobody knows whose it was: most of it are strangers'."""
         if self._service is None:
             return {}
         from agent.service.relay import COUNTS
@@ -102,7 +103,7 @@ class Relays:
             if label == core_id:
                 total = row["bytes_up"] + row["bytes_down"]
                 rows.append((total, user[:NAME_CHARS_MAX], row["packets_up"] + row["packets_down"]))
-        answer = dict(zip(COUNTS, report["total"]))
+        answer: dict[str, Any] = dict(zip(COUNTS, self._service.total(core_id + "/")))
         answer["users"] = [[name, packets, total] for total, name, packets in sorted(rows)[-USERS_MAX:]]
         reasons = sorted([(count, reason) for reason, count in report["refused"].items()])[-REASONS_MAX:]
         answer["refused"] = {reason: count for count, reason in reasons}

@@ -166,10 +166,15 @@ class RelayService:
             "allocations": sum([row[0] for _, row in users]),
             "allocated": machine.allocated,
             "users": {name: dict(zip(COUNTS, row[:5])) for name, row in users},
-            "total": [past + sum([row[at] for _, row in users]) for at, past in enumerate(machine.past)],
+            "total": self.total(""),
             "refused": dict(machine.counters),
             "dropped": {name: count for name, count in self.pump.counters.items() if count},
         }
+
+    def total(self, label: str) -> list[int]:
+        """COUNTS of all users, or of those of one core ("ID/")."""
+        rows = list(self._machine.users.items()) + list(self._machine.past.items())
+        return [sum([row[at] for name, row in rows if name.startswith(label)]) for at in range(len(COUNTS))]
 
     def _settle(self, now: int, key: "relaying.ClientKey | None") -> None:
         """Do what the machine says. A channel opens only upon a request of its own client, which is `key`."""

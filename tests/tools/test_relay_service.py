@@ -7,8 +7,9 @@ import pytest
 
 from agent import port
 from agent.core.relay.events import Limits
+from agent.relays import Relays
 from agent.service import relay
-from agent.service.relay import RelayService
+from agent.service.relay import COUNTS, RelayService
 from agent.wire import stun
 from tests.unit.agent.core.relay.relaying import PEER, TCP, Caller, Place
 
@@ -202,3 +203,21 @@ def test_a_network_that_is_ours_later_is_refused_from_then_on(monkeypatch: pytes
     assert caller.bind(0x4001, PEER) == 403 and [told[0] for told in place.pump.drain()] == ["no channel"]
     caller.send(PEER, b"up")
     assert place.pump.drain() == []
+
+
+def test_a_core_hears_of_its_own_users_alone() -> None:
+    place = Driven()
+    rows = {
+        "home/ann": [1, 2, 300, 4, 500, 0],
+        "home/bob": [0, 1, 10, 1, 10, 0],
+        "club/cid": [5, 60, 7000, 80, 9000, 0],
+    }
+    place.relay.users.update(rows)
+    place.relay.past.update({"home/": [0, 1, 1, 1, 1], "club/": [0, 9, 9, 9, 9]})
+    relays = Relays(None)  # type: ignore[arg-type]
+    relays._service = place.service
+    told = relays.telemetry("home")
+    assert [told[name] for name in COUNTS] == [1, 4, 311, 6, 511]
+    assert told["users"] == [["bob", 2, 20], ["ann", 6, 800]]
+    assert [relays.telemetry("else")[name] for name in COUNTS] == [0] * 5
+    assert place.service.report()["total"] == [6, 73, 7320, 95, 9520]

@@ -1,8 +1,8 @@
 """The tables of the relay: allocations, relayed addresses and their ports, reservations, users, deadlines.
 
 Who may have what is server.py's. Bounds: Limits.allocations allocations with at most two relayed addresses each,
-RESERVATIONS_MAX held ports, users: USERS_MAX or as many as have allocations; one deadline for each of them and as many
-stale ones.
+RESERVATIONS_MAX held ports, users: USERS_MAX or as many as have allocations, LABELS_MAX + 1 sums of past ones; one
+deadline for each of them and as many stale ones.
 """
 
 import heapq
@@ -21,6 +21,7 @@ RESERVATION_MS = 30_000  # RFC 8656 section 7.2
 RESERVATIONS_MAX = 16
 RESERVATIONS_USER_MAX = 4
 USERS_MAX = 256
+LABELS_MAX = 16
 STALE_MAX = 64
 # No deadline that is set later can come before this: permissions live 300 s, all else longer.
 VISIT_MS = 300_000
@@ -102,14 +103,15 @@ class Allocation:
 
 class Allocations:
     """`clients`: client -> Allocation. `endpoints`: number -> Endpoint. `users`: name -> [allocations, packets up,
-    bytes up, packets down, bytes down, last used (ms)]. `past`: what those had that made room."""
+    bytes up, packets down, bytes down, last used (ms)]. `past`: what those had that made room, by the label of
+    their core and "/" ("" without, and beyond LABELS_MAX)."""
 
     def __init__(self, world: "World", limits: "Limits") -> None:
         self.clients: dict[Client, Allocation] = {}
         self.endpoints: dict[int, Endpoint] = {}
         self.reservations: dict[bytes, Reservation] = {}
         self.users: dict[str, list[int]] = {}
-        self.past = [0] * 5
+        self.past: dict[str, list[int]] = {}
         self._world = world
         self._limits = limits
         self._ports: set[tuple[int, int]] = set()
@@ -123,9 +125,12 @@ class Allocations:
             if len(self.users) >= USERS_MAX:
                 idle = [(self.users[name][5], name) for name in self.users if self.users[name][0] == 0]
                 if idle:
-                    gone = self.users.pop(min(idle)[1])
+                    name = min(idle)[1]
+                    label = name[: name.find("/") + 1]
+                    is_room = label in self.past or len(self.past) < LABELS_MAX
+                    past, gone = self.past.setdefault(label if is_room else "", [0] * 5), self.users.pop(name)
                     for at in range(5):
-                        self.past[at] += gone[at]
+                        past[at] += gone[at]
             row = self.users[user] = [0, 0, 0, 0, 0, now]
         row[5] = now
         return row

@@ -1,6 +1,6 @@
 """The tables of the relay by themselves: users, ports, deadlines."""
 
-from agent.core.relay.allocations import STALE_MAX, USERS_MAX, Allocations
+from agent.core.relay.allocations import LABELS_MAX, STALE_MAX, USERS_MAX, Allocations
 from agent.core.relay.events import Limits
 from tests.sim.chance import Xorshift32
 
@@ -40,11 +40,16 @@ def test_users_are_bounded() -> None:
 
 
 def test_totals_outlive_the_rows_of_users() -> None:
+    """Of each core by itself; names of no core are one."""
     table = made()
-    for number in range(USERS_MAX + 50):
-        table.usage("user" + str(number), number)[2] += 10
-    rows = sum([row[2] for row in table.users.values()])
-    assert rows < 10 * (USERS_MAX + 50) == rows + table.past[2]
+    for number in range(USERS_MAX + 65):
+        table.usage(("", "home/", "club/")[number % 3] + "user" + str(number), number)[2] += 10
+    for label in ("", "home/", "club/"):
+        kept = [row[2] for name, row in table.users.items() if name[: name.find("/") + 1] == label]
+        assert sum(kept) < 10 * (USERS_MAX + 65) // 3 == sum(kept) + table.past[label][2]
+    for number in range(USERS_MAX + LABELS_MAX):
+        table.usage(str(number) + "/user", 1000 + number)
+    assert len(table.past) == LABELS_MAX
 
 
 def test_ports_are_all_used_and_random() -> None:
