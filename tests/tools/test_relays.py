@@ -11,7 +11,7 @@ import pytest
 from agent import port
 from agent.core.relay.credentials import core_secret, rest_password
 from agent.errors import LimitError, PeerError, UsageError
-from tools.gateway import cli, probes, web
+from tools.gateway import cli, probes, relays, web
 from tools.gateway.registry import Registry
 from tools.gateway.relays import DECAY_S, Answer, Relays
 from tools.gateway.tables import Device
@@ -183,6 +183,46 @@ def test_a_device_that_tells_lies_ends_at_a_number_and_not_the_core(fleet):
     for count in [most, 0] * 3:
         fleet.registry.note_relayed("d", 2 * count, count)
     assert fleet.registry.relayed() == {"d": (1 << 53, 1 << 53)}
+
+
+def test_a_device_that_hangs_keeps_no_other_waiting(tmp_path, monkeypatch):
+    """Neither one that never answers at any of its many addresses nor one whose command is never done."""
+    monkeypatch.setattr(relays, "TICK_S", 0.01)
+    monkeypatch.setattr(relays, "PROBE_EVERY_S", 0.05)
+    monkeypatch.setattr(relays, "ASKED_AT_ONCE", 8)
+    fleet, counts, hanging = Fleet(tmp_path, 3, (LAN, WAN)), [0] * 4, [0, 0]
+    ways = [[f"9.9.8.{number}", 3478, 0, "wan"] for number in range(1, 16)]
+    fleet.presences[f"{1:016x}"].birth = {"relay": ways}
+
+    async def probe(host, _number, _transport):
+        if host.startswith("9.9.8."):
+            hanging[0] += 1
+            hanging[1] = max(hanging)
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                hanging[0] -= 1
+        counts[int(host.rpartition(".")[2])] += 1
+        return 0.01
+
+    async def command(device, *_):
+        if device == f"{2:016x}":
+            await asyncio.sleep(3600)
+
+    fleet.relays.probe, fleet.relays._command = probe, command
+
+    async def work():
+        running = asyncio.create_task(fleet.relays.run())
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if counts[3] >= 9:
+                break
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(work())
+    assert counts[3] >= 9 and 0 < counts[2] < 4 and hanging == [0, relays.ASKED_OF_ONE]
+    fleet.registry.close()
 
 
 async def asked(fleet, *requests):

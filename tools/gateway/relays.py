@@ -4,9 +4,10 @@
 
 Each device's TURN REST secret follows from its link secret, so nothing is handed over, and a device that is forgotten
 or has left is out at once. A client gets CHOSEN devices, the least loaded first: peak-EWMA of the round trip x
-(allocations in flight + 1), so that it survives the loss of one. Outside the devices' network only those addresses are
-named that answered a STUN Binding from here; the device is told which did (its dial-back).
-Bounds: URLS_MAX addresses of one device, one probe of each in PROBE_EVERY_S, ASKED_AT_ONCE of them at once.
+(allocations of ours in flight + 1), so that it survives the loss of one. Outside the devices' network only those
+addresses are named that answered a STUN Binding from here; the device is told which did (its dial-back).
+Bounds: URLS_MAX addresses of one device, one probe of each in PROBE_EVERY_S, at once ASKED_AT_ONCE of all of them and
+ASKED_OF_ONE of one device's. Each device is asked by itself: one that hangs keeps no other one waiting.
 """
 
 import asyncio
@@ -36,7 +37,8 @@ PROBE_EVERY_S = 30.0
 TICK_S = 1.0
 DECAY_S = 60.0
 MISSES_MAX = 2
-ASKED_AT_ONCE = 32
+ASKED_AT_ONCE = 64
+ASKED_OF_ONE = 4
 TELL_S = 10.0
 TTL_S = (60, 86_400)
 TTL_DEFAULT_S = 3600
@@ -93,6 +95,7 @@ class Known:
     handed_out: int = 0
     telemetry: Any = None
     told: tuple[Any, ...] = ()
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ASKED_OF_ONE))
 
 
 class Relays:
@@ -108,21 +111,36 @@ class Relays:
         self._command = command
         self._known: dict[str, Known] = {}
         self._places = asyncio.Semaphore(ASKED_AT_ONCE)
+        self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Ask, listen, write down; until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(TICK_S)
+        try:
+            while True:
+                self._begin()
+                await asyncio.sleep(TICK_S)
+        finally:
+            for task in self._asking.values():
+                task.cancel()
+            await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
     async def look(self) -> None:
-        """One turn: every way that is due is asked."""
+        """One turn to its end: every way that is due is asked."""
+        self._begin()
+        await asyncio.gather(*self._asking.values())
+
+    def _begin(self) -> None:
+        """A turn of every device whose last one is over; what broke off there is raised here."""
+        for device_id, task in list(self._asking.items()):
+            if task.done():
+                self._asking.pop(device_id).result()
         paired = {device.id: device for device in self._registry.paired()}
         for gone in set(self._known) - set(paired):
             del self._known[gone]
         for device in paired.values():
             self._hear(device)
-        await asyncio.gather(*[self._ask(device) for device in paired.values()])
+            if device.id not in self._asking:
+                self._asking[device.id] = asyncio.create_task(self._ask(device, self._known[device.id]))
 
     def _hear(self, device: Device) -> None:
         """Its birth and telemetry."""
@@ -137,12 +155,12 @@ class Relays:
                 packets, size = told["packets_up"] + told["packets_down"], told["bytes_up"] + told["bytes_down"]
                 self._registry.note_relayed(device.id, packets, size)
 
-    async def _ask(self, device: Device) -> None:
-        known, now = self._known[device.id], time.monotonic()
+    async def _ask(self, device: Device, known: Known) -> None:
+        now = time.monotonic()
         due = [way for way, answer in known.answers.items() if now - answer.at >= self._pause(answer)]
 
         async def ask(way: Way) -> None:
-            async with self._places:
+            async with known.places, self._places:
                 seconds = await self.probe(way.host, way.port, way.transport)
             if way in known.answers:
                 known.answers[way].hear(seconds, time.monotonic())
