@@ -144,14 +144,20 @@ def _is_loopback(host: str) -> bool:
 
 
 def _relay_hosts(options: dict[str, str], listen: list[tuple[str, int]]) -> tuple[str, str]:
-    """(IPv4, IPv6): those of --relay-ip, else the first ones that it listens on."""
-    hosts = _split(options.get("--relay-ip", "")) or [host for host, _ in listen]
+    """(IPv4, IPv6) as RelaySettings has them: those of --relay-ip, else the first ones that it listens on."""
     pair = ["", ""]
-    for host in hosts:
-        at = 0 if len(_packed(host)) == 4 else 1
-        pair[at] = pair[at] or host
-    if pair[0] in ANY or pair[1] in ANY:
-        raise UsageError("usage", "--relay-ip is the address that peers see, such as 192.0.2.1")
+    for text in _split(options.get("--relay-ip", "")) or [host for host, _ in listen]:
+        seen, slash, own = text.partition("/")
+        own = own if slash else seen
+        sizes = [len(_packed(seen)), len(_packed(own))]
+        if sizes[0] != sizes[1] or seen in ANY or own in ANY:
+            wanted = "the address that peers see, such as 192.0.2.1; behind 1:1 NAT PUBLIC/OWN, both of one family"
+            raise UsageError("usage", f"--relay-ip is {wanted}; '{text}' came")
+        if not own.startswith("127.") and _packed(own) not in [_packed(host) for host in _own()]:
+            hint = f"; behind 1:1 NAT write both: --relay-ip {seen}/OWN"
+            raise UsageError("usage", f"{own} of --relay-ip is no address of this machine" + hint)
+        at = 0 if sizes[0] == 4 else 1
+        pair[at] = pair[at] or text
     return pair[0], pair[1]
 
 

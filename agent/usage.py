@@ -13,7 +13,7 @@ MEANINGS = (
     ("--json", "--json       the answer as one JSON object, for scripts"),
     ("--yes", "--yes        do not ask"),
     ("ADDR:PORT", "--listen     where clients come to, with commas; 0.0.0.0 and [::]: all of them"),
-    ("--relay-ip", "--relay-ip   what peers see, IPv4 and IPv6; else those of --listen"),
+    ("--relay-ip", "--relay-ip   what peers see, else those of --listen; behind 1:1 NAT PUBLIC/OWN"),
     ("--secret-file", "--secret-file, --user-file  mode 0600: TURN REST secrets; lines NAME:PASSWORD"),
     ("--user", "--user       for tests only: everybody on this machine can read it"),
     ("--allow-peers", "--allow-peers  private networks, refused otherwise, that may be reached"),

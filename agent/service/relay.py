@@ -33,7 +33,7 @@ RelaySettings = namedtuple(
     "RelaySettings",
     (
         "listen",  # list of (numeric host, port)
-        "relay_hosts",  # (IPv4, IPv6) that peers see; "" = that family is not offered
+        "relay_hosts",  # (IPv4, IPv6) that peers see, "SEEN/OWN" behind 1:1 NAT; "" = that family is not offered
         "realm",
         "users",  # list of (name, password)
         "secrets",  # list of (label, secret bytes): TURN REST
@@ -52,7 +52,9 @@ def compose(settings: RelaySettings, kinds: "Any" = None) -> "RelayService":
     """`kinds`: other policy, machine and service (relay_streams.py).
     PortError when a listener cannot be bound, UsageError for a realm that is none."""
     crypto, pump = port.crypto(), port.pump()
-    addresses = {4 + 2 * at: pump.packed(host) for at, host in enumerate(settings.relay_hosts) if host}
+    pairs = [host.partition("/") for host in settings.relay_hosts]
+    addresses = {4 + 2 * at: pump.packed(pair[0]) for at, pair in enumerate(pairs) if pair[0]}
+    seen = {pump.packed(own): pump.packed(host) for host, _, own in pairs if own}
     mapped: dict[int, tuple[bytes, int]] = {}
 
     def address(family: int, number: int) -> "tuple[bytes, int] | None":
@@ -64,14 +66,16 @@ def compose(settings: RelaySettings, kinds: "Any" = None) -> "RelayService":
     users = {name: long_term_key(crypto, name.encode(), realm, word.encode()) for name, word in settings.users}
     credentials = Credentials(crypto, settings.realm, users, settings.secrets)
     make_policy, make_machine, make_service = kinds or (Policy, Relay, RelayService)
-    policy = make_policy(settings.allow, _on_link(), [])
+    policy = make_policy(settings.allow, _on_link(), list(seen.values()))
     machine = make_machine(
         World(crypto.entropy, crypto, address, settings.unix_time), credentials, policy, settings.limits
     )
-    options = PumpOptions(settings.listen, settings.relay_hosts, True, CLIENTS_CONNECTED_MAX)
+    hosts = tuple([pair[2] or pair[0] for pair in pairs])
+    options = PumpOptions(settings.listen, hosts, True, CLIENTS_CONNECTED_MAX)
     service: RelayService = make_service(machine, pump.open(options), settings.limits.rate_bps > 0)
     service.credentials, service.policy, service.mapped = credentials, policy, mapped
     service.own = addresses.get(4, b"")
+    service.seen, service.bound = seen, {seen[own]: own for own in seen}
     return service
 
 
@@ -81,8 +85,8 @@ def _on_link() -> "list[tuple[bytes, int]]":
 
 class RelayService:
     """`wake_at`: see RelayControl. `pump`: to stop it and to call it from other threads. `mapped`: relay port ->
-    address that peers see instead of our own, `own` (IPv4, behind a router). No router need send our own datagrams back
-    to us: here such a peer is at `own`."""
+    address that peers see instead of our own, `own` (IPv4, behind a router). `seen`: own ip -> the one that peers see
+    (1:1 NAT), `bound` the other way. No router need send our own datagrams back to us: here such a peer is inside."""
 
     def __init__(self, machine: Relay, pump: "relaying.Pump", is_limited: bool) -> None:
         self.pump = pump
@@ -90,6 +94,8 @@ class RelayService:
         self.policy: Any = None
         self.mapped: dict[int, tuple[bytes, int]] = {}
         self.own = b""
+        self.seen: dict[bytes, bytes] = {}
+        self.bound: dict[bytes, bytes] = {}
         self._inside: dict[Any, tuple[bytes, int]] = {}
         self.wake_at: int | None = None
         self._machine = machine
@@ -122,10 +128,18 @@ class RelayService:
                 self._machine.recheck(now)
 
     def from_peer(self, relay: int, peer: "relaying.RelayAddress", data: bytes, now: int) -> None:
-        if peer[0] == self.own:
+        if peer[0] in self.seen and self.policy.is_own(self.outside(peer)):
+            peer = self.outside(peer)
+        elif peer[0] == self.own:
             peer = self.mapped.get(peer[1], peer)
         self._machine.from_peer(relay, peer, data, now)
         self._settle(now, None)
+
+    def outside(self, peer: "relaying.RelayAddress") -> "relaying.RelayAddress":
+        return self.seen.get(peer[0], peer[0]), peer[1]
+
+    def inside(self, peer: "relaying.RelayAddress") -> "relaying.RelayAddress":
+        return self._inside.get(peer) or (self.bound.get(peer[0], peer[0]), peer[1])
 
     def client_gone(self, key: "relaying.ClientKey", now: int) -> None:
         self._machine.client_gone(Client(*key), now)
@@ -193,7 +207,7 @@ class RelayService:
     def _act(self, event: "Any", now: int, key: "relaying.ClientKey | None") -> None:
         pump, relay = self.pump, event.relay
         if isinstance(event, ToPeer):
-            pump.send_to_peer(relay, self._inside.get(event.peer, event.peer), event.data, event.dont_fragment)
+            pump.send_to_peer(relay, self.inside(event.peer), event.data, event.dont_fragment)
         elif isinstance(event, Open):
             self._relays[relay] = (event.user, event.family == 6)
             if pump.open_relay(relay, event.family, event.port):
@@ -206,7 +220,7 @@ class RelayService:
             pump.close_relay(relay)
         elif isinstance(event, Channel) and event.is_open and key is not None:
             usage = self._machine.users[self._relays[relay][0]]
-            pump.open_channel(relay, event.number, self._inside.get(event.peer, event.peer), key, usage)
+            pump.open_channel(relay, event.number, self.inside(event.peer), key, usage)
         else:
             pump.close_channel(relay, event.number)
 

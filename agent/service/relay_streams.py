@@ -83,7 +83,8 @@ class StreamService(relay.RelayService):
         self._settle(now, None)
 
     def accepted(self, number: int, peer: "relaying.RelayAddress", now: int) -> int:
-        connection = self._relay.accepted(number, peer, now)
+        seen = self.outside(peer)
+        connection = self._relay.accepted(number, seen if seen in self.policy.tcp else peer, now)
         self._settle(now, None)
         return connection
 
@@ -117,7 +118,7 @@ class StreamService(relay.RelayService):
             is_open = streams.open_relay(event.relay, event.family, event.port)
             (self._relay.opened if is_open else self._relay.busy)(event.relay, now)
         elif isinstance(event, Dial):
-            if not streams.dial(event.relay, event.connection, event.peer):
+            if not streams.dial(event.relay, event.connection, self.inside(event.peer)):
                 self._relay.failed(event.connection, now)
         elif isinstance(event, Resolve):
             streams.resolve(event.connection, event.host)

@@ -3,15 +3,20 @@
 With the real machine; the two together are too big for the heap of a unit test.
 """
 
+from types import SimpleNamespace
+
 import pytest
 
-from agent import port
+from agent import port, relaying
 from agent.core.relay.events import Limits
+from agent.core.relay.tcp import Dial, TcpPolicy
+from agent.errors import UsageError
 from agent.relays import Relays
-from agent.service import relay
+from agent.service import relay, relay_streams
 from agent.service.relay import COUNTS, RelayService
 from agent.wire import stun
-from tests.unit.agent.core.relay.relaying import PEER, TCP, Caller, Place
+from tests.e2e.relay.servers import free_port
+from tests.unit.agent.core.relay.relaying import OWN4, PEER, TCP, Caller, Place, relayed
 
 PORTS = (50000, 50999)
 OPEN = (20, 4, PORTS, 0, 0, 1000, True)
@@ -221,3 +226,62 @@ def test_a_core_hears_of_its_own_users_alone() -> None:
     assert told["users"] == [["bob", 2, 20], ["ann", 6, 800]]
     assert [relays.telemetry("else")[name] for name in COUNTS] == [0] * 5
     assert place.service.report()["total"] == [6, 73, 7320, 95, 9520]
+
+
+def test_one_to_one_nat_in_both_families() -> None:
+    """`--relay-ip PUBLIC/OWN`: told are public addresses, bound are our own, and one of our own is found inside."""
+    hosts = relaying._relay_hosts({"--relay-ip": "9.9.9.9/127.0.0.1,2606::9/::1"}, [])
+    limits = Limits(*OPEN)
+    wanted = relay.RelaySettings(
+        [("127.0.0.1", free_port())], hosts, "r", [("u", "p")], [], [], limits, relay.wall_clock
+    )
+    service = relay.compose(wanted)
+    service.pump.close()  # type: ignore[attr-defined]
+    assert service.pump.options.relay_hosts == ("127.0.0.1", "::1")  # type: ignore[attr-defined]
+    packed = port.pump().packed
+    for family, seen, own in ((4, packed("9.9.9.9"), packed("127.0.0.1")), (6, packed("2606::9"), packed("::1"))):
+        assert service._machine._world.addresses(family, 50000) == (seen, 50000)
+        assert service.policy.may_reach((seen, 50000)) == "external", "what else is at that address"
+        service.policy.opened((seen, 50000))
+        assert service.policy.may_reach((seen, 50000)) == ""
+        assert service.inside((seen, 50000)) == (own, 50000) and service.outside((own, 50000)) == (seen, 50000)
+    assert service.inside(PEER) == PEER == service.outside(PEER)
+    for wrong in ("9.9.9.9", "9.9.9.9/8.8.8.8", "9.9.9.9/::1", "9.9.9.9/", "/127.0.0.1", "9.9.9.9/0.0.0.0"):
+        with pytest.raises(UsageError, match="--relay-ip|numeric"):
+            relaying._relay_hosts({"--relay-ip": wrong}, [])
+
+
+def test_behind_one_to_one_nat_only_a_live_address_of_ours_is_one() -> None:
+    """Another program of this machine that sends to a relay socket is not taken for a client of ours."""
+    place, own = Driven(), b"\x0a\0\0\5"
+    place.service.policy, place.service.seen, place.service.bound = place.policy, {own: OWN4}, {OWN4: own}
+    callers = [Caller(place, number) for number in (1, 2)]
+    seen = [relayed(caller.allocate()[1])[0] for caller in callers]
+    (first, second) = place.relay._table.endpoints
+    assert callers[0].bind(0x4001, seen[1]) == 0 and callers[1].permit(seen[0]) == 0
+    told = [row for row in place.pump.drain() if row[0] != "open"]
+    assert told == [("channel", first, 0x4001, (own, seen[1][1]), tuple(callers[0].client))]
+    callers[1].send(seen[0], b"up")
+    assert place.pump.drain() == [("to peer", second, (own, seen[0][1]), b"up", False)]
+    place.service.from_peer(second, (own, seen[0][1]), b"down", place.now)
+    message = stun.decode(place.pump.sent.pop()[0])
+    assert stun.read_xor_address(message.get(stun.XOR_PEER_ADDRESS) or b"", message.transaction) == seen[0]
+    place.service.from_peer(second, (own, 40000), b"not one of ours", place.now)
+    assert not place.pump.sent
+
+
+def test_behind_one_to_one_nat_tcp_allocations_meet_too() -> None:
+    """The driver of streams, with nothing but what it asks of others."""
+    own, mine, other = b"\x0a\0\0\5", (OWN4, 50000), (OWN4, 50001)
+    heard: list = []
+    service = relay_streams.StreamService.__new__(relay_streams.StreamService)
+    service.policy = TcpPolicy([], [], [OWN4], [])
+    service.policy.tcp.add(mine)
+    service.seen, service.bound, service._inside = {own: OWN4}, {OWN4: own}, {}
+    service._relay = SimpleNamespace(accepted=lambda _, peer, now: heard.append(peer))  # type: ignore[assignment]
+    service.streams = SimpleNamespace(dial=lambda relay, number, peer: heard.append(peer) or True)
+    service._settle = lambda *_: None  # type: ignore[method-assign]
+    service.accepted(1, (own, mine[1]), 0)
+    service.accepted(1, (own, other[1]), 0)
+    service._act(Dial(1, 2, mine), 0, None)
+    assert heard == [mine, (own, other[1]), (own, mine[1])]
