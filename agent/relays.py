@@ -172,7 +172,7 @@ class Relays:
         places = [reach.machine.external(17, number) for number in self._pool]
         udp, tcp = reach.machine.external(17, self._port), reach.machine.external(6, self._port)
         mapped = {number: place for number, place in zip(self._pool, places) if place}
-        ips = list({place[0] for place in [udp, tcp] + places if place})
+        ips = list({place[0] for place in [udp, tcp] + places if place} | {reach.machine.router_ip})
         service.pump.call(lambda: service.remap(mapped, ips))
         ports = [place[1] if place else 0 for place in (udp, tcp)]
         offers: list[list[Any]] = [[text(place[0])] + ports + ["wan"] for place in (udp or tcp,) if place]

@@ -28,8 +28,8 @@ STOP_MS = 4_000
 
 
 class ReachService:
-    """`own`: our IPv4 address. `wants`: (protocol, port) of ours, 6 or 17. `on_change()`: the machine's sentence or an
-    external address is another now. `nonce`: see Reach. `odd`: answers that were none."""
+    """`own`: our IPv4 address. `wants`: (protocol, port) of ours, 6 or 17. `on_change()`: the machine's sentence, an
+    external address or the router's own is another now. `nonce`: see Reach. `odd`: answers that were none."""
 
     def __init__(
         self, own: str, wants: "list[Want]", on_change: "Callable[[], None]", nonce: bytes, lifetime_s: int = LIFETIME_S
@@ -39,7 +39,7 @@ class ReachService:
         self.look_ms = LOOK_MS
         self._own = own
         self._on_change = on_change
-        self._told = ""
+        self._told = ("", b"")
         self._udp: contract.Datagrams | None = None
 
     async def run(self) -> None:
@@ -96,8 +96,9 @@ class ReachService:
                     continue
         if not self.machine.is_asking:
             self._close_udp()
-        if self.machine.drain_events() or self.machine.sentence != self._told:
-            self._told = self.machine.sentence
+        told = (self.machine.sentence, self.machine.router_ip)
+        if self.machine.drain_events() or told != self._told:
+            self._told = told
             self._on_change()
 
     async def _call(self, data: bytes, host: str, number: int) -> bytes:

@@ -46,6 +46,7 @@ async def main() -> None:
         for want in wants:
             place = reach.machine.external(want[0], want[1])
             places.append("{}={}:{}".format(want[1], ".".join([str(n) for n in place[0]]), place[1]) if place else "-")
+        print("router", ".".join([str(n) for n in reach.machine.router_ip]))
         print(f"state {reach.machine.state} at {' '.join(places)} because {reach.machine.sentence}")
 
     own = [host for _, host, _ in port.net.interfaces() if ":" not in host and host[:4] != "127."][0]

@@ -35,7 +35,7 @@ minissdpdsocket={folder}/none.sock
 upnp_table_name=filter
 upnp_nat_table_name=filter
 uuid=703ed8a9-5efd-45ee-8eb2-9fcd9bdbe77c
-allow 1024-65535 192.168.7.0/24 1024-65535
+{rule}
 deny 0-65535 0.0.0.0/0 0-65535
 """
 _RULES = """
@@ -73,6 +73,7 @@ class Router:
         mark = f"{os.getpid() % 100000}{next(_numbers)}"
         self.names = {each: f"ro{mark}{each}" for each in ("home", "router", "outside")}
         self.lan, self.wan = f"rl{mark}", f"rw{mark}"
+        self.rule = "allow 1024-65535 192.168.7.0/24 1024-65535"  # else it maps nothing
         self._program: Program | None = None
         for name in self.names.values():
             run("ip", "netns", "add", name)
@@ -114,7 +115,7 @@ class Router:
         config = self.folder / "miniupnpd.conf"
         pmp, upnp = "PCP" in offers or "NAT-PMP" in offers, "UPnP" in offers
         names = {"pmp": "yes" if pmp else "no", "upnp": "yes" if upnp else "no"}
-        config.write_text(_CONFIG.format(wan=self.wan, lan=self.lan, folder=self.folder, **names))
+        config.write_text(_CONFIG.format(wan=self.wan, lan=self.lan, folder=self.folder, rule=self.rule, **names))
         words = [self.miniupnpd, "-d", "-f", str(config), "-P", str(self.folder / "miniupnpd.pid")]
         self._program = Program("miniupnpd", self.inside("router") + words, self.folder)
         self._program.start()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.lan import run
 from tests.e2e.router import DEVICE, EXTERNAL, METHODS, PEER, Router
 from tests.programs import ROOT, RUNTIMES, Program, interpreter, until
 
@@ -103,6 +104,21 @@ def test_without_a_mapping_it_says_what_to_do(router: Router, runtime: str) -> N
     with device(router, runtime, LONG_S) as program:
         told = program.says("state blocked")
         assert told.endswith("no router answers when asked to map ports; switch on UPnP or NAT-PMP in the router")
+
+
+@pytest.mark.parametrize(("runtime", "method"), [way for way in WAYS if way[1] != "PCP"])
+def test_a_router_that_maps_nothing_tells_its_address(router: Router, runtime: str, method: str) -> None:
+    """PCP tells it only with a mapping. Refused by NAT-PMP, miniupnpd tries all ports for seconds: kept from it."""
+    router.rule = ""
+    router.start(method)
+    if method == "NAT-PMP":
+        rule = ["udp", "dport", "5351", "udp", "length", ">", "10", "drop"]
+        run(*router.inside("router"), router.nft, "insert", "rule", "inet", "filter", "unserved", *rule)
+    with device(router, runtime, LONG_S) as program:
+        assert ("refuses to map" if method == "UPnP" else "no router answers") in program.says("state blocked", 30)
+        assert f"router {EXTERNAL}\n" in program.text and router.mapped() == set()
+        router.set_external("11.22.33.2")
+        program.says("router 11.22.33.2", 30)
 
 
 @pytest.mark.parametrize("address", ["100.64.0.1", "10.9.8.1"] if IS_FULL else ["100.64.0.1"])

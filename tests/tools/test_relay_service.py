@@ -285,3 +285,23 @@ def test_behind_one_to_one_nat_tcp_allocations_meet_too() -> None:
     service.accepted(1, (own, other[1]), 0)
     service._act(Dial(1, 2, mine), 0, None)
     assert heard == [mine, (own, other[1]), (own, mine[1])]
+
+
+def test_the_address_of_the_router_is_no_peer_though_it_maps_nothing() -> None:
+    place, outside = Driven(), b"\x0b\x16\x21\x01"
+    place.service.policy = place.policy
+    place.pump.call = lambda function: function()  # type: ignore[attr-defined]
+    caller = Caller(place)
+    caller.allocate()
+    assert caller.permit((outside, 5000)) == 0
+    relays = Relays(None)  # type: ignore[arg-type]
+    relays._service, relays._pool = place.service, [50000]
+    machine = SimpleNamespace(external=lambda *_: None, router_ip=outside)
+    relays._reach = SimpleNamespace(machine=machine)  # type: ignore[assignment]
+    relays._reached()
+    assert caller.permit((outside, 5000)) == 403 and place.relay.counters["external"] == 1
+    caller.send((outside, 5000), b"up")
+    assert not [told for told in place.pump.drain() if told[0] == "to peer"]
+    machine.router_ip = b"\x0b\x16\x21\x02"
+    relays._reached()
+    assert caller.permit((outside, 5000)) == 0, "it is somebody else's now"

@@ -40,7 +40,8 @@ _Mapping = namedtuple("_Mapping", ("external", "renew_at", "ends_at"))
 
 
 class Reach(Machine):
-    """`nonce`: 12 bytes; the same after a restart, else PCP refuses what a crash left behind (RFC 6887, 11.3)."""
+    """`router_ip`: its public address as it told it last, also where it maps nothing; b"" before.
+    `nonce`: 12 bytes; the same after a restart, else PCP refuses what a crash left behind (RFC 6887, 11.3)."""
 
     def __init__(self, entropy: "Callable[[int], bytes]", nonce: bytes, wants: "list[Want]", lifetime_s: int) -> None:
         Machine.__init__(self)
@@ -57,6 +58,7 @@ class Reach(Machine):
         self._question: Question | None = None
         self._now = self._tries = 0
         self._ip: bytes = b""
+        self.router_ip: bytes = b""
         self._epoch: tuple[int, int] = (0, 0)
         self._meet(PCP)
 
@@ -195,6 +197,7 @@ class Reach(Machine):
     def _compare(self, ip: bytes, epoch_s: int | None) -> None:
         """Is it the router of before, and has it forgotten nothing? RFC 6887 section 8.5, RFC 6886 section 3.6."""
         check_public(ip)
+        self.router_ip = ip
         if ip != self._ip:
             self._ip = ip
             self._renew_all()
@@ -227,6 +230,7 @@ class Reach(Machine):
     def _leave(self) -> None:
         self._lose(list(self._mapped))
         self._talk = self._question = None
+        self.router_ip = b""
         self._meet(PCP)
 
     def _meet(self, method: int) -> None:

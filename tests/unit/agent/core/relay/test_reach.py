@@ -28,7 +28,7 @@ class Router:
         self.calls = []
         self.bodies = []
         self.client = b"192.168.7.2"
-        self.result = self.at_ms = 0
+        self.result = self.at_ms = self.refusal = 0
 
     def answer(self, data, destination):
         if destination[0] == 6:
@@ -44,6 +44,8 @@ class Router:
             head = struct.pack(">BBHI", 0, data[1] | 0x80, self.result, self.epoch_s)
             if data[1] == 0:
                 return head + self.address
+            if self.refusal:
+                return struct.pack(">BBHI", 0, data[1] | 0x80, self.refusal, self.epoch_s) + data[4:]
             port, _, lifetime_s = struct.unpack(">HHI", data[4:])
             self.keep((17 if data[1] == 1 else 6, port), lifetime_s)
             return head + struct.pack(">HHI", port, port, self.lifetime_s)
@@ -209,6 +211,25 @@ def test_refusals():
     assert reach.external(17, 3478)[1] == PORT_LOW + 0x0102
     leases = [body.split(b"LeaseDuration>")[1] for body in router.bodies if b"LeaseDuration" in body]
     assert leases == [b"7200</New", b"7200</New", b"0</New", b"0</New"], leases
+
+
+def test_the_address_of_a_router_that_maps_nothing():
+    """It is no peer for anybody (policy.py): known, and followed, whatever the router refuses."""
+    for name in ("PCP", "NAT-PMP", "UPnP"):
+        reach, router = made(), Router(("NAT-PMP", name))
+        router.refusal, router.faults = 2, {"AddPortMapping": [606] * 9}
+        if name == "UPnP":
+            router.serves = ("UPnP",)
+        carry(reach, router, 0)
+        assert (reach.state, reach.router_ip) == ("blocked" if name != "PCP" else "mapped", HOME)
+        router.address = b"\x0b\x16\x21\x02"
+        carry(reach, router, reach.wake_at)
+        assert reach.router_ip == router.address
+        router.serves = ()
+        carry(reach, router, reach.wake_at)
+        assert reach.router_ip == router.address, "it is silent, but it may be there"
+        reach.set_network(OWN, "192.168.7.9", 0)
+        assert reach.router_ip == b"", "another router"
 
 
 def test_removal():
