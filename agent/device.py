@@ -193,6 +193,7 @@ class Device:
             "used": usage["used"],
             "ceilings": self.ceilings,
             "relay": self.relays.offers(),
+            "relay_tls": self.relays.tls(),
         }
 
     def telemetry(self) -> "dict[str, Any]":

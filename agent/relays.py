@@ -76,6 +76,10 @@ class Relays:
         """[address, UDP port, TCP port, "lan" or "wan"] each, [] while it does not run."""
         return (self._external + self._offers)[:OFFERS_MAX] if self._service is not None else []
 
+    def tls(self) -> str:
+        """The name in the certificate of who comes over TLS, "*" without one; "" where nobody can."""
+        return self._service.tls if self._service is not None else ""
+
     def refusal(self) -> str:
         """Why it is not to run, as a sentence; "" when it is."""
         device = self._device

@@ -37,6 +37,7 @@ FIELDS: "tuple[Any, ...]" = (
     ("used", "int", 0, BYTES_MAX),
     ("ceilings", "ceilings", 0, NUMBER_MAX),
     ("relay", "offers", 0, OFFERS_MAX),
+    ("relay_tls", "tls", 0, 253),  # "": no TLS there; else the name in its certificate, "*" without one
     ("pending", "bool", 0, 1),
     ("boot", "int", 0, NUMBER_MAX),
     ("session", "int", 0, NUMBER_MAX),
@@ -65,6 +66,7 @@ _HIDDEN = (
     (0xD800, 0xDFFF), (0xFDD0, 0xFDEF), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFB), (0xFFFE, 0xFFFF), (0x110BD, 0x110BD),
     (0x110CD, 0x110CD), (0x13430, 0x1345F), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
 )  # fmt: skip
+_NAME = "-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _HEX = "0123456789abcdefABCDEF"
 
 
@@ -151,7 +153,7 @@ def is_an_int(value: object, low: int, high: int) -> bool:
 def _empty(kind: str) -> "Any":
     if kind in ("addresses", "slots", "offers"):
         return []
-    return {"text": "", "int": 0, "bool": False}[kind] if kind != "ceilings" else {}
+    return {"text": "", "tls": "", "int": 0, "bool": False}[kind] if kind != "ceilings" else {}
 
 
 def _checked(what: str, row: "Any", value: "Any") -> "Any":
@@ -163,6 +165,8 @@ def _checked(what: str, row: "Any", value: "Any") -> "Any":
         return value
     if kind == "text" and isinstance(value, str) and len(value) <= high:
         return visible(value)
+    if kind == "tls" and isinstance(value, str) and len(value) <= high and (value == "*" or not value.strip(_NAME)):
+        return value
     if kind == "addresses" and is_a_list(value, low, high, is_an_address):
         return list(value)
     if kind == "slots" and is_a_list(value, low, high, _is_slot) and len(set(value)) == len(value):
@@ -201,6 +205,8 @@ def _wanted(kind: str, low: int, high: int) -> str:
         return "true or false"
     if kind == "text":
         return f"a text of at most {high} characters"
+    if kind == "tls":
+        return f"a host name of at most {high} characters, or *"
     if kind == "addresses":
         return f"a list of at most {high} numeric addresses"
     if kind == "offers":

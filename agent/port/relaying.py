@@ -111,6 +111,6 @@ class Streams(Protocol):
 
 class StreamsModule(Protocol):
     def open(self, pump: Any, control: Any) -> Streams: ...
-    def secure(self, pump: Any, cert_path: str, key_path: str, tell: Any) -> None:
-        """Clients may come over TLS too. `tell(text)`, in the pump's thread: the files were renewed, or are broken.
-        PortError("tls")."""
+    def secure(self, pump: Any, cert_path: str, key_path: str, tell: Any) -> str:
+        """Clients may come over TLS too; the name in the certificate, "*" without one. `tell(text)`, in the pump's
+        thread: the files were renewed, or are broken. PortError("tls")."""

@@ -84,7 +84,8 @@ def _on_link() -> "list[tuple[bytes, int]]":
 
 
 class RelayService:
-    """`wake_at`: see RelayControl. `pump`: to stop it and to call it from other threads. `mapped`: relay port ->
+    """`wake_at`: see RelayControl. `pump`: to stop it and to call it from other threads. `tls`: the name in its
+    certificate, "*" without one, "" without TLS. `mapped`: relay port ->
     address that peers see instead of our own, `own` (IPv4, behind a router). `seen`: own ip -> the one that peers see
     (1:1 NAT), `bound` the other way. No router need send our own datagrams back to us: here such a peer is inside."""
 
@@ -93,7 +94,7 @@ class RelayService:
         self.credentials: Any = None
         self.policy: Any = None
         self.mapped: dict[int, tuple[bytes, int]] = {}
-        self.own = b""
+        self.own, self.tls = b"", ""
         self.seen: dict[bytes, bytes] = {}
         self.bound: dict[bytes, bytes] = {}
         self._inside: dict[Any, tuple[bytes, int]] = {}

@@ -58,7 +58,7 @@ def compose(
 
     service = relay.compose(settings, (policy, TunnelRelay, StreamService) if ports else None)
     if cert_path:
-        body.secure(service.pump, cert_path, key_path, tell)
+        service.tls = body.secure(service.pump, cert_path, key_path, tell)
     return service
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import ssl
+import subprocess
 import time
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import pytest
 from agent import port
 from agent.core.relay.credentials import core_secret, rest_password
 from agent.errors import LimitError, PeerError, UsageError
+from tests.e2e import needs
 from tools.gateway import cli, probes, relays, web
 from tools.gateway.registry import Registry
 from tools.gateway.relays import DECAY_S, Answer, Relays
@@ -39,7 +42,7 @@ class Fleet:
         self.relays = Relays(self.registry, port.crypto(), self.presences.get, self.command)
         self.relays.probe = self.probe
 
-    async def probe(self, host, _number, _transport):
+    async def probe(self, host, _number, _transport, _name):
         return self.seconds[int(host.rpartition(".")[2])]
 
     async def command(self, device, op, body, _seconds):
@@ -154,6 +157,27 @@ def test_outside_only_what_can_be_reached_from_outside(tmp_path):
         only_lan.relays.issue("alice", 600, False)
 
 
+def test_tls_where_the_owner_has_it_by_the_name_that_clients_verify(tmp_path):
+    fleet = Fleet(tmp_path, 2, offers=(LAN, ["x", 3478, 443, "wan"], WAN))
+    for number, name in ((1, "turn.example.org"), (2, "*")):
+        fleet.presences[f"{number:016x}"].birth["relay_tls"] = name
+    fleet.look()
+    urls = [server["urls"] for server in fleet.relays.issue("alice", 600, True)["iceServers"]]
+    for number, found, name in zip((1, 2), urls, ("turn.example.org", ""), strict=True):
+        wan, lan = f"9.9.9.{number}", f"192.168.1.{number}"
+        assert found == [
+            f"turn:{wan}:3478?transport=udp",
+            f"turn:{wan}:443?transport=tcp",
+            f"turns:{name or wan}:443?transport=tcp",
+            f"turn:{lan}:3478?transport=udp",
+            f"turn:{lan}:3478?transport=tcp",
+            f"turns:{name or lan}:3478?transport=tcp",
+        ]
+    assert {row[2] for _, _, rows in fleet.told for row in rows} == {"udp", "tcp"}, "what every device knows"
+    assert [way["url"][:6] for way in fleet.relays.listed()[0]["ways"]].count("turns:") == 2
+    fleet.registry.close()
+
+
 def test_an_older_device_that_takes_no_dial_back_is_asked_once(fleet):
     asked = []
 
@@ -194,7 +218,7 @@ def test_a_device_that_hangs_keeps_no_other_waiting(tmp_path, monkeypatch):
     ways = [[f"9.9.8.{number}", 3478, 0, "wan"] for number in range(1, 16)]
     fleet.presences[f"{1:016x}"].birth = {"relay": ways}
 
-    async def probe(host, _number, _transport):
+    async def probe(host, _number, _transport, _name):
         if host.startswith("9.9.8."):
             hanging[0] += 1
             hanging[1] = max(hanging)
@@ -289,6 +313,35 @@ def test_a_probe_believes_only_the_answer_to_its_question():
         endpoint.close()
 
     asyncio.run(work())
+
+
+def test_a_probe_over_tls_comes_by_a_name_that_leads_there(tmp_path):
+    cert, key = tmp_path / "cert", tmp_path / "key"
+    made = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {key} -out {cert} -subj /CN=x"
+    subprocess.run([needs.program("openssl"), *made.split()], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    came = []
+    context.sni_callback = lambda _, name, __: came.append(name)
+
+    async def serve(reader, writer):
+        question = await reader.readexactly(20)
+        writer.write(b"\x01\x01" + question[2:])
+        writer.close()
+
+    async def work():
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        number = server.sockets[0].getsockname()[1]
+        found = [
+            await probes.measure("127.0.0.1", number, "tls", name)
+            for name in ("localhost", "", "a..b", "x" * 64, "no-such-name.invalid", "127.0.0.2")
+        ]
+        assert await probes.measure("127.0.0.1", number, "tcp") is None
+        server.close()
+        assert [seconds is not None for seconds in found] == [True, True, False, False, False, False]
+
+    asyncio.run(work())
+    assert came == ["localhost", None]
 
 
 def test_words(capsys):

@@ -5,6 +5,7 @@ import ipaddress
 import json
 import os
 import random
+import string
 import unicodedata
 from typing import Any
 
@@ -33,10 +34,13 @@ TEXTS = (
     "fe80::1%e",
     "\u2066a\u2069",
     "\U000e0041",
+    "*",
+    "turn.example.org",
+    "a/b?c",
 )
 KINDS: dict[str, type] = {
     "text": str, "int": int, "bool": bool, "addresses": list, "slots": list, "ceilings": dict,
-    "offers": list,
+    "offers": list, "tls": str,
 }  # fmt: skip
 
 
@@ -111,6 +115,8 @@ def check_birth(record: dict[str, Any]) -> None:
     assert len([ipaddress.ip_address(text) for text in record["addresses"]]) <= birth.ADDRESSES_MAX
     assert len([ipaddress.ip_address(row[0]) for row in record["relay"]]) <= birth.OFFERS_MAX
     assert all(0 <= port <= 65535 for row in record["relay"] for port in row[1:3])
+    tls = record["relay_tls"]
+    assert tls == "*" or (len(tls) <= 253 and set(tls) <= set(string.ascii_letters + string.digits + "-."))
     assert set(record["slots"]) <= set(schema.SLOT_CLASSES) and len(record["slots"]) <= 3
     assert set(record["ceilings"]) <= set(schema.CEILINGS)
     assert all(type(each) is int and 0 <= each <= birth.NUMBER_MAX for each in record["ceilings"].values())

@@ -1,32 +1,40 @@
 """One question to a relay, as any client asks it: a STUN Binding request (RFC 8489), and how long the answer took.
 
-It proves that the relay can be reached from where the core is. Bounds: PROBE_S for one, TRIES datagrams of 20 bytes.
+It proves that the relay can be reached from where the core is; over TLS also that the name in its certificate leads
+there, not that anybody trusts it: that is the client's to verify. Bounds: PROBE_S for one, TRIES datagrams of 20 bytes.
 """
 
 import asyncio
 import contextlib
 import os
+import socket
+import ssl
 
 from agent.errors import PeerError
 from agent.wire import stun
+from tools.gateway.addresses import parsed
 
 PROBE_S = 3.0
 TRIES = 3
 RETRY_S = 0.5
 
 
-async def measure(host: str, number: int, transport: str) -> float | None:
-    """Seconds of a round trip; None without an answer. `transport`: "udp", or "tcp" with its connection."""
+async def measure(host: str, number: int, transport: str, name: str = "") -> float | None:
+    """Seconds of a round trip; None without an answer. `transport`: "udp", or "tcp" and "tls" with their connection.
+    `name`: of TLS, "" without one."""
     transaction = os.urandom(stun.TRANSACTION_BYTES)
     question = stun.encode(stun.BINDING, stun.REQUEST, transaction, [])
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
         async with asyncio.timeout(PROBE_S):
-            if transport == "tcp":
-                answer = await _ask_tcp(host, number, question)
-            else:
+            if transport == "udp":
                 answer, began = await _ask_udp(host, number, question)
+            elif not name or await _leads_to(name, host):
+                began = loop.time()
+                answer = await _ask_tcp(host, number, question, _context() if transport == "tls" else None, name)
+            else:
+                return None
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
         return None
     return loop.time() - began if _is_answer(answer, transaction) else None
@@ -40,8 +48,28 @@ def _is_answer(data: bytes, transaction: bytes) -> bool:
     return False
 
 
-async def _ask_tcp(host: str, number: int, question: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(host, number)
+async def _leads_to(name: str, host: str) -> bool:
+    """Else a device could send the clients of its core to anybody."""
+    try:
+        rows = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except UnicodeError:  # no name of the DNS
+        return False
+    return host in [str(parsed(row[4][0])) for row in rows]
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _ask_tcp(
+    host: str, number: int, question: bytes, context: ssl.SSLContext | None = None, name: str = ""
+) -> bytes:
+    reader, writer = await asyncio.open_connection(
+        host, number, ssl=context, server_hostname=(name or host) if context else None
+    )
     try:
         writer.write(question)
         head = await reader.readexactly(stun.HEADER_BYTES)

@@ -6,8 +6,9 @@ Each device's TURN REST secret follows from its link secret, so nothing is hande
 or has left is out at once. A client gets CHOSEN devices, the least loaded first: peak-EWMA of the round trip x
 (allocations of ours in flight + 1), so that it survives the loss of one. Outside the devices' network only those
 addresses are named that answered a STUN Binding from here; the device is told which did (its dial-back).
-Bounds: URLS_MAX addresses of one device, one probe of each in PROBE_EVERY_S, at once ASKED_AT_ONCE of all of them and
-ASKED_OF_ONE of one device's. Each device is asked by itself: one that hangs keeps no other one waiting.
+Bounds: URLS_EACH_MAX addresses of one device for UDP, TCP and TLS, one probe of each in PROBE_EVERY_S, at once
+ASKED_AT_ONCE of all of them and ASKED_OF_ONE of one device's. Each device is asked by itself: one that hangs keeps no
+other one waiting.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ from tools.gateway.registry import Registry
 from tools.gateway.tables import Device, RelayKey
 
 CHOSEN = 2
-URLS_MAX = 4
+URLS_EACH_MAX = 2
 PROBE_EVERY_S = 30.0
 TICK_S = 1.0
 DECAY_S = 60.0
@@ -46,21 +47,25 @@ USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 KEY_PREFIX = "ck_"
 
 LOG = logging.getLogger("corelet.relays")
-Probe = Callable[[str, int, str], Awaitable[float | None]]
+Probe = Callable[[str, int, str, str], Awaitable[float | None]]
 Command = Callable[[str, str, dict[str, Any], float], Awaitable[dict[str, Any]]]
 
 
 class Way(NamedTuple):
-    """One address of a relay. `transport`: "udp" or "tcp"."""
+    """One address of a relay. `transport`: "udp", "tcp" or "tls". `name`: in the certificate, where there is one;
+    clients verify it, so they must come by it."""
 
     host: str
     port: int
     transport: str
     is_lan: bool
+    name: str = ""
 
     @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.transport == "tls":
+            return f"turns:{self.name or host}:{self.port}?transport=tcp"
         return f"turn:{host}:{self.port}?transport={self.transport}"
 
 
@@ -161,7 +166,7 @@ class Relays:
 
         async def ask(way: Way) -> None:
             async with known.places, self._places:
-                seconds = await self.probe(way.host, way.port, way.transport)
+                seconds = await self.probe(way.host, way.port, way.transport, way.name)
             if way in known.answers:
                 known.answers[way].hear(seconds, time.monotonic())
 
@@ -175,7 +180,8 @@ class Relays:
     async def _tell(self, device: Device, known: Known) -> None:
         """The dial-back's result, when it is another, or the device has started anew."""
         presence = self._presence(device.id)
-        rows = [[way.host, way.port, way.transport] for way, answer in known.answers.items() if answer.is_there]
+        there = [way for way, answer in known.answers.items() if answer.is_there and way.transport != "tls"]
+        rows = [[way.host, way.port, way.transport] for way in there]
         if presence is None or not presence.is_up or not known.answers or known.told == (presence.born, rows):
             return
         known.told = (presence.born, rows)
@@ -202,7 +208,9 @@ class Relays:
     @staticmethod
     def _open(known: Known, is_lan: bool) -> list[Way]:
         found = [way for way, answer in known.answers.items() if answer.is_there and (is_lan or not way.is_lan)]
-        return sorted(found, key=lambda way: (way.is_lan, way.transport == "tcp"))[:URLS_MAX]
+        found.sort(key=lambda way: (way.is_lan, ("udp", "tcp", "tls").index(way.transport)))
+        kinds = [way.transport for way in found]
+        return [way for at, way in enumerate(found) if kinds[:at].count(way.transport) < URLS_EACH_MAX]
 
     def issue(self, user: str, ttl_s: int, is_lan: bool) -> dict[str, Any]:
         """Credentials of `user` for CHOSEN devices. UsageError("user", "ttl"), LimitError("no_relay")."""
@@ -288,10 +296,14 @@ class Relays:
 
 def _ways(device: Device, presence: Presence | None) -> list[Way]:
     """Where its birth says that the relay is; only addresses that the core may connect to."""
-    ways = []
-    for host, udp, tcp, scope in presence.birth.get("relay", []) if presence is not None else []:
+    ways: list[Way] = []
+    if presence is None:
+        return ways
+    tls = presence.birth.get("relay_tls", "")
+    for host, udp, tcp, scope in presence.birth.get("relay", []):
         known = str(parsed(host))
         if known in usable_addresses([host], device.address):
             ways += [Way(known, udp, "udp", scope == "lan")] if udp else []
             ways += [Way(known, tcp, "tcp", scope == "lan")] if tcp else []
+            ways += [Way(known, tcp, "tls", scope == "lan", tls.strip("*"))] if tcp and tls else []
     return ways

@@ -34,16 +34,17 @@ def open(pump: "Any", control: "Any") -> "Streams":
     return made
 
 
-def secure(pump: "Any", cert_path: str, key_path: str, tell: "Any") -> None:
-    """Clients may come over TLS too, with this certificate; `tell(text)`: see StreamsModule. PortError("tls"): the pump
-    is closed then."""
-    from agent.port.cpython.tls_clients import TlsClients  # ssl is large
+def secure(pump: "Any", cert_path: str, key_path: str, tell: "Any") -> str:
+    """Clients may come over TLS too, with this certificate; the name in it, "*" without one; `tell(text)`: see
+    StreamsModule. PortError("tls"): the pump is closed then."""
+    from agent.port.cpython.tls_clients import TlsClients, name_in  # ssl is large
 
     try:
         pump.tls = TlsClients(cert_path, key_path, tell)
     except PortError:
         pump.close()
         raise
+    return name_in(cert_path)
 
 
 class Streams:

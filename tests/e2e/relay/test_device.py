@@ -6,6 +6,7 @@ import signal
 import socket
 import sqlite3
 import ssl
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +24,8 @@ from tests.e2e.relay.servers import make_certificate
 from tests.programs import RUNTIMES
 
 needs.module("aioice")
+from aioice import turn  # noqa: E402
+
 from tools import turn_clients  # noqa: E402 (after the check that aioice is there)
 
 both = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -219,6 +222,38 @@ def test_the_owner_decides(network: Network) -> None:
         device.start("--relay-port", str(number), "--port", "0", "--data-port", "0", ready="  core ")
         until("its word", lambda: str(number) in device.status().get("relay", {}).get("why", ""))
         assert not device.status()["relay"]["on"]
+
+
+def test_tls_is_offered_by_the_name_in_the_certificate(network: Network, tmp_path: Path) -> None:
+    """And used so by aioice, which verifies it. It goes with the owner's setting."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {key} -out {cert} -subj /CN=x"
+    names = "subjectAltName=DNS:*.localhost,DNS:localhost,IP:127.0.0.1"
+    subprocess.run([needs.program("openssl"), *made.split(), "-addext", names], check=True, capture_output=True)
+    core, device = network.core(), network.device("cpython")
+    set_owner(device, {"relay_tls_cert": str(cert), "relay_tls_key": str(key)})
+    device.start()
+    device_id = core.pair(device)["device"]
+    number = device.status()["relay"]["port"]
+    url = f"turns:localhost:{number}?transport=tcp"
+    until("its relay", lambda: reachable(core, device_id), 30)
+    until("TLS", lambda: url in servers(core, "alice")[0]["urls"], 30)
+    assert url in core.run("relay", "list").stdout
+
+    async def work() -> None:
+        server, trust = servers(core, "alice")[0], ssl.create_default_context(cafile=str(cert))
+        endpoint, _ = await turn.create_turn_endpoint(
+            turn_clients.Mailbox, server_addr=("localhost", number), username=server["username"],
+            password=server["credential"], transport="tcp", ssl=trust,
+        )  # fmt: skip
+        assert await allocations(device) == 1
+        endpoint.close()
+
+    asyncio.run(work())
+    device.kill(signal.SIGINT)
+    set_owner(device, {"relay_tls_cert": "", "relay_tls_key": ""})
+    device.restart()
+    until("no more TLS", lambda: url not in core.run("relay", "list").stdout, 30)
 
 
 def test_the_endpoint_of_applications(network: Network) -> None:

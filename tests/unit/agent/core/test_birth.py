@@ -9,7 +9,7 @@ HONEST: dict = {
     "addresses": ["10.0.0.2", "2001:db8::1"],
     "control": 7411, "data": 7412, "slots": [65536, 262144, 1048576], "quota": 1 << 30, "used": 5,
     "ceilings": {"shard_bytes": 1 << 30}, "pending": False, "boot": 3, "session": 2,
-    "relay": [["10.0.0.2", 3478, 3478, "lan"], ["2001:db8::1", 3478, 0, "wan"]],
+    "relay": [["10.0.0.2", 3478, 3478, "lan"], ["2001:db8::1", 3478, 0, "wan"]], "relay_tls": "turn.example.org",
 }  # fmt: skip
 
 
@@ -29,6 +29,9 @@ def test_what_was_left_out_is_empty() -> None:
     record = birth.parse_birth(at(1, 2))
     assert sorted(record) == sorted([row[0] for row in birth.FIELDS])
     assert (record["addresses"], record["slots"], record["data"], record["fw"]) == ([], [], 0, "")
+    assert (
+        record["relay_tls"] == "" and birth.parse_birth({"boot": 1, "session": 2, "relay_tls": "*"})["relay_tls"] == "*"
+    )
     assert record["relay"] == [] and birth.parse_birth({"boot": 1, "session": 2, "relay": []}) == record
     assert (record["ceilings"], record["pending"], record["boot"], record["session"]) == ({}, False, 1, 2)
 
@@ -48,6 +51,7 @@ def test_hostile_births_are_refused() -> None:
         ("used", (-1, b"x", [])),
         ("ceilings", (5, [], {"shard_bytes": -1}, {"shard_bytes": "1"}, {"log_bytes": True}, {"log_bytes": 1 << 63})),
         ("pending", (0, 1, "yes", None)),
+        ("relay_tls", (5, True, None, ["*"], b"a", "a/b", "a b", "[::1]", "*.a", "a?b", "a:1", "\u00e9.a", "a" * 254)),
         (
             "relay",
             (5, [5], [["10.0.0.2", 1, 1]], [["host", 1, 1, "lan"]], [["10.0.0.2", -1, 1, "lan"]])
