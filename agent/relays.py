@@ -37,6 +37,7 @@ class Relays:
         self._trouble = ""
         self._port = 0
         self._own = ""  # the IPv4 address behind a router
+        self._own6 = ""  # the public IPv6 address
         self._pool: list[int] = []
         self._reach: ReachService | None = None
         self._hosts: list[str] = []
@@ -151,6 +152,8 @@ class Relays:
             keeper = supervisor.Supervisor(self._device.journal)
             if self._own:
                 keeper.spawn("reach", self._reach_out)
+            if self._own6:
+                keeper.spawn("pinholes", self._pierce)
             try:
                 await service.pump.run_beside(service)
             finally:
@@ -165,6 +168,13 @@ class Relays:
         wants = [(17, self._port), (6, self._port)] + [(17, number) for number in self._pool]
         self._reach = ReachService(self._own, wants, self._reached, self._key()[:12])
         await self._reach.run()
+
+    async def _pierce(self) -> None:
+        """The router's firewall lets IPv6 through where it is asked to."""
+        from agent.service.reach import ReachService
+
+        wants = [(17, self._port), (6, self._port)] + [(17, number) for number in self._pool]
+        await ReachService(self._own6, wants, lambda: None, self._key()[:12]).run()
 
     def _reached(self) -> None:
         """What the router maps to us may be something else now."""
@@ -211,6 +221,7 @@ class Relays:
         most = device.ceilings["allocations"]
         self._own = "" if is_wan.get(pair[0]) or pair[0][:4] == "127." else pair[0]
         first = PORTS[0] + POOL_MAX * self._key()[12]
+        self._own6 = pair[1] if is_wan.get(pair[1]) else ""
         self._pool = list(range(first, first + min(most, POOL_MAX))) if self._own else []
         ports = (self._pool[0], self._pool[-1]) if self._own else PORTS
         limits = Limits(most, max(2, most // 4), ports, device.ceilings["relay_bps"], 0, UNPROVEN_S, True)

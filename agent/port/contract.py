@@ -97,7 +97,7 @@ class Listener(Protocol):
 
 
 class Datagrams(Protocol):
-    """One UDP socket of IPv4, for one task."""
+    """One UDP socket, for one task."""
 
     def send(self, data: bytes, host: str, port: int) -> None:
         """Dropped where the network refuses."""
@@ -110,7 +110,7 @@ class Datagrams(Protocol):
 
 class UdpModule(Protocol):
     def open(self, host: str) -> Datagrams:
-        """At any port of our IPv4 address `host`."""
+        """At any port of our address `host`, and for its family."""
 
 
 class Net(Protocol):

@@ -28,8 +28,9 @@ STOP_MS = 4_000
 
 
 class ReachService:
-    """`own`: our IPv4 address. `wants`: (protocol, port) of ours, 6 or 17. `on_change()`: the machine's sentence, an
-    external address or the router's own is another now. `nonce`: see Reach. `odd`: answers that were none."""
+    """`own`: our address, of IPv6 for pinholes. `wants`: (protocol, port) of ours, 6 or 17. `on_change()`: the
+    machine's sentence, an external address or the router's own is another now. `nonce`: see Reach. `odd`: answers
+    that were none."""
 
     def __init__(
         self, own: str, wants: "list[Want]", on_change: "Callable[[], None]", nonce: bytes, lifetime_s: int = LIFETIME_S
@@ -50,8 +51,8 @@ class ReachService:
                 now = clock.now_ms()
                 if now >= look_at:
                     look_at = now + self.look_ms
-                    gateway = (routes.gateways() or [("", "")])[0][1]
-                    self.machine.set_network(bytes([int(each) for each in self._own.split(".")]), gateway, now)
+                    gateway = (routes.gateways(":" in self._own) or [("", "")])[0][1]
+                    self.machine.set_network(routes.packed(self._own), gateway, now)
                 self.machine.wake(now)
                 await self._carry()
                 wake_at = self.machine.wake_at

@@ -28,9 +28,10 @@ Answer = namedtuple("Answer", ("version", "result", "epoch_s", "lifetime_s", "no
 
 
 def pcp_request(nonce: bytes, own: bytes, want: "Want", external_port: int, lifetime_s: int) -> bytes:
-    """RFC 6887 sections 7.1 and 11.1; `own` is our IPv4 address. Lifetime 0 removes."""
-    head = struct.pack(">BBHI", PCP, 1, 0, lifetime_s) + _MAPPED + own + nonce
-    return head + struct.pack(">IHH", want[0] << 24, want[1], external_port) + _MAPPED + bytes(4)
+    """RFC 6887 sections 7.1 and 11.1; `own` is our address; of IPv6 a pinhole is asked for. Lifetime 0 removes."""
+    before = _MAPPED if len(own) == 4 else b""
+    head = struct.pack(">BBHI", PCP, 1, 0, lifetime_s) + before + own + nonce
+    return head + struct.pack(">IHH", want[0] << 24, want[1], external_port) + before + bytes(len(own))
 
 
 def nat_pmp_request(want: "Want", external_port: int, lifetime_s: int) -> bytes:
@@ -69,6 +70,6 @@ def _pcp(data: bytes, size: int) -> "Answer | None":
     if data[1] == _IS_ANSWER | 1 and size >= 60:
         protocol, inside, outside = struct.unpack(">IHH", data[36:44])
         ip = bytes(data[44:60])
-        external = (ip[12:] if ip[:12] == _MAPPED else bytes(4), outside)
+        external = (ip[12:] if ip[:12] == _MAPPED else ip if any(ip) else bytes(4), outside)
         return Answer(PCP, result, epoch_s, lifetime_s, bytes(data[24:36]), (protocol >> 24, inside), external)
     return Answer(PCP, result, epoch_s, lifetime_s, b"", None, (b"", 0)) if result else None

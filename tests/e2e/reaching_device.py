@@ -1,6 +1,7 @@
 """A device that keeps itself reachable and does nothing else, for tests of port mapping. Runs on both interpreters.
 
-argv: lifetime in s, ms between looks at the interfaces, then the wants as PROTOCOL:PORT. Each UDP one gets a socket
+argv: lifetime in s, ms between looks at the interfaces, then the wants as PROTOCOL:PORT, "ipv6" for pinholes.
+Each UDP one gets a socket
 that prints what comes. Prints the state after each change; SIGINT ends it.
 """
 
@@ -16,10 +17,10 @@ from agent.core.relay import reach as machine  # noqa: E402
 from agent.service.reach import ReachService  # noqa: E402
 
 
-async def listen(number: int) -> None:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+async def listen(own: str, number: int) -> None:
+    sock = socket.socket(socket.AF_INET6 if ":" in own else socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
-    sock.bind(socket.getaddrinfo("0.0.0.0", number)[0][-1])  # noqa: S104
+    sock.bind(socket.getaddrinfo(own, number)[0][-1])
     while True:
         try:
             print(f"port {number} got {sock.recv(100).decode()}")
@@ -37,7 +38,8 @@ async def count(reach: ReachService) -> None:
 
 async def main() -> None:
     lifetime_s, look_ms = int(sys.argv[1]), int(sys.argv[2])
-    wants = [(int(word.split(":")[0]), int(word.split(":")[1])) for word in sys.argv[3:]]
+    is_ipv6 = sys.argv[-1] == "ipv6"
+    wants = [(int(word.split(":")[0]), int(word.split(":")[1])) for word in sys.argv[3 : len(sys.argv) - is_ipv6]]
     machine.CHECK_MS = look_ms
     machine.TRY_MS = 100
 
@@ -49,14 +51,15 @@ async def main() -> None:
         print("router", ".".join([str(n) for n in reach.machine.router_ip]))
         print(f"state {reach.machine.state} at {' '.join(places)} because {reach.machine.sentence}")
 
-    own = [host for _, host, _ in port.net.interfaces() if ":" not in host and host[:4] != "127."][0]
+    hosts = [host for _, host, _ in port.net.interfaces() if host[:4] not in ("127.", "fe80", "::1")]
+    own = [host for host in hosts if (":" in host) == is_ipv6][0]
     reach = ReachService(own, wants, tell, b"n" * 12, lifetime_s)
     reach.look_ms = look_ms
     task = port.net.spawn(reach.run())
     port.net.spawn(count(reach))
     for protocol, number in wants:
         if protocol == 17:
-            port.net.spawn(listen(number))
+            port.net.spawn(listen(own, number))
     try:
         while True:
             await asyncio.sleep(3600)

@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from tests.e2e.lan import run
 from tests.programs import Program, until
 
 DEVICE, ROUTER, EXTERNAL, PEER = "192.168.7.2", "192.168.7.1", "11.22.33.1", "11.22.33.9"
+DEVICE6, ROUTER6, EXTERNAL6, PEER6 = "2600:1:2:3::2", "2600:1:2:3::1", "2600:9::1", "2600:9::9"
 METHODS = ("PCP", "NAT-PMP", "UPnP")
 _numbers = itertools.count()
 
 _CONFIG = """
 ext_ifname={wan}
 listening_ip={lan}
-ipv6_disable=yes
+ipv6_disable={is_old}
 http_port=0
 enable_natpmp={pmp}
 enable_upnp={upnp}
@@ -74,10 +76,12 @@ class Router:
         self.names = {each: f"ro{mark}{each}" for each in ("home", "router", "outside")}
         self.lan, self.wan = f"rl{mark}", f"rw{mark}"
         self.rule = "allow 1024-65535 192.168.7.0/24 1024-65535"  # else it maps nothing
+        self._is_old = "yes"
         self._program: Program | None = None
         for name in self.names.values():
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
+        self.links = (f"rh{mark}", f"rp{mark}")  # at home, outside
         self._wire(("home", f"rh{mark}", DEVICE), ("router", self.lan, ROUTER))
         self._wire(("outside", f"rp{mark}", PEER), ("router", self.wan, EXTERNAL))
         run("ip", "-n", self.names["home"], "route", "add", "default", "via", ROUTER)
@@ -115,7 +119,9 @@ class Router:
         config = self.folder / "miniupnpd.conf"
         pmp, upnp = "PCP" in offers or "NAT-PMP" in offers, "UPnP" in offers
         names = {"pmp": "yes" if pmp else "no", "upnp": "yes" if upnp else "no"}
-        config.write_text(_CONFIG.format(wan=self.wan, lan=self.lan, folder=self.folder, rule=self.rule, **names))
+        config.write_text(
+            _CONFIG.format(wan=self.wan, lan=self.lan, folder=self.folder, rule=self.rule, is_old=self._is_old, **names)
+        )
         words = [self.miniupnpd, "-d", "-f", str(config), "-P", str(self.folder / "miniupnpd.pid")]
         self._program = Program("miniupnpd", self.inside("router") + words, self.folder)
         self._program.start()
@@ -140,6 +146,29 @@ class Router:
         self.stop()
         self.start(*offers)
 
+    def add_ipv6(self) -> None:
+        """Public addresses everywhere; the packet filter of above lets nothing in."""
+        self._is_old = "no"
+        hosts = (("home", self.links[0], DEVICE6), ("router", self.lan, ROUTER6))
+        hosts += (("router", self.wan, EXTERNAL6), ("outside", self.links[1], PEER6))
+        for where, link, host in hosts:
+            run("ip", "-n", self.names[where], "addr", "add", host + "/64", "dev", link, "nodad")
+        run(*self.inside("router"), "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+        words = ["-6", "-o", "addr", "show", "dev", self.lan, "scope", "link"]
+        until(
+            "its own", lambda: "fe80" in (text := run("ip", "-n", self.names["router"], *words)) and "tent" not in text
+        )
+        own = run("ip", "-n", self.names["router"], *words).split()[3].partition("/")[0]
+        run("ip", "-n", self.names["home"], "route", "add", "default", "via", own, "dev", self.links[0])
+        run("ip", "-n", self.names["outside"], "route", "add", "default", "via", EXTERNAL6)
+
+    def pinholes(self) -> set[tuple[str, int]]:
+        """(protocol, port) that the router's packet filter lets through to DEVICE6."""
+        text = run(*self.inside("router"), self.nft, "list", "chain", "inet", "filter", "miniupnpd")
+        own = socket.inet_pton(socket.AF_INET6, DEVICE6).hex()
+        rows = re.findall(r"th dport (\d+) @nh,192,128 0x" + own + r" @nh,48,8 0x(\w+) accept", text)
+        return {("udp" if int(number, 16) == 17 else "tcp", int(port)) for port, number in rows}
+
     def set_external(self, address: str) -> None:
         run("ip", "-n", self.names["router"], "addr", "flush", "dev", self.wan)
         run("ip", "-n", self.names["router"], "addr", "add", address + "/24", "dev", self.wan)
@@ -152,7 +181,8 @@ class Router:
 
     def send(self, text: str, address: str, port: int) -> None:
         """One datagram from outside."""
-        script = f"import socket; socket.socket(2, 2).sendto({text.encode()!r}, ({address!r}, {port}))"
+        family = 10 if ":" in address else 2
+        script = f"import socket; socket.socket({family}, 2).sendto({text.encode()!r}, ({address!r}, {port}))"
         run(*self.inside("outside"), "python3", "-c", script)
 
     def arrives(self, device: Program, text: str, address: str, port: int) -> None:

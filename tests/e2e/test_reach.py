@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.lan import run
-from tests.e2e.router import DEVICE, EXTERNAL, METHODS, PEER, Router
+from tests.e2e.router import DEVICE, DEVICE6, EXTERNAL, METHODS, PEER, Router
 from tests.programs import ROOT, RUNTIMES, Program, interpreter, until
 
 SCRIPT = "tests/e2e/reaching_device.py"
@@ -37,8 +37,8 @@ def router(tmp_path: Path) -> Iterator[Router]:
 
 
 @contextlib.contextmanager
-def device(router: Router, runtime: str, lifetime_s: int) -> Iterator[Program]:
-    words = [SCRIPT, str(lifetime_s), "500", "17:3478", "6:3479"]
+def device(router: Router, runtime: str, lifetime_s: int, *more: str) -> Iterator[Program]:
+    words = [SCRIPT, str(lifetime_s), "500", "17:3478", "6:3479", *more]
     with Program(f"device-{runtime}", router.inside("home") + interpreter(runtime) + words, router.folder) as program:
         yield program
 
@@ -85,6 +85,25 @@ def test_a_router_that_restarts_or_gets_another_address(router: Router, runtime:
         router.set_external("11.22.33.2")
         is_mapped(program, method, "11.22.33.2")
         router.arrives(program, "moved", "11.22.33.2", 3478)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_pinholes_for_ipv6_are_opened_renewed_and_closed(router: Router, runtime: str) -> None:
+    router.add_ipv6()
+    router.start("PCP")
+    router.send("nobody hears it", DEVICE6, 3478)
+    with device(router, runtime, SHORT_S, "ipv6") as program:
+        until("the pinholes", lambda: router.pinholes() == {("udp", 3478), ("tcp", 3479)})
+        router.arrives(program, "first", DEVICE6, 3478)
+        time.sleep(2 * SHORT_S)  # it would have ended twice
+        assert router.pinholes() == {("udp", 3478), ("tcp", 3479)} and "nobody hears" not in program.text
+        router.arrives(program, "second", DEVICE6, 3478)
+    router.restart("PCP")
+    with device(router, runtime, LONG_S, "ipv6") as program:
+        until("the pinholes", lambda: len(router.pinholes()) == 2)
+        program.send(signal.SIGINT)
+        program.says("goodbye")
+        until("the removal", lambda: not router.pinholes(), 3)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -43,7 +43,7 @@ FLOORS = (
     Floor("2 core", ("agent.core", "ota.install"), _FLOOR_2, _MACHINES),
     Floor("3 service", ("agent.service",), _FLOOR_3, _DRIVERS),
     Floor("4 app", ("agent",), ("agent", "boards", "ota"), (*_DRIVERS, "sys")),
-    Floor("port, shared", ("agent.port",), ("agent.port", "agent.errors"), (*_VALUES, "errno", "os", "sys")),
+    Floor("port, shared", ("agent.port",), ("agent.port", "agent.errors"), (*_VALUES, "errno", "os", "socket", "sys")),
     Floor("port contract", ("agent.port.contract", "agent.port.relaying"), (), ("typing",)),
     Floor(
         "port, CPython",

@@ -5,8 +5,9 @@ what came, protocol 6 with the whole answer or b"": receive(data, (protocol, hos
 
 One question is on its way at a time. A round is: is the router the same (epoch), is its address, then each want that is
 due. It begins every CHECK_MS, or when half of a lifetime has passed. Where a method fails, the next one is tried; after
-the last a pause with jitter. An address that is not public is no use: "blocked". Not here: IPv6 pinholes,
-whether anybody outside gets through (agent/relays.py).
+the last a pause with jitter. An address that is not public is no use: "blocked". For an IPv6 address of ours the same
+asks for pinholes in the router's firewall, by PCP alone (RFC 6887, 11.1: a mapping to itself). Not here: whether
+anybody outside gets through (agent/relays.py).
 Bounds: WANTS_MAX rows; nothing else grows.
 """
 
@@ -84,7 +85,7 @@ class Reach(Machine):
         return mapping.external if mapping else None
 
     def set_network(self, own: bytes, gateway: str, now: int) -> None:
-        """Our IPv4 address, the IPv4 gateway or "". Again at will."""
+        """Our address, the gateway of its family or "". Again at will."""
         if (own, gateway) != (self._own, self._gateway):
             self._own, self._gateway = own, gateway
             self._leave()
@@ -104,6 +105,8 @@ class Reach(Machine):
         wanted = question.destination if question else None
         if wanted is not None and wanted[1] == igd.GROUP:
             wanted = (portmap.UDP, self._gateway, source[2])  # type: ignore[index]
+        elif wanted is not None:
+            wanted = (wanted[0], wanted[1].partition("%")[0], wanted[2])
         if question is None or source != wanted:
             raise PeerError("reach", "an answer came that nobody has asked for")
         answer = question.read(data) if question.read else data
@@ -153,7 +156,7 @@ class Reach(Machine):
                     break
                 if error.code != "silent":
                     self._refusal = f"the router refuses to map ports ({METHODS[self._router.method]}: {error.text})"
-            if self._router.method == UPNP:
+            if self._router.method == UPNP or len(self._own) == 16:
                 self._trouble = self._refusal or NO_ANSWER
                 break
             self._meet(self._router.method + 1)

@@ -31,7 +31,7 @@ World = namedtuple("World", ("entropy", "nonce", "lifetime_s"))
 
 
 class Router:
-    """At `host`; `own` is our IPv4 address."""
+    """At `host`; `own` is our address, by PCP also of IPv6."""
 
     def __init__(self, world: World, method: int, host: str, own: bytes) -> None:
         self.method = method
@@ -102,6 +102,7 @@ class Router:
             answer = portmap.decode(data)
             is_ours = answer.version == version and answer.want == want and answer.nonce in (b"", self._world.nonce)
             is_whole = want is None or (answer.external[1] and answer.lifetime_s)
+            is_ours = is_ours and len(answer.external[0]) in (0, len(self._own) if any(answer.external[0]) else 4)
             if not (is_ours and is_whole) and not (answer.result and (is_ours or answer.want is None)):
                 raise PeerError("reach", "an answer came that is not about what was asked")
             return answer
@@ -140,4 +141,4 @@ def check_public(ip: bytes) -> None:
 
 
 def text(ip: bytes) -> str:
-    return ".".join([str(each) for each in ip])
+    return ".".join([str(each) for each in ip]) if len(ip) == 4 else ip.hex(":")

@@ -13,7 +13,7 @@ class Datagrams:
     """contract.Datagrams."""
 
     def __init__(self, host: str) -> None:
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self._sock.setblocking(False)
         try:
             self._sock.bind((host, 0))
@@ -26,7 +26,8 @@ class Datagrams:
             self._sock.sendto(data, (host, port))
 
     async def receive(self) -> tuple[bytes, tuple[str, int]]:
-        return await asyncio.get_running_loop().sock_recvfrom(self._sock, DATAGRAM_BYTES_MAX)
+        data, source = await asyncio.get_running_loop().sock_recvfrom(self._sock, DATAGRAM_BYTES_MAX)
+        return data, (source[0].partition("%")[0], source[1])
 
     def close(self) -> None:
         self._sock.close()

@@ -13,7 +13,7 @@ class Datagrams:
     """contract.Datagrams."""
 
     def __init__(self, host: str) -> None:
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self._waiter = Waiter(self._sock)
         self._sock.setblocking(False)
         try:

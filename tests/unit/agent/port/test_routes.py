@@ -29,6 +29,20 @@ def test_parse():
     assert routes.parse([]) == [] and routes.parse([HEAD]) == []
 
 
+def test_parse6():
+    none, own = "0" * 32, "fd" + "0" * 29 + "1"
+    rest = " 00000003 00000000 "
+    lines = [
+        none + " 00 " + none + " 00 " + own + " 00000400" + rest + "00000003     eth0\n",
+        none + " 00 " + none + " 00 fe80" + "0" * 27 + "1 00000100" + rest + "00450003    wlan0\n",
+        none + " 00 " + none + " 00 " + none + " ffffffff" + rest + "00200200       lo\n",
+        own + " 40 " + none + " 00 " + own + " 00000100" + rest + "00000003     eth0\n",
+        "torn\n",
+    ]
+    assert routes.parse6(lines) == [("wlan0", "fe80::1%wlan0"), ("eth0", "fd00::1")]
+    assert routes.parse6([]) == [] and routes.packed("fd00::1") == bytes.fromhex(own)
+
+
 def test_gateways_of_this_machine():
     for name, host in routes.gateways():
         assert name and host.count(".") == 3

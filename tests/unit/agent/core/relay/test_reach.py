@@ -284,3 +284,40 @@ def test_bounds():
     reach, router = made([(17, 5000 + each) for each in range(module.WANTS_MAX)]), Router(("PCP",))
     carry(reach, router, 0)
     assert len(router.mapped) == module.WANTS_MAX
+
+
+def pinholes(external):
+    """(machine for an address of IPv6 after a round with a router that says `external`, where it asked)."""
+    own, gateway, asked = b"\x26" + bytes(14) + b"\2", "fe80::1%eth0", set()
+    reach = Reach(lambda length: bytes(range(1, length + 1)), NONCE, WANTS, 7200)
+    reach.set_network(own, gateway, 0)
+    reach.wake(0)
+    while reach.is_asking:
+        for data, destination in reach.drain_outgoing():
+            asked.add(destination)
+            assert data[0] == 2 and data[8:24] == own and len(data) == 60
+            head = struct.pack(">BBBBII", 2, 0x81, 0, 0, 7200, 100) + bytes(12)
+            try:
+                reach.receive(head + data[24:44] + external, (17, "fe80::1", 5351), 0)
+            except PeerError as error:
+                assert error.code == "reach"
+        if reach.is_asking and not reach.outgoing:
+            reach.wake(reach.wake_at)
+    assert asked == {(17, gateway, 5351)}, "neither NAT-PMP nor UPnP"
+    return reach
+
+
+def test_pinholes_for_ipv6_by_pcp_alone():
+    """The router's answers come without the zone of its address; an IPv4 address is no answer, and the other way."""
+    own = b"\x26" + bytes(14) + b"\2"
+    reach = pinholes(own)
+    assert reach.state == "mapped" and reach.external(17, 3478) == (own, 3478)
+    reach.stop()
+    assert [(data[4:8], where[1]) for data, where in reach.drain_outgoing()] == [(bytes(4), "fe80::1%eth0")] * 2
+    reach = pinholes(bytes(10) + b"\xff\xff" + HOME)
+    assert reach.state == "blocked" and reach.sentence == module.NO_ANSWER
+    reach = made()
+    reach.wake(0)
+    data, destination = reach.drain_outgoing()[0]
+    answer = Router(("PCP",)).answer(data, destination)[:44] + own
+    assert raises(PeerError, reach.receive, answer, destination, 0).code == "reach" and reach.router_ip == b""
