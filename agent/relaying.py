@@ -26,32 +26,24 @@ DEFAULT_PORT = 3478
 def run(call: "Call") -> None:
     """Until a signal. UsageError("usage") with what is missing or wrong; PortError when it cannot listen."""
     options = call.options
-    service = _compose(options)
+    settings, more = _settings(options), [options.get(name, "") for name in ("--tcp-ports", "--tls-cert", "--tls-key")]
+    if more == ["", "", ""]:
+        service = relay.compose(settings)
+    else:
+        from agent.service import relay_streams  # the heap of MicroPython has no room for it
+
+        service = relay_streams.compose(settings, more[0], more[1], more[2], port.terminal.say)
 
     def tell() -> None:
         port.terminal.say(json.dumps(service.report()))
 
-    port.terminal.say("relaying; " + _summary(options) + "; Ctrl-C ends it")
+    port.terminal.say(f"relaying; clients come over UDP and TCP to {options['--listen']}; Ctrl-C ends it")
     try:
         service.run(tell)
     except KeyboardInterrupt:  # a runtime without signal handlers
         service.pump.stop()
     if "--stats" in options:
         tell()
-
-
-def _compose(options: dict[str, str]) -> relay.RelayService:
-    settings = _settings(options)
-    more = [options.get(name, "") for name in ("--tcp-ports", "--tls-cert", "--tls-key")]
-    if more == ["", "", ""]:
-        return relay.compose(settings)
-    from agent.service import relay_streams  # the heap of MicroPython has no room for it
-
-    return relay_streams.compose(settings, more[0], more[1], more[2], port.terminal.say)
-
-
-def _summary(options: dict[str, str]) -> str:
-    return "clients come over UDP and TCP to " + options["--listen"]
 
 
 def _settings(options: dict[str, str]) -> relay.RelaySettings:
@@ -136,11 +128,7 @@ def _listen(text: str) -> list[tuple[str, int]]:
 def _own() -> list[str]:
     """Addresses of this machine without link-local ones, loopback last."""
     hosts = [host for _, host, _ in port.net.interfaces() if not host.lower().startswith(("fe80:", "169.254."))]
-    return sorted(hosts, key=_is_loopback)
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "::1" or host.startswith("127.")
+    return sorted(hosts, key=lambda host: host == "::1" or host.startswith("127."))
 
 
 def _relay_hosts(options: dict[str, str], listen: list[tuple[str, int]]) -> tuple[str, str]:
@@ -154,8 +142,7 @@ def _relay_hosts(options: dict[str, str], listen: list[tuple[str, int]]) -> tupl
             wanted = "the address that peers see, such as 192.0.2.1; behind 1:1 NAT PUBLIC/OWN, both of one family"
             raise UsageError("usage", f"--relay-ip is {wanted}; '{text}' came")
         if not own.startswith("127.") and _packed(own) not in [_packed(host) for host in _own()]:
-            hint = f"; behind 1:1 NAT write both: --relay-ip {seen}/OWN"
-            raise UsageError("usage", f"{own} of --relay-ip is no address of this machine" + hint)
+            raise UsageError("usage", f"--relay-ip {own} is no address of this machine; behind 1:1 NAT: {seen}/OWN")
         at = 0 if sizes[0] == 4 else 1
         pair[at] = pair[at] or text
     return pair[0], pair[1]

@@ -150,10 +150,9 @@ class Relays:
             self._trouble, self._service = "", service
             self._device.membership.refresh()  # births say where it is
             keeper = supervisor.Supervisor(self._device.journal)
-            if self._own:
-                keeper.spawn("reach", self._reach_out)
-            if self._own6:
-                keeper.spawn("pinholes", self._pierce)
+            for own in (self._own, self._own6):
+                if own:
+                    keeper.spawn("reach", lambda own=own: self._reach_out(own))  # type: ignore[misc]
             try:
                 await service.pump.run_beside(service)
             finally:
@@ -162,19 +161,14 @@ class Relays:
                 self._reach = None
         self._is_spawned = False
 
-    async def _reach_out(self) -> None:
+    async def _reach_out(self, own: str) -> None:
+        """Of the router: ports that lead to our IPv4 address, or pinholes in its firewall for the IPv6 one."""
         from agent.service.reach import ReachService
 
         wants = [(17, self._port), (6, self._port)] + [(17, number) for number in self._pool]
-        self._reach = ReachService(self._own, wants, self._reached, self._key()[:12])
-        await self._reach.run()
-
-    async def _pierce(self) -> None:
-        """The router's firewall lets IPv6 through where it is asked to."""
-        from agent.service.reach import ReachService
-
-        wants = [(17, self._port), (6, self._port)] + [(17, number) for number in self._pool]
-        await ReachService(self._own6, wants, lambda: None, self._key()[:12]).run()
+        reach = ReachService(own, wants, self._reached, self._key()[:12])
+        self._reach = self._reach if own == self._own6 else reach
+        await reach.run()
 
     def _reached(self) -> None:
         """What the router maps to us may be something else now."""

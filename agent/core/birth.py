@@ -203,10 +203,8 @@ def _wanted(kind: str, low: int, high: int) -> str:
         return f"a number from {low} to {high}"
     if kind == "bool":
         return "true or false"
-    if kind == "text":
-        return f"a text of at most {high} characters"
-    if kind == "tls":
-        return f"a host name of at most {high} characters, or *"
+    if kind in ("text", "tls"):
+        return f"a {'text' if kind == 'text' else 'host name'} of at most {high} characters"
     if kind == "addresses":
         return f"a list of at most {high} numeric addresses"
     if kind == "offers":

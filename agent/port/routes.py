@@ -7,11 +7,6 @@ import struct
 UP_AND_GATEWAY = 3
 
 
-def packed(host: str) -> bytes:
-    """4 or 16 bytes of a numeric address."""
-    return socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
-
-
 def gateways(is_ipv6: bool = False) -> list[tuple[str, str]]:
     """(interface, address) of the default routes of one family, the preferred one first; link-local ones with their
     zone."""

@@ -52,7 +52,7 @@ class ReachService:
                 if now >= look_at:
                     look_at = now + self.look_ms
                     gateway = (routes.gateways(":" in self._own) or [("", "")])[0][1]
-                    self.machine.set_network(routes.packed(self._own), gateway, now)
+                    self.machine.set_network(port.pump().packed(self._own), gateway, now)
                 self.machine.wake(now)
                 await self._carry()
                 wake_at = self.machine.wake_at

@@ -70,8 +70,7 @@ def compose(settings: RelaySettings, kinds: "Any" = None) -> "RelayService":
     machine = make_machine(
         World(crypto.entropy, crypto, address, settings.unix_time), credentials, policy, settings.limits
     )
-    hosts = tuple([pair[2] or pair[0] for pair in pairs])
-    options = PumpOptions(settings.listen, hosts, True, CLIENTS_CONNECTED_MAX)
+    options = PumpOptions(settings.listen, tuple([pair[2] or pair[0] for pair in pairs]), True, CLIENTS_CONNECTED_MAX)
     service: RelayService = make_service(machine, pump.open(options), settings.limits.rate_bps > 0)
     service.credentials, service.policy, service.mapped = credentials, policy, mapped
     service.own = addresses.get(4, b"")

@@ -42,13 +42,11 @@ def listed(text: str) -> list[tuple[int, int]]:
 def compose(
     settings: relay.RelaySettings, tcp_ports: str, cert_path: str, key_path: str, tell: "Callable[[str], object]"
 ) -> relay.RelayService:
-    """As relay.compose. Without ports no TCP to peers, without paths no TLS to clients; `tell(text)`, in the pump's
-    thread: what became of renewed ones. PortError("missing") where there are no streams, "tls" for a certificate that
-    is none."""
+    """As relay.compose, for who wants one of the two. Without ports no TCP to peers, without paths no TLS to clients;
+    `tell(text)`, in the pump's thread: what became of renewed ones. PortError("missing") where there are no
+    streams, "tls" for a certificate that is none."""
     if bool(cert_path) != bool(key_path):
         raise UsageError("usage", "TLS takes both a certificate (--tls-cert FILE) and its key (--tls-key FILE)")
-    if not tcp_ports and not cert_path:
-        return relay.compose(settings)
     if key_path and not port.files.is_private(key_path):
         raise UsageError("usage", f"others may read {key_path}, which is a secret; close it with: chmod 600 {key_path}")
     body, ports = port.streams(), listed(tcp_ports) if tcp_ports else []

@@ -82,9 +82,8 @@ def _context(cert_path: str, key_path: str) -> ssl.SSLContext:
 
 def name_in(cert_path: str) -> str:
     """The first dNSName that is a whole one: what clients must know us by. "*" without one."""
-    certificate = ssl._ssl._test_decode_cert(cert_path)  # type: ignore[attr-defined]  # of all that ssl has, only this
-    names = [name for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS" and "*" not in name]
-    return names[0] if names else "*"
+    rows = ssl._ssl._test_decode_cert(cert_path).get("subjectAltName", ())  # type: ignore[attr-defined] # nothing else can
+    return next((name for kind, name in rows if kind == "DNS" and "*" not in name), "*")
 
 
 class TlsSocket:

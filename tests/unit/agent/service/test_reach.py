@@ -24,9 +24,15 @@ ANSWERS = (
 )
 
 
-class Routes:
-    packed = staticmethod(module.routes.packed)
+class Pump:
+    """All that is asked of it; the whole one has no room here."""
 
+    @staticmethod
+    def packed(_):
+        return OWN
+
+
+class Routes:
     @staticmethod
     def gateways(_):
         return [("lo", GATEWAY)]
@@ -51,6 +57,7 @@ def service(told, number):
     machine._router._service = "urn:schemas-upnp-org:service:WANIPConnection:1"
     machine._router._place = (GATEWAY, number, "/c")
     module.routes = Routes
+    port.pump = lambda: Pump
     return made
 
 
