@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from agent import port, relaying
+from agent.core.relay.connections import Dial, TcpPolicy
 from agent.core.relay.events import Limits
-from agent.core.relay.tcp import Dial, TcpPolicy
 from agent.errors import UsageError
 from agent.relays import Relays
 from agent.service import relay, relay_streams
