@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 TCP = 6
 SWEEP_MS = 5000
-STRAYS_MAX = 256  # what a socket's buffer holds when it is connected
+STRAYS_MAX = 512  # more than a socket's buffer holds when it is connected
+RECEIVE_BYTES = 512 << 10  # then; the usual 208 KiB are 277 small packets, and a pause of some ms would lose more
 # (level, option): IP_MTU_DISCOVER, IPV6_MTU_DISCOVER; values: never set DF, always.
 MTU_DISCOVER = {socket.AF_INET: (socket.IPPROTO_IP, 10), socket.AF_INET6: (socket.IPPROTO_IPV6, 23)}
 NEVER, ALWAYS = 0, 2
@@ -140,7 +141,7 @@ class Pump:
         self.channels[relay, number] = client.channels[number] = one.peers[sockaddr] = channel
         if way.address is None:
             self.loop.watch(way.socket, channel.on_readable)
-            one.read(way.socket, STRAYS_MAX)  # came between its bind and its connect
+            self._settle(one, way.socket)
 
     def close_channel(self, relay: int, number: int) -> None:
         channel = self.channels.pop((relay, number), None)
@@ -182,8 +183,13 @@ class Pump:
             if way.address is None:
                 self._connected += 1
                 self.loop.watch(way.socket, client.on_readable)
-                listener.read(way.socket, STRAYS_MAX)
+                self._settle(listener, way.socket)
         return client
+
+    def _settle(self, one: "UdpListener | RelaySocket", sock: socket.socket) -> None:
+        """What came between its bind and its connect is read as if it had come to `one`."""
+        one.read(sock, STRAYS_MAX)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
 
     def _way(self, shared: socket.socket, sockaddr: "Any") -> Way:
         """A socket of its own, connected, at the address of `shared`; else through that one."""

@@ -2,9 +2,8 @@
 
 It carries open channels (flows.py, loop.py); all else goes to `control`, agent/service/relay.py, which tells what to
 open and to close. Not here: what any message means.
-Bounds: those of loop.py, a quarter of the sockets for relays;
-clients_connected_max clients with a socket of their own, others share the listener's; TCP_CLIENTS_MAX, of one source
-SOURCE_CLIENTS_MAX, without an allocation for IDLE_MS.
+Bounds: those of loop.py, a quarter of the sockets for relays; clients_connected_max clients with a socket of their own,
+others share the listener's; TCP_CLIENTS_MAX, of one source SOURCE_CLIENTS_MAX, without an allocation for IDLE_MS.
 """
 
 import socket
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from agent.port import relaying
 
 UDP, TCP = 17, 6
-STRAYS_MAX = 256  # what a socket's buffer holds when it is connected
+STRAYS_MAX = 512  # more than a socket's buffer holds when it is connected
+RECEIVE_BYTES = 524288  # then, as on CPython
 TCP_CLIENTS_MAX = 64
 SOURCE_CLIENTS_MAX = 16
 SOURCE_BYTES = 7  # an address of IPv4, a /56 of IPv6: who has one has all of it
@@ -40,7 +40,7 @@ IDLE_MS = 30000
 SWEEP_MS = 5000
 WAIT_MS_MAX = 3600000  # the clock wants to be asked
 SO_REUSEPORT = 15 if socket.SOL_SOCKET == 1 else 0x0200  # MIPS
-SEND_BUFFER_BYTES = 32768  # the kernel's; it doubles this
+SEND_BUFFER_BYTES = 32768  # the kernel's; it doubles these
 REASONS = ("lost", "ceiling", "too_big", "unconnected", "tcp_refused", "tcp_malformed")
 
 
@@ -266,6 +266,7 @@ class Pump(Loop):
         if way.is_own:
             self.watch(way.socket, on_ready)
             one.read(way.socket, STRAYS_MAX)  # came between its bind and its connect
+            way.socket.setsockopt(socket.SOL_SOCKET, 8 if socket.SOL_SOCKET == 1 else 0x1002, RECEIVE_BYTES)  # MIPS
 
     def _forget(self, one: Crowd, way: Way) -> None:
         del one.known[way.sockaddr]

@@ -52,6 +52,14 @@ def test_two_channels_of_one_client_do_not_mix() -> None:
         assert everything(other) == [bytes([at]) * 4 for at in (1, 3, 5, 7)]
 
 
+def test_what_comes_in_a_pause_is_carried_after_it() -> None:
+    with Bed() as bed, bed.open():
+        for _ in range(600):
+            bed.client.send(frame(bytes(160)))
+        bed.step(30)
+        assert bed.usage[1] == 600
+
+
 def test_without_segments_too() -> None:
     with Bed() as bed:
         bed.pump._is_segmenting = False
