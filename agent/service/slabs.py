@@ -77,6 +77,7 @@ class Slabs:
         """After what is under way; leaves a checkpoint."""
         if self._tidying is not None:
             self._tidying.cancel()
+            await asyncio.sleep(0)  # its turn to end
         await self._settle()
         self.store.flush_all()
         await self._settle()
@@ -197,7 +198,7 @@ class Slabs:
 
     async def _carry_out_later(self, effect: Effect) -> None:
         """A flush, a hash or a memo. Whatever ends it, the tickets that wait for it come to rest."""
-        result: object = PortError("io", "The device stopped before it was done.")
+        result: object = PortError("stopped", "The device stopped before it was done.")
         try:
             if effect.kind == MEMO:
                 self.memo().write(effect.offset, effect.data)

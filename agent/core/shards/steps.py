@@ -115,6 +115,8 @@ class Steps(Commits):
         """The stored bytes have been read."""
         if not self._is_mine(ticket):
             self._try_next(ticket)
+        elif error is not None and error.code == "stopped":
+            self._refuse(ticket, error)  # no memory for it, or the end of the process: nothing is wrong with the bytes
         elif error is not None or digest != ticket.shard:
             self._bad(ticket, "sha256" if error is None else "io")
         elif ticket.operation == "put":
