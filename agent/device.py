@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from boards import schema
 
+TOLD = ("used", "shards", "quarantined", "trash", "cache", "flash_left")  # of the store, by telemetry
+CACHE_SHARE = 8  # this part of the memory holds shards that are only cached,
+CACHE_BYTES_MIN = 4 << 20  # unless that is too little to be of use
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -129,7 +132,11 @@ class Device:
 
     def _make_shards(self, cores: shards.Cores) -> shards.ShardService:
         slots = [size for size in self.profile.slot_bytes if size <= port.heap.SLOT_BYTES_MAX]
-        place = shards.Place(self.state.path("shards"), self.ceilings["shard_bytes"], tuple(slots))
+        cache_bytes = min(self.ceilings["memory_kib"] * 1024 // CACHE_SHARE, port.heap.CACHE_BYTES_MAX)
+        if cache_bytes < CACHE_BYTES_MIN:
+            cache_bytes = 0
+        ceilings = (self.ceilings["shard_bytes"], tuple(slots), self.ceilings["flash_bytes_day"], cache_bytes)
+        place = shards.Place(self.state.path("shards"), *ceilings)
         return shards.ShardService(place, (self.identity.device_id, self.boot), cores, self.journal)
 
     def noticed(self, event: object) -> None:
@@ -199,7 +206,7 @@ class Device:
     def telemetry(self) -> "dict[str, Any]":
         answer = port.health().sample(self.folder)
         usage = self.shards.usage()
-        answer.update({"used": usage["used"], "shards": usage["shards"], "quarantined": usage["quarantined"]})
+        answer.update({name: usage[name] for name in TOLD})
         answer["read_only"] = int(usage["read_only"])
         return answer
 

@@ -55,6 +55,9 @@ TELEMETRY: "tuple[Any, ...]" = (
     ("used", "int", 0, BYTES_MAX),
     ("shards", "int", 0, NUMBER_MAX),
     ("quarantined", "int", 0, NUMBER_MAX),
+    ("trash", "int", 0, BYTES_MAX),
+    ("cache", "int", 0, BYTES_MAX),
+    ("flash_left", "int", 0, BYTES_MAX),
     ("read_only", "int", 0, 1),
     ("relay", "relay", 0, NUMBER_MAX),
 )

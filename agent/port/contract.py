@@ -260,6 +260,7 @@ class Heap(Protocol):
 
     SLOT_BYTES_MAX: int  # of a slot of the shard store; never below boards.schema.SLOT_CLASSES[0]
     PLACES_MAX: int  # connections to one listener
+    CACHE_BYTES_MAX: int  # of shards that are only cached
     RELAY_KIB: int  # a heap that holds the relay beside the device
     PAIRING_BYTES: int  # free, for a pairing to begin
 

@@ -26,13 +26,19 @@ if TYPE_CHECKING:
 TOKENS_MAX = 2048  # used token ids remembered at once where slots are small (24 KiB of heap); times 16 elsewhere
 EVENTS_MAX = 64
 DISCARD_BYTES_MAX = 2 << 20
+STATUS = {"stored": 201, "cached": 201, "declined": 202}
 OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
 
 
 class Place:
-    """Where shards are kept: a folder, how many bytes of it, and the sizes of its slots."""
+    """Where shards are kept: a folder, how many bytes of it, and the sizes of its slots; bytes that may be written in a
+    day (0 = any number), and of memory for what is only cached."""
 
-    def __init__(self, folder: str, quota_bytes: int, slot_bytes: tuple[int, ...]) -> None:
+    def __init__(
+        self, folder: str, quota_bytes: int, slot_bytes: tuple[int, ...], flash_day_bytes: int = 0, cache_bytes: int = 0
+    ) -> None:
+        self.flash_day_bytes = flash_day_bytes
+        self.cache_bytes = cache_bytes
         self.folder = folder
         self.quota_bytes = quota_bytes
         self.slot_bytes = slot_bytes
@@ -63,6 +69,7 @@ class ShardService:
         is_small = max(self.slot_bytes) <= 65536
         self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 16 * TOKENS_MAX)
         self._store = Store(place.quota_bytes, self.slot_bytes, cores.time)
+        self._store.limit(place.flash_day_bytes, place.cache_bytes)
         self._slabs = slabs.Slabs(port.files, place.folder, self._store, port.clock.now_ms, port.net.spawn)
         self._opened_ms = port.clock.now_ms()
 
@@ -77,8 +84,8 @@ class ShardService:
         self.take_reports()
 
     def usage(self) -> "dict[str, Any]":
-        """quota, used, allocated (bytes of slab files), shards, free_slots, quarantined, read_only, cores."""
-        return self._store.usage()
+        """What store.py says of itself."""
+        return self._store.usage(port.clock.now_ms())
 
     async def forget_core(self, core: str) -> int:
         """Free what that core promised itself here; the bytes that are free again. PortError."""
@@ -121,8 +128,10 @@ class ShardService:
             raise PeerError("method", "Expected PUT, GET, HEAD or DELETE.")
         claims = self._claims(request)
         request.trust()
+        if operation == "put" and claims.operation == "offer":
+            operation = "offer"
         self._access.check(claims, operation, shard, None)
-        if operation == "put":
+        if operation in ("put", "offer"):
             if "content-length" not in request.headers:
                 raise PeerError("length", "A PUT needs Content-Length.")
             self._access.check(claims, operation, shard, request.length)
@@ -132,7 +141,7 @@ class ShardService:
             return await self._get(request, claims)
         try:
             self._access.spend(claims, core_now, self._up_s())
-            return await (self._put(request, claims) if operation == "put" else self._delete(claims))
+            return await (self._delete(claims) if operation == "delete" else self._put(request, claims))
         except CoreletError:
             await _discard(request)
             raise
@@ -148,8 +157,12 @@ class ShardService:
         return seconds
 
     async def _put(self, request: "Request", claims: "Claims") -> Response:
+        now = port.clock.now_ms()
         try:
-            ticket = self._store.put(claims.core, claims.shard, claims.size, claims.keep_until, port.clock.now_ms())
+            if claims.operation == "offer":
+                ticket = self._store.offer(claims.core, claims.shard, claims.size, now)
+            else:
+                ticket = self._store.put(claims.core, claims.shard, claims.size, claims.keep_until, now)
         except CoreletError:
             self._access.forget(claims)
             raise
@@ -160,7 +173,7 @@ class ShardService:
         finally:
             self._store.abort(ticket)
         await _discard(request)
-        return self._receipt(201 if result == "stored" else 200, claims, claims.size, result)
+        return self._receipt(STATUS.get(result, 200), claims, claims.size, result)
 
     async def _delete(self, claims: "Claims") -> Response:
         try:

@@ -6,7 +6,8 @@ as kept only with a valid one. Both are keyed from the pairing's link secret, ea
 neither can stand for the other. Whether a token is *fit* for a request is decided in core/shards/access.py.
 
 Claims: 1 core, 3 device, 4 expiry (core time, unix seconds), 7 token id (numbers of RFC 8392 where one fits),
-100 operation, 101 shard, 102 size, 103 keep_until (core time; 0 = until deleted).
+100 operation ("offer": a PUT for the cache, without a promise), 101 shard, 102 size, 103 keep_until (core time;
+0 = until deleted).
 Receipt: 3 device, 7 token id, 100 operation, 101 shard, 102 size, 104 boot, 105 result.
 Bounds: TOKEN_CHARS_MAX characters, RECEIPT_BYTES_MAX bytes.
 """
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 TOKEN_CHARS_MAX = 512
 RECEIPT_BYTES_MAX = 512
 TOKEN_ID_BYTES = 8
-OPERATIONS = ("put", "get", "delete", "head")
-RESULTS = ("stored", "present", "deleted")
+OPERATIONS = ("put", "get", "delete", "head", "offer")
+RESULTS = ("stored", "present", "deleted", "cached", "declined")
 _BOOT_BYTES = 2
 _URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

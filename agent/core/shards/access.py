@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TOKEN_LIFE_S_MAX = 600
 CLOCK_SLACK_S = 5  # the device's idea of core time lags by the way of one message
-USED_ONCE = ("put", "delete")
+USED_ONCE = ("put", "delete", "offer")
 IDS_MIN = 512
 IDS_FIRST = 64  # what a core begins with
 _ENTRY_BYTES = 12  # token id 8, until 4 (seconds of this process; 0 = empty)
