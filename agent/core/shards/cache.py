@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from agent.core.shards.steps import Steps
 
-ENTRIES_MIN = 8
+ENTRIES_MIN = 4
 UPLOADS_MAX = 4  # bodies on their way into memory
 RAM_SHARE = 100  # the small queue has 1 % of the slots
 

@@ -7,9 +7,9 @@ LARGE = 1 << 18
 
 
 def filled(day=0):
-    """All of the flash is promised or cached; the small queue has room for 8."""
-    rig = Cached(1600 * LARGE, (LARGE,))  # so that 1 % of it is 16
-    rig.cache, rig.day = 8 * LARGE, day
+    """All of the flash is promised or cached; the small queue has room for 4."""
+    rig = Cached(400 * LARGE, (LARGE,))  # so that 1 % of it is 4
+    rig.cache, rig.day = 4 * LARGE, day
     rig.start()
     for number in range(16):
         assert rig.offer(payload(number)) == "cached"
@@ -36,19 +36,19 @@ def test_an_offer_stays_in_memory_and_is_served_from_there():
 
 def test_what_was_read_twice_goes_to_the_flash():
     rig = filled()
-    for number in range(50, 58):
+    for number in range(50, 54):
         rig.offer(payload(number))
     for _ in range(2):
         rig.get(name_of(payload(50)))
     rig.log.clear()
-    rig.offer(payload(58))
+    rig.offer(payload(54))
     assert writes(rig) == 3, "the one that gave way is erased; body and header of the promoted one"
-    rig.offer(payload(59))
+    rig.offer(payload(55))
     assert writes(rig) == 3 and rig.get(name_of(payload(51))) == "absent", "it was never read"
     assert rig.offer(payload(51)) == "cached" and writes(rig) > 3, "but asked for again"
     rig.start()
     assert rig.get(name_of(payload(50))) == payload(50) and rig.get(name_of(payload(51))) == payload(51)
-    assert rig.get(name_of(payload(58))) == "absent", "memory does not survive"
+    assert rig.get(name_of(payload(55))) == "absent", "memory does not survive"
 
 
 def test_when_its_part_of_the_day_is_spent_the_cache_is_in_memory():
