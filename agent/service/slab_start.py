@@ -75,7 +75,9 @@ def _recall_checkpoint(slabs: "Slabs", left: "dict[tuple[int, int], int]") -> "l
             slot_bytes, name, slots = checkpoint.part_of(head)
             length = 12 * slots + checkpoint.CRC_BYTES
             at += checkpoint.PART_BYTES
-            if store.is_fresh(number) and left.get((slot_bytes, name)) == slots:
+            if store.is_fresh(number) and left.get((slot_bytes, name)) != slots:
+                store.distrust()  # its file would be here: the part is damaged
+            if store.is_fresh(number):
                 data = exactly(file, at, length)
                 slab = store.attach(slot_bytes, name, left.pop((slot_bytes, name)))
                 if not store.adopt(slab, number, head, data):

@@ -159,23 +159,29 @@ class Referee:
                 self._ack(found, entry)
         made = {}
         for key in found:
-            state, data, keep_until, _ = found[key]
+            state, data, keep_until = found[key][:3]
             if state == MUST and 0 < keep_until <= clock:
                 state = MAY
             made[key] = (state, data)
         return made, clock
 
     def _begin(self, found: dict, entry: tuple, number: int) -> None:
+        """A value is (state, data, until when it was promised, when its put began, until when that promises it)."""
         _, operation, core, shard, data, keep_until = entry
+        state, _, until, begun, _ = found.get((core, shard), (MAY, data, 0, 0, 0))
         if operation == "put":
-            state, _, kept, _ = found.get((core, shard), (MAY, data, keep_until, 0))
-            longest = 0 if 0 in (kept, keep_until) else max(kept, keep_until)
-            until = keep_until if state != MUST else longest
-            found[(core, shard)] = (MAY if state == GONE else state, data, until, number)
+            wanted = keep_until if state != MUST or 0 not in (until, keep_until) else 0
+            wanted = max(wanted, until) if state == MUST and wanted else wanted
+            found[(core, shard)] = (MAY if state == GONE else state, data, until, number, wanted)
             return
         if operation == "offer":  # nothing is promised
-            state, _, until, begun = found.get((core, shard), (MAY, data, keep_until, number))
-            found[(core, shard)] = (MAY if state == GONE else state, data, until, begun if state == MUST else number)
+            found[(core, shard)] = (
+                MAY if state == GONE else state,
+                data,
+                until,
+                begun if state == MUST else number,
+                until,
+            )
             return
         self._left = number if operation == "forget" else self._left
         for key in list(found):
@@ -190,7 +196,7 @@ class Referee:
             if operation == "forget" and found[key][3] > self._left:
                 continue  # put again by a core that came back meanwhile
             if result in ("stored", "present"):
-                found[key] = (MUST,) + found[key][1:]
+                found[key] = (MUST, found[key][1], found[key][4]) + found[key][3:]
             elif result in ("deleted", "forgotten"):
                 found[key] = (GONE,) + found[key][1:]
 

@@ -4,9 +4,10 @@ It counts only if the memo names it (memo.py), and for a slab only if the memo d
 newer; what it says of a record is believed for finding it, never for its content (a GET reads the header and hashes).
 A slab that is not in it, or whose part is damaged, is read from its headers.
 
-Head, HEAD_BYTES little endian: magic 4, version 1, zeros 3, generation 8, sequence 8, slabs 4, ids of the cores 8 each
-(zeros: none), zeros, CRC-32. Then for each slab: slot bytes 4, number 4, slots 2, free slots 2, first free place 2,
-zeros 2, the index's table in the machine's own byte order (12 bytes a slot), CRC-32 that begins with the head's.
+Head, HEAD_BYTES little endian: magic 4, version 1, zeros 3, generation 8, sequence 8, slabs 4, for each number of a
+core 1 (it has one) and its id 8, zeros, CRC-32. Then for each slab: slot bytes 4, number 4, slots 2, free slots 2, first
+free place 2, zeros 2, the index's table in the machine's own byte order (12 bytes a slot), CRC-32 that begins with the
+head's.
 """
 
 import struct
@@ -37,7 +38,7 @@ def encode_head(generation: int, sequence: int, slabs: int, cores: "Cores") -> b
     made = bytearray(struct.pack(_HEAD, MAGIC, VERSION, 0, 0, generation, sequence, slabs))
     made.extend(bytes(HEAD_BYTES - CRC_BYTES - len(made)))
     for number, name in cores.named():
-        made[_CORES_AT + 8 * number : _CORES_AT + 8 * number + 8] = unhexlify(name)
+        made[_CORES_AT + 9 * number : _CORES_AT + 9 * number + 9] = b"\1" + unhexlify(name)
     return bytes(made) + crc32(made).to_bytes(4, "little")
 
 
@@ -50,8 +51,8 @@ def decode_head(data: bytes) -> "tuple[int, int, int, int, list[str]] | None":
     if version != VERSION or crc32(data[:-4]) != crc:
         return None
     names = []
-    for at in range(_CORES_AT, _CORES_AT + 8 * (CORES_MAX + 1), 8):
-        names.append(hexlify(data[at : at + 8]).decode() if any(data[at : at + 8]) else "")
+    for at in range(_CORES_AT, _CORES_AT + 9 * (CORES_MAX + 1), 9):
+        names.append(hexlify(data[at + 1 : at + 9]).decode() if data[at] else "")
     return generation, sequence, slabs, crc, names
 
 
