@@ -115,6 +115,9 @@ class Slabs:
                 await asyncio.sleep(1)
             count += 1
             if count % CHECKPOINT_TIDIES == 0:
+                self.store.flush_all()
+                self.pump()
+                await asyncio.sleep(1)
                 self.store.checkpoint(self._now_ms())
             self.pump()
 

@@ -40,7 +40,7 @@ class Referee:
         self.slots = slots
         self.images = 0
         self.lost_unacked = 0
-        self.adopted = 0  # images in which a checkpoint counted
+        self.adopted = 0  # images in which a checkpoint spoke for a slab
         self._left = 0
 
     def judge_some(self, random: Xorshift32, count: int) -> None:
@@ -62,7 +62,7 @@ class Referee:
         flash.power_cycle()
         self.images += 1
         self._spoil_checkpoint(flash, older, random)
-        asyncio.run(self._judge(flash, upto))
+        asyncio.run(self._judge(flash, upto, random))
 
     def _spoil_checkpoint(self, flash: Flash, older: "list[bytes]", random: Xorshift32) -> None:
         """Half of the time; a power cut alone never does that."""
@@ -82,10 +82,12 @@ class Referee:
             file.write(0, data)
             file.flush_now()
 
-    async def _judge(self, flash: Flash, upto: int) -> None:
+    async def _judge(self, flash: Flash, upto: int, random: Xorshift32) -> None:
         expected, clock = self._expected(upto)
+        older = [flash.open(_INDEX).read(0, flash.size(_INDEX))] if flash.exists(_INDEX) else []
         await self._restart(flash, expected, clock)
         if self.images % 3 == 0:
+            self._spoil_checkpoint(flash, older, random)
             settled = {key: (state if state != MAY else "", data) for key, (state, data) in expected.items()}
             await self._restart(flash, settled, clock)
 
@@ -103,7 +105,7 @@ class Referee:
         store.limit(self.flash_day, 0)
         slabs = Slabs(FlashFiles(flash), FOLDER, store, lambda: 0, asyncio.create_task)
         await slabs.open()
-        self.adopted += not store.memo.is_all
+        self.adopted += any([slab is not None and slab.mark >= 0 for slab in store.space.slabs])
         for core, shard in sorted(expected):
             state, data = expected[(core, shard)]
             found = await self.read(store, slabs, core, shard)
