@@ -105,7 +105,7 @@ class Referee:
         store.limit(self.flash_day, 0)
         slabs = Slabs(FlashFiles(flash), FOLDER, store, lambda: 0, asyncio.create_task)
         await slabs.open()
-        self.adopted += any([slab is not None and slab.mark >= 0 for slab in store.space.slabs])
+        self.adopted += any(slab is not None and slab.mark >= 0 for slab in store.space.slabs)
         for core, shard in sorted(expected):
             state, data = expected[(core, shard)]
             found = await self.read(store, slabs, core, shard)

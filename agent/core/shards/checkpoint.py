@@ -5,8 +5,8 @@ newer; what it says of a record is believed for finding it, never for its conten
 A slab that is not in it, or whose part is damaged, is read from its headers.
 
 Head, HEAD_BYTES little endian: magic 4, version 1, zeros 3, generation 8, sequence 8, slabs 4, for each number of a
-core 1 (it has one) and its id 8, zeros, CRC-32. Then for each slab: slot bytes 4, number 4, slots 2, free slots 2, first
-free place 2, zeros 2, the index's table in the machine's own byte order (12 bytes a slot), CRC-32 that begins with the
+core 1 (it has one) and its id 8, zeros, CRC-32. Then for each slab: slot bytes 4, number 4, slots 2, free slots 2,
+first free place 2, zeros 2, the index's table in the machine's own byte order (12 bytes a slot), CRC-32 begun with the
 head's.
 """
 
