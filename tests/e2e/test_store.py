@@ -153,6 +153,23 @@ def test_before_the_core_has_told_the_time(device: ShardDevice) -> None:
     assert device.get(data).body == data and device.ask("HEAD", crypto.sha256(data)).status == 200
 
 
+def test_a_day_of_flash(device: ShardDevice) -> None:
+    """A slab of 4 MiB is made once; then as much as a day allows is taken, and no restart gives any of it back."""
+    device.kill()
+    (device.folder / "flash-day").write_text(str(8 * MIB))
+    device.start()
+    stored = 0
+    while (answer := device.put(sample(stored, MOST))).status == 201:
+        stored += 1
+    assert (answer.status, answer.code) == (507, "flash") and 23 * 3600 < int(answer.headers["Retry-After"]) <= 90_001
+    assert 40 <= stored <= 56 and device.get(sample(0, MOST)).body == sample(0, MOST)
+    device.kill()
+    device.start()
+    assert device.put(sample(999, MOST)).code == "flash"
+    assert all(device.get(sample(number, MOST)).status == 200 for number in range(stored))
+    assert device.ask("DELETE", crypto.sha256(sample(0, MOST))).status == 200
+
+
 def test_a_token_does_not_survive_a_restart(device: ShardDevice) -> None:
     data = sample(1)
     shard = crypto.sha256(data)
