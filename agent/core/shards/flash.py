@@ -6,7 +6,7 @@ restart the hours go on where they were. What is written is counted before it is
 
 So that a power cut gives nothing back, what `pages` says is on the medium before it is spent: `is_covered`.
 Promises come first: the cache may not use the last quarter of a day, and no put its last 1/16, which is left for
-deletions, checkpoints and the memo.
+deletions, checkpoints and the memo. A 128th of it is the file system's own: it dates a file that was written.
 """
 
 from agent.errors import LimitError
@@ -28,6 +28,7 @@ class Flash:
 
     def __init__(self, day_bytes: int) -> None:
         self.day_bytes = day_bytes
+        self._most = day_bytes - day_bytes // 128
         self._hours = [0] * HOURS  # pages written in this hour and in those before it
         self._next_ms = -1  # when the next hour begins
         self._spent = 0  # pages, since the start of this process
@@ -39,7 +40,7 @@ class Flash:
             return 1 << 60
         self._turn(now)
         spared = {PUT: self.day_bytes // 16, CACHE: self.day_bytes // 4, TIDY: 0}[purpose]
-        return max(0, self.day_bytes - spared - sum(self._hours) * PAGE_BYTES)
+        return max(0, self._most - spared - sum(self._hours) * PAGE_BYTES)
 
     def spend(self, count: int) -> None:
         """`count` bytes are going to be written; they may be more than are left (what must be, must be)."""
