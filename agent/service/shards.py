@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TOKENS_MAX = 2048  # used token ids remembered at once where slots are small (24 KiB of heap); times 16 elsewhere
 EVENTS_MAX = 64
+STARTING = ("agent.service.slab_start", "agent.core.shards.recall", "agent.core.shards.checkpoint")
 DISCARD_BYTES_MAX = 2 << 20
 STATUS = {"stored": 201, "cached": 201, "declined": 202}
 OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
@@ -76,6 +77,7 @@ class ShardService:
     async def open(self) -> None:
         """Find what is kept. PortError when the folder cannot be used."""
         await self._slabs.open()
+        port.heap.forget(STARTING)
         self.take_reports()
 
     async def close(self) -> None:

@@ -9,22 +9,22 @@ from agent.core.shards import checkpoint, memo
 from agent.core.shards.flash import PAGE_BYTES
 from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import SLOTS_A_SLAB_MAX
+from agent.core.shards.recall import Recall
 from agent.errors import PortError
+from agent.service.slabs import exactly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.core.shards.space import Slab
-    from agent.port import contract
     from agent.service.slabs import Slabs
 
 NAME_CHARS_MAX = 30
 LOADS_A_TURN = 64  # headers read before other tasks have their turn
-MEMO, INDEX = "slab.memo", "slab.index"
 
 
 async def load(slabs: "Slabs") -> None:
     """All slab files of the folder; cut attempts to make one are removed."""
-    files, store = slabs.files, slabs.store
+    files, store, recall = slabs.files, slabs.store, Recall(slabs.store)
     names = files.list(slabs.folder)
     left = {}  # (slot bytes, number) -> slots
     for name in names:
@@ -39,70 +39,70 @@ async def load(slabs: "Slabs") -> None:
             store.space.allocated_bytes += length - (slots * kind_number[0] if is_ours else 0)
         elif name.startswith("slab.") and name.endswith(".new"):
             files.remove(slabs.folder + "/" + name)
-    if MEMO in names:
-        _recall_memo(slabs)
-    unread = _recall_checkpoint(slabs, left)
+    if memo.FILE_NAME in names:
+        _recall_memo(slabs, recall)
+    unread = _recall_checkpoint(slabs, recall, left)
     for slot_bytes, number in sorted(left):
-        unread.append(store.attach(slot_bytes, number, left[(slot_bytes, number)]))
+        unread.append(recall.attach(slot_bytes, number, left[(slot_bytes, number)]))
     for slab in unread:
-        await _load_headers(slabs, slab)
+        await _load_headers(slabs, recall, slab)
 
 
-def _recall_memo(slabs: "Slabs") -> None:
+def _recall_memo(slabs: "Slabs", recall: Recall) -> None:
     records = []
     for offset in (0, PAGE_BYTES):
         try:
             records.append(exactly(slabs.memo(), offset, memo.MEMO_BYTES))
         except PortError:
             records.append(b"")
-    if not slabs.store.recall_memo(records):
+    if not recall.recall_memo(records):
         slabs.drop_memo()
 
 
-def _recall_checkpoint(slabs: "Slabs", left: "dict[tuple[int, int], int]") -> "list[Slab]":
+def _recall_checkpoint(slabs: "Slabs", recall: Recall, left: "dict[tuple[int, int], int]") -> "list[Slab]":
     """Adopt what is in the checkpoint and still true, and take it out of `left`. Slabs whose part is damaged."""
-    store, unread = slabs.store, []
+    unread: list[Slab] = []
     try:
-        file = slabs.files.open_slab(slabs.folder + "/" + INDEX)
+        file = slabs.files.open_slab(slabs.folder + "/" + memo.INDEX_NAME)
     except PortError:
-        store.distrust()
+        recall.distrust()
         return []
     try:
-        count = store.recall_head(file.read(0, checkpoint.HEAD_BYTES))
+        count = recall.recall_head(file.read(0, checkpoint.HEAD_BYTES))
         at = checkpoint.HEAD_BYTES
         for number in range(count):
             head = exactly(file, at, checkpoint.PART_BYTES)
             slot_bytes, name, slots = checkpoint.part_of(head)
             length = 12 * slots + checkpoint.CRC_BYTES
             at += checkpoint.PART_BYTES
-            if store.is_fresh(number) and left.get((slot_bytes, name)) != slots:
-                store.distrust()  # its file would be here: the part is damaged
-            if store.is_fresh(number):
+            if recall.is_fresh(number) and left.get((slot_bytes, name)) != slots:
+                recall.distrust()  # its file would be here: the part is damaged
+            if recall.is_fresh(number):
                 data = exactly(file, at, length)
-                slab = store.attach(slot_bytes, name, left.pop((slot_bytes, name)))
-                if not store.adopt(slab, number, head, data):
+                slab = recall.attach(slot_bytes, name, left.pop((slot_bytes, name)))
+                if not recall.adopt(slab, number, head, data):
                     unread.append(slab)
             at += length
     except PortError:
-        store.distrust()  # it ends early: what is left is read from the headers
+        recall.distrust()  # it ends early: what is left is read from the headers
     finally:
         file.close()
-    store.adopted()
+    recall.adopted()
     return unread
 
 
-async def _load_headers(slabs: "Slabs", slab: "Slab") -> None:
+async def _load_headers(slabs: "Slabs", recall: Recall, slab: "Slab") -> None:
     """The headers of one slab, from the last to the first."""
     store = slabs.store
     for place in range(slab.slots - 1, -1, -1):
         try:
             data = _header(slabs, slab, place)
-            for twin in store.load(slab, place, data):
+            for twin in recall.load(slab, place, data):
                 other = store.space.slab_of(twin)
                 other_data = _header(slabs, other, twin % SLOTS_A_SLAB_MAX)
-                store.settle_twins(slab.position * SLOTS_A_SLAB_MAX + place, data, twin, other_data)
+                recall.settle_twins(slab.position * SLOTS_A_SLAB_MAX + place, data, twin, other_data)
         except PortError as error:
-            store.skip(error)
+            recall.skip(error)
         if place % LOADS_A_TURN == 0:
             await asyncio.sleep(0)
 
@@ -120,10 +120,3 @@ def parse_name(name: str) -> tuple[int, int] | None:
         return None
     kib = int(parts[1])
     return (kib * 1024, int(parts[2])) if kib and kib & (kib - 1) == 0 else None
-
-
-def exactly(file: "contract.Slab", offset: int, length: int) -> bytes:
-    data = file.read(offset, length)
-    if len(data) != length:
-        raise PortError("io", f"The slab file ended: {length} bytes wanted, {len(data)} came.")
-    return data

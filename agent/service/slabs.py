@@ -16,8 +16,6 @@ from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import SLOTS_A_SLAB_MAX
 from agent.core.shards.ticket import CREATE, FLUSH, HASH, MEMO, READ, REMOVE, WRITE, Effect, Ticket
 from agent.errors import PortError
-from agent.service import slab_start
-from agent.service.slab_start import exactly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +32,11 @@ PIECE_BYTES_MAX = 16384
 PIECE_BYTES_MIN = 2048
 SPARE_BYTES = 1 << 20  # of the disk, left for what is worth more than shards: identities and counters
 TIDY_S = 3600
-CHECKPOINT_TIDIES = 6  # a checkpoint every so often, if anything changed: a start after a power cut reads less
+CHECKPOINT_TIDIES = 6  # every so often, if anything changed: a start after a power cut reads less
 
 
 def piece_bytes(slot_bytes: int) -> int:
-    """Small slots mean a small board, and one piece is one buffer."""
+    """Small slots: a small board."""
     return min(max(slot_bytes // 32, PIECE_BYTES_MIN), PIECE_BYTES_MAX)
 
 
@@ -68,6 +66,8 @@ class Slabs:
     async def open(self) -> None:
         """Make the folder, find what is kept, tidy up."""
         self.files.make_folder(self.folder)
+        from agent.service import slab_start  # here: it can be forgotten after the start
+
         await slab_start.load(self)
         self.store.start()
         self.pump()
@@ -79,26 +79,29 @@ class Slabs:
             self._tidying.cancel()
             await asyncio.sleep(0)  # its turn to end
         await self._settle()
-        self.store.flush_all()
-        await self._settle()
-        self.store.checkpoint(self._now_ms())
-        await self._settle()
-        self.store.finish(self._now_ms())
-        await self._settle()
+        try:
+            from agent.core.shards.upkeep import Upkeep
+
+            upkeep = Upkeep(self.store)
+            for step in (upkeep.flush_all, upkeep.checkpoint, upkeep.finish):
+                step(self._now_ms())
+                await self._settle()
+        except MemoryError:
+            pass  # without a checkpoint the next start reads every header
         for _, file in self._open:
             file.close()
         self._open = []
         self._close_memo()
 
-    def _close_memo(self) -> None:
-        if self._memo is not None:
-            self._memo.close()
-            self._memo = None
-
     def drop_memo(self) -> None:
         """Its file is damaged."""
         self._close_memo()
-        self.files.remove(self.folder + "/" + slab_start.MEMO)
+        self.files.remove(self.folder + "/" + memo.FILE_NAME)
+
+    def _close_memo(self) -> None:
+        if self._memo is not None:
+            self._memo.close()
+        self._memo = None
 
     async def _settle(self) -> None:
         self.pump()
@@ -110,15 +113,18 @@ class Slabs:
         count = 0
         while True:
             await asyncio.sleep(TIDY_S)
-            while self.store.tidy(self._now_ms()):
+            from agent.core.shards.upkeep import Upkeep
+
+            upkeep = Upkeep(self.store)
+            while upkeep.purge(self._now_ms()):
                 self.pump()
                 await asyncio.sleep(1)
             count += 1
             if count % CHECKPOINT_TIDIES == 0:
-                self.store.flush_all()
+                upkeep.flush_all(self._now_ms())
                 self.pump()
                 await asyncio.sleep(1)
-                self.store.checkpoint(self._now_ms())
+                upkeep.checkpoint(self._now_ms())
             self.pump()
 
     async def wait(self, ticket: Ticket) -> str:
@@ -244,11 +250,11 @@ class Slabs:
         self.files.remove(self.path(*effect.slab.name))
 
     def _checkpoint(self, _effect: Effect, data: "Any") -> None:
-        self.files.write_pieces(self.folder + "/" + slab_start.INDEX, data)
+        self.files.write_pieces(self.folder + "/" + memo.INDEX_NAME, data)
 
     def memo(self) -> "contract.Slab":
         """Its file, made at first."""
-        path = self.folder + "/" + slab_start.MEMO
+        path = self.folder + "/" + memo.FILE_NAME
         if self._memo is None:
             exists = self.files.exists(path)
             self._memo = self.files.open_slab(path) if exists else self.files.create_slab(path, memo.FILE_BYTES)
@@ -287,3 +293,10 @@ class Slabs:
 
     def path(self, slot_bytes: int, number: int) -> str:
         return f"{self.folder}/slab.{slot_bytes // 1024}.{number}"
+
+
+def exactly(file: "contract.Slab", offset: int, length: int) -> bytes:
+    data = file.read(offset, length)
+    if len(data) != length:
+        raise PortError("io", f"The slab file ended: {length} bytes wanted, {len(data)} came.")
+    return data

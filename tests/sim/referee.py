@@ -18,16 +18,16 @@ import gc
 import hashlib
 import os
 
-from agent.core.shards.memo import FILE_BYTES
+from agent.core.shards.memo import FILE_BYTES, FILE_NAME, INDEX_NAME
 from agent.core.shards.store import Store
-from agent.service.slab_start import INDEX, MEMO, parse_name
+from agent.service.slab_start import parse_name
 from agent.service.slabs import Slabs
 from tests.sim.chance import Xorshift32
 from tests.sim.flash import Flash
 from tests.sim.shard_files import FOLDER, FlashFiles, replay
 
 GONE, MAY, MUST = "gone", "may", "must"
-_INDEX, _MEMO = FOLDER + "/" + INDEX, FOLDER + "/" + MEMO
+_INDEX, _MEMO = FOLDER + "/" + INDEX_NAME, FOLDER + "/" + FILE_NAME
 
 
 class Referee:

@@ -7,23 +7,22 @@ all that wait.
 
 from binascii import unhexlify
 
-from agent.core.shards import checkpoint, memo
+from agent.core.shards import memo
 from agent.core.shards.cores import Cores
-from agent.core.shards.flash import PAGE_BYTES, TIDY, Flash, in_pages
+from agent.core.shards.flash import PAGE_BYTES, Flash
 from agent.core.shards.header import ERASED, HEADER_BYTES, Header, decode_header, encode_header
-from agent.core.shards.index import CACHED, SLOTS_A_SLAB_MAX, TAKEN, Index
+from agent.core.shards.index import CACHED, SLOTS_A_SLAB_MAX, Index
 from agent.core.shards.room import Room
 from agent.core.shards.space import Slab, Space
-from agent.core.shards.ticket import CHECKPOINT, CREATE, FLUSH, MEMO, REMOVE, WRITE, Effect, Report, Ticket
+from agent.core.shards.ticket import CREATE, FLUSH, MEMO, REMOVE, WRITE, Effect, Report, Ticket
 from agent.errors import PortError, TrustError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 REPORTS_MAX = 64
-_REPLACE_BYTES = 4 * PAGE_BYTES  # what replacing a file writes beside its content
 
 
 class Commits:
@@ -44,13 +43,13 @@ class Commits:
         self.cache: Any = None
         self.now = 0
         self._core_time = core_time
-        self._sequence = 0
+        self.sequence = 0
         self._busy: dict[tuple[int, bytes], Ticket] = {}  # writers: core's number, shard
         self._cache_ram_bytes = 0
         self._held: list[Any] = []  # effects, and tickets that are ready
         self._marking: list[Slab] = []
-        self._is_memo_coming = False
-        self._is_distrusted = False  # the memo on the medium names a checkpoint that does not count any more
+        self.is_memo_coming = False
+        self.is_distrusted = False  # the memo on the medium names a checkpoint that does not count any more
         self._memo_mark = 0
 
     def is_in_use(self, slab: Slab) -> bool:
@@ -69,15 +68,15 @@ class Commits:
 
     def _is_clear(self, effect: Effect) -> bool:
         is_known = effect.kind == CREATE or effect.slab.mark < 0 or effect.slab.is_marked
-        return is_known and not self._is_distrusted and self.flash.is_covered()
+        return is_known and not self.is_distrusted and self.flash.is_covered()
 
     def _hold(self, what: "Effect | Ticket") -> None:
         self._held.append(what)
-        if not self._is_memo_coming:
-            self._write_memo(False)
+        if not self.is_memo_coming:
+            self.write_memo(False)
 
-    def _write_memo(self, is_last: bool) -> None:
-        self._is_memo_coming = True
+    def write_memo(self, is_last: bool) -> None:
+        self.is_memo_coming = True
         for what in self._held:
             if isinstance(what, Effect) and what.kind != CREATE and what.slab.mark >= 0 and not what.slab.is_marked:
                 self.memo.mark(what.slab.mark)
@@ -88,15 +87,15 @@ class Commits:
         self.effects.append(Effect(MEMO, None, offset, len(data), data, None))
 
     def _memo_written(self, error: PortError | None) -> None:
-        self._is_memo_coming = False
+        self.is_memo_coming = False
         held, self._held = self._held, []
         marking, self._marking = self._marking, []
         if error is None:
             self.flash.covered(self._memo_mark)
-            self._is_distrusted = False
+            self.is_distrusted = False
             for slab in marking:
                 slab.is_marked = True
-        elif error.code != "disk_full":
+        elif error.code not in ("disk_full", "stopped"):
             self._set_fault(error)
         for what in held:
             if error is not None and isinstance(what, Effect):
@@ -108,71 +107,26 @@ class Commits:
             else:
                 self.rest(what, "ready")
 
-    # Checkpoints.
-
-    def checkpoint(self, now: int) -> bool:
-        """Write one, if anything has changed and the flash may be written. False: nothing was begun."""
-        self.now = now
-        slabs = [slab for slab in self.space.slabs if slab is not None]
-        size = checkpoint.HEAD_BYTES
-        size += sum([checkpoint.PART_BYTES + 12 * slab.slots + checkpoint.CRC_BYTES for slab in slabs])
-        cost = in_pages(size) + _REPLACE_BYTES + 2 * PAGE_BYTES
-        is_same = not self.memo.is_all and not [slab for slab in slabs if slab.is_marked or slab.mark < 0]
-        if self.fault or is_same or self._is_memo_coming or self.flash.left(TIDY, now) < cost:
-            return False
-        self.flash.spend(cost)
-        self.memo.generation += 1
-        head = checkpoint.encode_head(self.memo.generation, self._sequence, len(slabs), self.cores)
-        crc = int.from_bytes(head[-4:], "little")
-        self.memo.begin(crc)
-        for number, slab in enumerate(slabs):
-            slab.mark = number
-            slab.is_marked = self._is_moving(slab)
-            if slab.is_marked:
-                self.memo.mark(number)
-        pieces = _pieces(head, checkpoint.parts(slabs, self.index, crc))
-        self.effects.insert(0, Effect(CHECKPOINT, None, 0, size, pieces, None))  # before the index changes
-        return True
-
-    def _is_moving(self, slab: Slab) -> bool:
-        """Whether the index and the medium may differ: what is written was not flushed, or a slot is in use."""
-        if slab.waiting or slab.batch or slab.writes:
-            return True
-        table = self.index.table(slab.position)[0]
-        return bool([at for at in range(1, len(table), 3) if table[at] >> 24 == TAKEN])
-
     def _checkpoint_written(self, error: PortError | None) -> None:
         """The memo names it at once. If it could not be written, the old one does not count any more: the memo has
         another generation, and every header is read at the next start."""
         if error is not None:
-            self.memo.is_all = self._is_distrusted = True
+            self.memo.is_all = self.is_distrusted = True
             if error.code != "disk_full":
                 self._set_fault(error)
         if not self.fault:
-            self._write_memo(False)
-
-    def finish(self, now: int) -> None:
-        """Orderly stop, when nothing is under way any more: the memo says exactly how much flash was written."""
-        self.now = now
-        if not self.fault and self.memo.serial and not self._is_memo_coming:
-            self._write_memo(True)
-
-    def flush_all(self) -> None:
-        """Orderly stop: headers that nobody waits for."""
-        for slab in self.space.slabs:
-            if slab is not None and slab.writes and not slab.batch and not self.fault:
-                self._flush(slab)
+            self.write_memo(False)
 
     # Headers and flushes.
 
     def _write_header(self, ticket: Ticket, kind: int) -> None:
-        self._sequence += 1
+        self.sequence += 1
         place = ticket.slot % SLOTS_A_SLAB_MAX
         log2 = 0
         while 1 << log2 < self.space.slab_of(ticket.slot).slot_bytes:
             log2 += 1
         core = unhexlify(ticket.core)
-        header = Header(log2, ticket.length, place, ticket.keep_until, self._sequence, core, ticket.shard, kind)
+        header = Header(log2, ticket.length, place, ticket.keep_until, self.sequence, core, ticket.shard, kind)
         self.write(WRITE, ticket, HEADER_BYTES, 0, encode_header(header))
 
     def _erase(self, ticket: Ticket, slot: int) -> None:
@@ -196,9 +150,9 @@ class Commits:
         slab = self.space.slab_of(ticket.slot)
         slab.waiting.append(ticket)
         if not slab.batch:
-            self._flush(slab)
+            self.flush(slab)
 
-    def _flush(self, slab: Slab) -> None:
+    def flush(self, slab: Slab) -> None:
         slab.batch, slab.waiting = slab.waiting, []
         slab.flushing = slab.writes
         self.emit(Effect(FLUSH, slab, 0, 0, None, None))
@@ -218,7 +172,7 @@ class Commits:
                 slab.is_synced = True
                 self._durable(ticket)
         if slab.waiting and not slab.batch:
-            self._flush(slab)
+            self.flush(slab)
 
     # Faults and reports.
 
@@ -265,8 +219,3 @@ class Commits:
         def rest(self, ticket: Ticket, result: str) -> None: ...
         def _failed(self, ticket: Ticket, error: PortError) -> None: ...
         def _durable(self, ticket: Ticket) -> None: ...
-
-
-def _pieces(head: bytes, rest: "Iterator[bytes]") -> "Iterator[bytes]":
-    yield head
-    yield from rest

@@ -15,6 +15,7 @@ from binascii import crc32
 from agent.core.shards.flash import HOURS, PAGE_BYTES
 
 MEMO_BYTES = 512
+FILE_NAME, INDEX_NAME = "slab.memo", "slab.index"  # beside the slabs; the second is the checkpoint
 FILE_BYTES = 2 * PAGE_BYTES
 MAGIC = b"Clme"
 VERSION = 1

@@ -9,7 +9,7 @@ Deleted shards and promises that have ended stay until their room is needed, TRA
 one by mistake, or was late with a renewal, still finds it with a PUT.
 """
 
-from agent.core.shards.flash import CACHE, PAGE_BYTES, PUT, TIDY
+from agent.core.shards.flash import CACHE, PAGE_BYTES, PUT
 from agent.core.shards.header import ERASED, HEADER_BYTES
 from agent.core.shards.index import CACHED, HOUR_S, KEEP_ALWAYS, SLOTS_A_SLAB_MAX, TRASH
 from agent.core.shards.space import Slab
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from agent.core.shards.commits import Commits
 
 SWEEP_MAX = 8  # slots freed at once for a put: not more than will be needed soon
-PURGE_MAX = 64
 RETRY_MS = 60_000  # after the disk was full, or nothing had expired
 TRASH_HOURS = 7 * 24
 
@@ -95,18 +94,6 @@ class Room:
         """Something can be swept again."""
         self._swept_until = 0
 
-    def purge(self, now: int) -> bool:
-        """Free what has waited long enough; whether there may be more of it."""
-        count = 0
-        for slab in self._space.slabs:
-            for slot in () if slab is None else self._index.records_in(slab.position):
-                if count < PURGE_MAX and self._left_hours(slot, 0 if self._index.kind(slot) else TRASH_HOURS) == 0:
-                    if self._store.flash.left(TIDY, now) < PAGE_BYTES:
-                        return False
-                    count += 1
-                    self._free(slot)
-        return count == PURGE_MAX
-
     def _created(self, slab: Slab, error: PortError | None, now: int) -> None:
         if error is not None:
             self._space.dropped(slab)
@@ -151,16 +138,16 @@ class Room:
         for slab in self._space.slabs:
             if slab is not None and slab.slot_bytes == wanted:
                 for slot in self._index.records_in(slab.position):
-                    left = self._left_hours(slot, TRASH_HOURS if self._index.kind(slot) != TRASH else 0)
+                    left = self.left_hours(slot, TRASH_HOURS if self._index.kind(slot) != TRASH else 0)
                     if left <= TRASH_HOURS and (len(ended) < SWEEP_MAX or left < ended[-1][0]):
                         ended = sorted(ended + [(left, slot)])[:SWEEP_MAX]
         for _, slot in ended:
-            self._free(slot)
+            self.free(slot)
         if not ended:
             self._swept_until = now + RETRY_MS
         return bool(ended)
 
-    def _left_hours(self, slot: int, more: int) -> int:
+    def left_hours(self, slot: int, more: int) -> int:
         """How long a record stays, `more` hours after its time included; KEEP_ALWAYS where nobody can say."""
         hours = self._index.note(slot)
         if self._index.kind(slot) == CACHED or hours == KEEP_ALWAYS:
@@ -173,10 +160,10 @@ class Room:
         """Free the slot of the cached shard whose turn it is."""
         slot = self._store.cache.victim(wanted) if self._store.cache is not None else -1
         if slot >= 0:
-            self._free(slot)
+            self.free(slot)
         return slot >= 0
 
-    def _free(self, slot: int) -> None:
+    def free(self, slot: int) -> None:
         """Erase the header; then the slot is free."""
         ticket = Ticket("sweep", "", 0, b"")
         ticket.slot = slot

@@ -273,11 +273,11 @@ class Steps(Commits):
         if ticket.error is not None:
             return
         if ticket.step == "body":
-            if error.code == "disk_full":
+            if error.code in ("disk_full", "stopped"):
                 self._give_up(ticket)
         elif ticket.step == "commit" and self._is_mine(ticket):
             self.space.withdraw(ticket.slot)
-        if error.code != "disk_full" or ticket.step != "body":
+        if error.code not in ("disk_full", "stopped") or ticket.step != "body":
             self._set_fault(error)
         self._refuse(ticket, error)
 

@@ -18,10 +18,10 @@ the stored bytes were hashed and their slab was flushed once in this process: an
 Bounds: one ticket a request (the listener bounds those), one put or delete at a time for a shard, CORES_MAX cores.
 """
 
-from agent.core.shards.flash import PAGE_BYTES, PUT, TIDY
+from agent.core.shards.flash import PAGE_BYTES, PUT, TIDY, Flash
 from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import CACHED, PROMISED, QUARANTINED, TRASH, hours_of, key_of
-from agent.core.shards.recall import Recall
+from agent.core.shards.steps import Steps
 from agent.core.shards.ticket import (
     CACHING,
     CHECKPOINT,
@@ -44,8 +44,26 @@ if TYPE_CHECKING:
 PUT_MS_MAX = 600_000  # a body that is not here by then gives its slot back
 
 
-class Store(Recall):
+class Store(Steps):
     """`Store(quota_bytes, slot_bytes, core_time)`; `core_time(core id)`: unix seconds of that core or None."""
+
+    def limit(self, flash_day_bytes: int, cache_ram_bytes: int) -> None:
+        """Before the start. Bytes that may be written to the flash in a day (0 = any number), and how much memory the
+        cache may use (too little for a few shards: it uses none)."""
+        self.flash = Flash(flash_day_bytes)
+        self._cache_ram_bytes = cache_ram_bytes
+
+    def start(self) -> None:
+        """All slabs are loaded."""
+        if self.space.kinds[CACHED][0]:
+            self._open_cache()
+        self.room.shrink()
+
+    def _open_cache(self) -> None:
+        if self.cache is None:
+            from agent.core.shards.cache import Cache  # here: most devices are never offered anything
+
+            self.cache = Cache(self, self._cache_ram_bytes)
 
     # Requests.
 
@@ -217,11 +235,6 @@ class Store(Recall):
             self._want_flush(ticket)
         elif ticket.operation == "promote":
             self._commit(ticket)
-
-    def tidy(self, now: int) -> bool:
-        """Now and then: free what was deleted, or not renewed, a week ago. Whether there is more of it."""
-        self.now = now
-        return not self.fault and self.room.purge(now)
 
     def usage(self, now: int | None = None) -> "dict[str, Any]":
         """`used`: bytes of slots that hold promises and uploads; `trash`, `cache`: of those that give way to them;

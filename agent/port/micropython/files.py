@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 FOLDER, FILE = 0x4000, 0x8000
-ZEROS_BYTES = 4096
+ZEROS_BYTES = 512
 _held: "List[Lock]" = []  # a lock whose owner drops it must not be collected
 
 

@@ -8,12 +8,11 @@ images are opened by the product's driver. CORELET_FULL=1 judges every prefix of
 import gc
 import hashlib
 
-from agent.core.shards.memo import FILE_BYTES
+from agent.core.shards.memo import FILE_BYTES, FILE_NAME, INDEX_NAME
 from agent.core.shards.store import Store
 from agent.core.shards.ticket import CHECKPOINT, CREATE, FLUSH, HASH, MEMO, READ, REMOVE, Effect, Ticket
+from agent.core.shards.upkeep import Upkeep
 from agent.errors import CoreletError, PortError
-from agent.service.slab_start import INDEX
-from agent.service.slab_start import MEMO as MEMO_NAME
 from tests.sim.chance import Xorshift32
 from tests.sim.flash import Flash
 from tests.sim.referee import Referee, sha256
@@ -68,13 +67,13 @@ class Driver:
             self.world.after(self.world.random.below(4), self._hashed, effect)
             return
         if effect.kind == MEMO:
-            path = FOLDER + "/" + MEMO_NAME
+            path = FOLDER + "/" + FILE_NAME
             file = self.files.open_slab(path) if self.files.exists(path) else self.files.create_slab(path, FILE_BYTES)
             file.write(effect.offset, effect.data)
             self.world.after(self.world.random.between(1, 20), self._flushed, effect, file, file.begin_flush())
             return
         if effect.kind == CHECKPOINT:
-            self.files.write_pieces(FOLDER + "/" + INDEX, effect.data)
+            self.files.write_pieces(FOLDER + "/" + INDEX_NAME, effect.data)
         elif effect.kind == CREATE:
             self.files.create_slab(self._path(effect), effect.length)
         elif effect.kind == REMOVE:
@@ -124,11 +123,11 @@ class Clients:
             self.world.at(1050 + self.world.random.below(400), self.request)
 
     def _flush(self) -> None:
-        self.driver.store.flush_all()
+        Upkeep(self.driver.store).flush_all(self.world.now)
         self.driver.pump()
 
     def _checkpoint(self) -> None:
-        self.world.trace("checkpoint", self.driver.store.checkpoint(self.world.now))
+        self.world.trace("checkpoint", Upkeep(self.driver.store).checkpoint(self.world.now))
         self.driver.pump()
 
     def _data(self, number: int) -> bytes:

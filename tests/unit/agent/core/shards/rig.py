@@ -3,6 +3,7 @@
 import hashlib
 
 from agent.core.shards import store as stores
+from agent.core.shards.recall import Recall
 from agent.core.shards.ticket import CREATE, FLUSH, HASH, MEMO, READ, REMOVE
 from agent.errors import PortError
 
@@ -71,17 +72,18 @@ class Rig:
         """A new process on what the slabs hold."""
         self.store = stores.Store(self.quota, self.slots, self.times.get)
         self.store.limit(self.day, self.cache)
+        recall = Recall(self.store)
         if any(self.memos[1]):
-            self.store.recall_memo(self.memos)
-            self.store.distrust()
+            recall.recall_memo(self.memos)
+            recall.distrust()
         self.waiting = []
         for slot_bytes, number in sorted(self.slabs):
-            slab = self.store.attach(slot_bytes, number, self.slabs[(slot_bytes, number)].length // slot_bytes)
+            slab = recall.attach(slot_bytes, number, self.slabs[(slot_bytes, number)].length // slot_bytes)
             for place in range(slab.slots - 1, -1, -1):
                 slot = slab.position * 256 + place
                 data = self.header(slot)
-                for twin in self.store.load(slab, place, data):
-                    self.store.settle_twins(slot, data, twin, self.header(twin))
+                for twin in recall.load(slab, place, data):
+                    recall.settle_twins(slot, data, twin, self.header(twin))
         self.store.start()
         self.pump()
 

@@ -1,5 +1,6 @@
 """What was deleted or not renewed: gone for its core, there for a PUT, and in nobody's way."""
 
+from agent.core.shards.upkeep import Upkeep
 from tests.unit.agent.core.shards.rig import CORE, OTHER, SLOT, Rig, fill, name_of, payload
 
 HOUR = 3600
@@ -65,15 +66,15 @@ def test_after_a_week_it_is_erased():
     rig.put(payload(4), OTHER, keep_until=1_000_100)
     rig.delete(name_of(payload(1)))
     rig.times[CORE] += WEEK - 2 * HOUR
-    assert not rig.store.tidy(0)
+    assert not Upkeep(rig.store).purge(0)
     assert not rig.store.effects and rig.store.usage()["trash"] == SLOT
     rig.times[CORE] += 2 * HOUR
-    rig.store.tidy(0)
+    Upkeep(rig.store).purge(0)
     rig.pump()
     assert rig.store.usage()["trash"] == 0 and rig.put(payload(1)) == "stored"
     assert rig.get(name_of(payload(2))) == payload(2), "an ended promise is served as long as it is there"
     rig.times[CORE] += 2 * HOUR
-    rig.store.tidy(0)
+    Upkeep(rig.store).purge(0)
     rig.pump()
     assert rig.get(name_of(payload(2))) == "absent" and rig.get(name_of(payload(3))) == payload(3)
     assert rig.get(name_of(payload(4)), OTHER) == payload(4), "its core's clock has not said so"
@@ -84,5 +85,5 @@ def test_a_core_without_a_clock_deletes_all_the_same():
     rig.put(payload(1))
     rig.times[CORE] = None
     assert rig.delete(name_of(payload(1))) == "deleted" and rig.get(name_of(payload(1))) == "absent"
-    assert not rig.store.tidy(0) and rig.store.usage()["trash"] == SLOT
+    assert not Upkeep(rig.store).purge(0) and rig.store.usage()["trash"] == SLOT
     assert rig.put(payload(2)) == "stored", "its room is free for others"
