@@ -49,14 +49,16 @@ async def load(slabs: "Slabs") -> None:
 
 
 def _recall_memo(slabs: "Slabs", recall: Recall) -> None:
-    records = []
+    path, records = slabs.folder + "/" + memo.FILE_NAME, []
+    file = slabs.files.open_slab(path)
     for offset in (0, PAGE_BYTES):
         try:
-            records.append(exactly(slabs.memo(), offset, memo.MEMO_BYTES))
+            records.append(exactly(file, offset, memo.MEMO_BYTES))
         except PortError:
             records.append(b"")
+    file.close()
     if not recall.recall_memo(records):
-        slabs.drop_memo()
+        slabs.files.remove(path)
 
 
 def _recall_checkpoint(slabs: "Slabs", recall: Recall, left: "dict[tuple[int, int], int]") -> "list[Slab]":

@@ -80,9 +80,7 @@ class Slabs:
             await asyncio.sleep(0)  # its turn to end
         await self._settle()
         try:
-            from agent.core.shards.upkeep import Upkeep
-
-            upkeep = Upkeep(self.store)
+            upkeep = self._upkeep()
             for step in (upkeep.flush_all, upkeep.checkpoint, upkeep.finish):
                 step(self._now_ms())
                 await self._settle()
@@ -91,17 +89,13 @@ class Slabs:
         for _, file in self._open:
             file.close()
         self._open = []
-        self._close_memo()
-
-    def drop_memo(self) -> None:
-        """Its file is damaged."""
-        self._close_memo()
-        self.files.remove(self.folder + "/" + memo.FILE_NAME)
-
-    def _close_memo(self) -> None:
         if self._memo is not None:
             self._memo.close()
-        self._memo = None
+
+    def _upkeep(self) -> "Any":
+        from agent.core.shards.upkeep import Upkeep  # here: it is needed once in hours
+
+        return Upkeep(self.store)
 
     async def _settle(self) -> None:
         self.pump()
@@ -113,9 +107,7 @@ class Slabs:
         count = 0
         while True:
             await asyncio.sleep(TIDY_S)
-            from agent.core.shards.upkeep import Upkeep
-
-            upkeep = Upkeep(self.store)
+            upkeep = self._upkeep()
             while upkeep.purge(self._now_ms()):
                 self.pump()
                 await asyncio.sleep(1)
@@ -209,12 +201,7 @@ class Slabs:
         """A flush, a hash or a memo. Whatever ends it, the tickets that wait for it come to rest."""
         result: object = PortError("stopped", "The device stopped before it was done.")
         try:
-            if effect.kind == MEMO:
-                self.memo().write(effect.offset, effect.data)
-                await self.memo().flush()
-                result = None
-            else:
-                result = await (self.file(effect.slab).flush() if effect.kind == FLUSH else self._hash(effect))
+            result = await (self._hash(effect) if effect.kind == HASH else self._flush(effect))
         except PortError as error:
             result = error
         finally:
@@ -248,6 +235,12 @@ class Slabs:
             self._open.remove(entry)
             entry[1].close()
         self.files.remove(self.path(*effect.slab.name))
+
+    async def _flush(self, effect: Effect) -> None:
+        file = self.memo() if effect.kind == MEMO else self.file(effect.slab)
+        if effect.kind == MEMO:
+            file.write(effect.offset, effect.data)
+        await file.flush()
 
     def _checkpoint(self, _effect: Effect, data: "Any") -> None:
         self.files.write_pieces(self.folder + "/" + memo.INDEX_NAME, data)

@@ -80,7 +80,7 @@ def test_status_without_cores_shows_the_window():
     assert "cores     none yet" in text and "waiting for a full core" in text
     assert "deleted" not in text and "flash" not in text
     busy = dict(STATUS["shards"], trash=65536, cache=131072, flash_day=8 << 30, flash_left=1 << 30)
-    text = " ".join("\n".join(screen.status(changed(shards=busy))).split())
+    text = " ".join("\n".join(answers.status(changed(shards=busy))).split())
     assert "192.0 KiB of 4.0 GiB used, 64.0 KiB deleted lately, 128.0 KiB cached" in text
     assert "flash 1.0 GiB of 8.0 GiB may be written for shards now" in text
     worn = dict(STATUS["shards"], read_only=True)
