@@ -100,10 +100,12 @@ class Device:
         self._local = port.net.listen_local(self.state.path(control.SOCKET))
         self._make_discovery()
         await self.shards.open()
+        serve = self.shards.handle
         self._serve(self._control, http.Router([(door.PATH, self.door.handle)]).handle, "control")
-        self._serve(self._data, http.Router([("/shards/", self.shards.handle)]).handle, "data")
+        self._serve(self._data, http.Router([("/shards/", serve), (shards.AUDIT, serve)]).handle, "data")
         self.supervisor.spawn("control", control.ControlService(self, self._local).serve)
         self.supervisor.spawn("discovery", self.discovery.run)
+        self.supervisor.spawn("scrub", self.shards.scrub)
         self.membership.start()
         if not self.state.core_ids():
             self.door.open_window()

@@ -50,7 +50,8 @@ def read_entries(challenge: audit.Challenge, device: str, records: bytes) -> "li
     """(result, proof) for each entry of a LEAF or WHOLE: the root that leaf and path lead to, or the salted digest; b""
     unless the result is HAS. PeerError("audit") for a result that does not exist."""
     found, at = [], 0
-    for shard, size in audit.entries(challenge):
+    for number in range(audit.count(challenge)):
+        shard, size = audit.entry(challenge, number)
         length = audit.entry_record_bytes(challenge, device, shard, size)
         result, body = records[at], records[at + 1 : at + length]
         at += length

@@ -38,7 +38,7 @@ KEY_BYTES = 5
 PAGE_KEYS = 240
 CHALLENGE_BYTES_MAX = 2400
 _DIGEST_BYTES = 4 + KEY_BYTES
-_PAGE_BYTES = 6 + PAGE_KEYS * KEY_BYTES
+PAGE_BYTES = 6 + PAGE_KEYS * KEY_BYTES
 _MAP = ("map", 3, 3)
 _NONCE = ("bytes", NONCE_BYTES, NONCE_BYTES)
 _SUBJECT = ("bytes", 0, ENTRIES_MAX * ENTRY_BYTES)
@@ -66,18 +66,28 @@ def misfit(challenge: Challenge) -> str:
         return f"Expected a nonce of {NONCE_BYTES} bytes and a subject of at most {ENTRIES_MAX * ENTRY_BYTES}."
     length = len(challenge.subject)
     if challenge.kind in (LEAF, WHOLE):
-        if not length or length % ENTRY_BYTES or max([size for _, size in entries(challenge)]) > SIZE_MAX:
+        sizes = [entry(challenge, number)[1] for number in range(length // ENTRY_BYTES)]
+        if not sizes or length % ENTRY_BYTES or max(sizes) > SIZE_MAX:
             return f"Expected 1 to {ENTRIES_MAX} entries of a shard and a size of at most {SIZE_MAX}."
     elif length != (0 if challenge.kind == DIGEST else 5) or (length and challenge.subject[0] >= BUCKETS):
         return f"Expected no subject for a digest, a bucket below {BUCKETS} and a slot for a list."
     return ""
 
 
-def entries(challenge: Challenge) -> list[tuple[bytes, int]]:
-    """(shard, size) of each; for LEAF and WHOLE."""
-    subject = challenge.subject
-    starts = range(0, len(subject), ENTRY_BYTES)
-    return [(subject[at : at + 32], int.from_bytes(subject[at + 32 : at + ENTRY_BYTES], "big")) for at in starts]
+def count(challenge: Challenge) -> int:
+    """How many shards are asked for; 0 for DIGEST and LIST."""
+    return len(challenge.subject) // ENTRY_BYTES
+
+
+def entry(challenge: Challenge, number: int) -> tuple[bytes, int]:
+    """(shard, size); for LEAF and WHOLE."""
+    at = number * ENTRY_BYTES
+    return challenge.subject[at : at + 32], int.from_bytes(challenge.subject[at + 32 : at + ENTRY_BYTES], "big")
+
+
+def bucket_of(key: int) -> int:
+    """Of a key as a number."""
+    return key >> (8 * KEY_BYTES - 4)
 
 
 def leaf_index(nonce: bytes, shard: bytes, device: str, size: int) -> int:
@@ -103,5 +113,5 @@ def records_bytes(challenge: Challenge, device: str) -> int:
     if challenge.kind == DIGEST:
         return BUCKETS * _DIGEST_BYTES
     if challenge.kind == LIST:
-        return _PAGE_BYTES
-    return sum([entry_record_bytes(challenge, device, shard, size) for shard, size in entries(challenge)])
+        return PAGE_BYTES
+    return sum([entry_record_bytes(challenge, device, *entry(challenge, each)) for each in range(count(challenge))])

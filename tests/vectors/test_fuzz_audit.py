@@ -79,7 +79,7 @@ def test_records(start: int) -> None:
                 assert len(answers.read_page(noise)[1]) <= audit.PAGE_KEYS
             else:
                 rows = answers.read_entries(asked, DEVICE, noise)
-                assert len(rows) == len(audit.entries(asked))
+                assert len(rows) == audit.count(asked)
                 assert all((result == audit.HAS) == bool(proof) for result, proof in rows)
         except PeerError as error:
             assert error.code == "audit"

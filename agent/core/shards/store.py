@@ -16,7 +16,7 @@ the stored bytes were hashed and their slab was flushed once in this process: an
 Bounds: one ticket a request (the listener bounds those), one put or delete at a time for a shard, CORES_MAX cores.
 """
 
-from agent.core.shards.header import ERASED, HEADER_BYTES
+from agent.core.shards.header import ERASED, HEADER_BYTES, Header
 from agent.core.shards.index import SLOTS_A_SLAB_MAX, hours_of, key_of
 from agent.core.shards.space import Slab
 from agent.core.shards.steps import Steps
@@ -172,6 +172,25 @@ class Store(Steps):
         if self.is_current(ticket):
             self.space.quarantine(ticket.slot)
             self._report(ticket.core, ticket.shard, reason)
+
+    def check_header(self, slot: int, data: bytes) -> Header | None:
+        """`data` was read from the start of a record's slot. None when it is not its header: then it is quarantined and
+        reported by the 40 bits that are left of its name, unless it is just being erased."""
+        header = self._parse(slot, data)
+        key = self.index.key(slot)
+        if header is not None and key_of(header.shard) == key:
+            return header
+        core = self.cores.name(self.index.core_of(slot))
+        is_changing = [ticket for ticket in self._busy.values() if ticket.slot == slot]
+        if len(core) > 1 and not self.index.is_quarantined(slot) and not is_changing:
+            self.space.quarantine(slot)
+            self._report(core, key.to_bytes(5, "big"), "header")
+        return None
+
+    def is_quarantined(self, core: str, shard: bytes) -> bool:
+        """By the 40 bits that the index has of a name."""
+        slots = self.index.find(key_of(shard), self.cores.find(core))
+        return bool([slot for slot in slots if self.index.is_quarantined(slot)])
 
     # Answers of the driver.
 

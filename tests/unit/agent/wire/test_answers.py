@@ -65,7 +65,7 @@ def test_what_one_shard_costs():
 
 def test_what_is_missing_is_zeros():
     asked = challenge()
-    lengths = [audit.entry_record_bytes(asked, DEVICE, shard, size) for shard, size in audit.entries(asked)]
+    lengths = [audit.entry_record_bytes(asked, DEVICE, *audit.entry(asked, each)) for each in (0, 1)]
     records = b"\x02" + bytes(lengths[0] - 1) + b"\x03" + bytes(lengths[1] - 1)
     assert answers.read_entries(asked, DEVICE, records) == [(audit.LOST, b""), (audit.CORRUPT, b"")]
     for bad in (b"\x02" + bytes(lengths[0] - 2) + b"x", bytes(lengths[0]), b"\x04" + bytes(lengths[0] - 1)):
