@@ -68,11 +68,3 @@ class Tree:
         if is_left or is_right:
             self.path.append(right if is_left else left)
         self._nodes.append((node(left, right), is_left or is_right))
-
-
-def root_of(data: bytes) -> bytes:
-    """The root of a whole shard."""
-    tree, view = Tree(), memoryview(data)
-    for start in range(0, max(1, len(data)), LEAF_BYTES):
-        tree.add(view[start : start + LEAF_BYTES])
-    return tree.root()

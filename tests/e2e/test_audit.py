@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.port.cpython import codec, crypto
-from agent.wire import answers, audit, full_core, merkle
+from agent.wire import answers, audit, full_core
 from tests.e2e.shard_device import CORE, OTHER, Answer, ShardDevice
 from tests.e2e.shard_server import DEVICE, SECRETS
 from tests.programs import RUNTIMES
@@ -85,7 +85,7 @@ def test_all_sizes_are_proven(device: ShardDevice) -> None:
         assert device.put(body).status == 201
     for _ in range(3):  # other nonces, other leaves
         _, found = entries(device, audit.LEAF, *bodies)
-        assert found == [(audit.HAS, merkle.root_of(body)) for body in bodies]
+        assert found == [(audit.HAS, answers.root_of(body)) for body in bodies]
     challenge, found = entries(device, audit.WHOLE, *bodies)
     assert found == [(audit.HAS, hashlib.sha256(challenge.nonce + body).digest()) for body in bodies]
 
@@ -104,7 +104,7 @@ def test_lost_rotten_and_foreign(device: ShardDevice) -> None:
     challenge, found = records(device, audit.LEAF, subject(bodies[0]), OTHER)
     assert answers.read_entries(challenge, DEVICE, found) == [(audit.LOST, b"")], "another core's shard"
     assert device.put(bodies[1]).status == 201
-    assert entries(device, audit.LEAF, bodies[1])[1] == [(audit.HAS, merkle.root_of(bodies[1]))]
+    assert entries(device, audit.LEAF, bodies[1])[1] == [(audit.HAS, answers.root_of(bodies[1]))]
 
 
 def test_64_shards_in_one_round_trip_and_then_a_pause(device: ShardDevice) -> None:
@@ -114,7 +114,7 @@ def test_64_shards_in_one_round_trip_and_then_a_pause(device: ShardDevice) -> No
     before = device.rss_kib()
     for _ in range(2):
         _, found = entries(device, audit.LEAF, *bodies)
-        assert found == [(audit.HAS, merkle.root_of(body)) for body in bodies]
+        assert found == [(audit.HAS, answers.root_of(body)) for body in bodies]
     challenge = audit.Challenge(audit.LEAF, bytes(16), subject(*bodies))
     answer = ask(device, answers.encode_challenge(codec, challenge))
     assert (answer.status, answer.code) == (503, "busy") and 0 < int(answer.headers["Retry-After"]) <= 64
@@ -179,4 +179,4 @@ def test_who_goes_away_holds_nothing(device: ShardDevice) -> None:
     with socket.create_connection(("127.0.0.1", device.port), timeout=5) as conn:
         conn.sendall(head.encode() + question)
         conn.recv(100)
-    assert entries(device, audit.LEAF, bodies[0])[1] == [(audit.HAS, merkle.root_of(bodies[0]))]
+    assert entries(device, audit.LEAF, bodies[0])[1] == [(audit.HAS, answers.root_of(bodies[0]))]

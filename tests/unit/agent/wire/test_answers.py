@@ -50,7 +50,7 @@ def test_an_honest_answer():
         records = proof_of(kind, DATA) + proof_of(kind, b"")
         assert len(records) == audit.records_bytes(asked, DEVICE)
         checked(asked, records)
-        wanted = [merkle.root_of(DATA), merkle.root_of(b"")]
+        wanted = [answers.root_of(DATA), answers.root_of(b"")]
         if kind == audit.WHOLE:
             wanted = [port.crypto().sha256(NONCE + DATA), port.crypto().sha256(NONCE)]
         assert answers.read_entries(asked, DEVICE, records) == [(audit.HAS, proof) for proof in wanted]
@@ -78,7 +78,7 @@ def test_a_wrong_leaf_leads_elsewhere():
     for at in range(1, len(records), 50):
         records[at] ^= 1
         found = answers.read_entries(asked, DEVICE, bytes(records))
-        assert found[0][0] == audit.HAS and found[0][1] != merkle.root_of(DATA)
+        assert found[0][0] == audit.HAS and found[0][1] != answers.root_of(DATA)
         records[at] ^= 1
 
 

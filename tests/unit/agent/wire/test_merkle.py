@@ -31,7 +31,7 @@ def test_the_root_is_the_rfcs():
         data = sample(size)
         hashes = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves_in(data)]
         assert len(hashes) == merkle.leaves_of(size)
-        assert merkle.root_of(data) == plain_root(hashes)
+        assert answers.root_of(data) == plain_root(hashes)
 
 
 def test_every_path_leads_to_the_root_and_only_there():
@@ -54,11 +54,11 @@ def test_every_path_leads_to_the_root_and_only_there():
 
 def test_a_node_is_no_leaf():
     two = sample(2048)
-    root = merkle.root_of(two)
-    assert merkle.root_of(merkle.leaf_hash(two[:1024]) + merkle.leaf_hash(two[1024:])) != root
+    root = answers.root_of(two)
+    assert answers.root_of(merkle.leaf_hash(two[:1024]) + merkle.leaf_hash(two[1024:])) != root
 
 
 def test_an_index_outside_of_the_tree():
     leaf_hash = merkle.leaf_hash(b"")
     assert answers.path_root(leaf_hash, 1, 1, []) == b"" and answers.path_root(leaf_hash, -1, 1, []) == b""
-    assert answers.path_root(leaf_hash, 0, 1, []) == merkle.root_of(b"")
+    assert answers.path_root(leaf_hash, 0, 1, []) == answers.root_of(b"")
