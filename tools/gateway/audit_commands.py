@@ -42,7 +42,7 @@ def audit(client: Client, options: argparse.Namespace) -> int:
 
 
 def trust(value: dict[str, Any]) -> str:
-    """A reputation in a column."""
+    """A reputation in a column. "mute": it owes an answer."""
     if not value["trusted"]:
         return "lost"
-    return f"{value['score'] * 100:.1f} %" if value["takes_more"] else "silent"
+    return f"{int(value['score'] * 100)}%" if value["takes_more"] else "mute"

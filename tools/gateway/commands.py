@@ -67,11 +67,11 @@ def devices(client: Client, options: argparse.Namespace) -> int:
         return 0
     rows = [
         (
-            screen.cut(line["name"], 14),
+            screen.cut(line["name"], 11),
             line["id"][:8],
             "up" if line["up"] else "left" if line["state"] == "left" else "down",
             screen.age(line["seen_s"]),
-            f"{screen.amount(line['used'])} of {screen.amount(line['quota'])}" if line["quota"] else "-",
+            f"{screen.amount(line['used'])}/{screen.amount(line['quota'])}" if line["quota"] else "-",
             str(line["shards"]),
             str(line["waiting"]),
             trust(line["reputation"]),

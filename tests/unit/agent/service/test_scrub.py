@@ -101,8 +101,13 @@ def test_a_device_that_is_never_quiet_is_scrubbed_all_the_same():
         assert rig.log == []
         for _ in range(10):
             await asyncio.sleep(0)
-        assert "hash" in rig.log
+        assert "hash" in rig.log and files.content == {}, "flash wears"
         task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            pass
+        assert scrub.Mark(files, PATH).read() == (1024, 0, 0), "an orderly end writes it down"
 
     with_files(main)
 
