@@ -152,7 +152,7 @@ class FakeDevice:
         challenge = audit.decode_challenge(port.codec(), body)
         self.challenges.append(challenge)
         if self.is_mute:
-            return 503, b"busy: later"
+            return 500, b"io: no"
         if challenge.kind == audit.DIGEST:
             rows = digest_of(shard[:5] for shard in self.shards if shard not in self.rotten)
             records = b"".join(count.to_bytes(4, "big") + total.to_bytes(5, "big") for count, total in rows)

@@ -1,5 +1,6 @@
 """Audits of a fleet: what each outcome does to the shard and to the device's reputation."""
 
+import asyncio
 import time
 
 from tests.tools.fake_device import FakeDevice
@@ -48,6 +49,10 @@ class Place:
         """One question; the outcomes."""
         pace = self.audits._pace(device.id)
         return dict((await self.audits._audit(self.targets()[device.id], pace, count)).outcomes)
+
+    async def tick(self):
+        self.audits.tick()
+        await self.audits.settle()
 
     def survives(self):
         return self.net.objects.listed()[0].survives
@@ -108,6 +113,7 @@ def test_rot_and_lies_are_corrupt(tmp_path):
         rotten, liar = net.devices[:2]
         rotten.rotten.update(rotten.shards)
         assert await place.ask(rotten) == {"corrupt": 1}
+        assert place.audits._pace(rotten.id).inventory_at == 0.0, "the rest is looked at now"
         liar.is_lying = True
         outcomes = [await place.ask(liar) for _ in range(40)]
         assert {"corrupt": 1} in outcomes, "the wrong byte is in one leaf of many"
@@ -164,7 +170,7 @@ def test_an_answer_that_is_owed_is_asked_for_again(tmp_path):
         assert 30 < pause <= audits_module.AGAIN_S
         await place.ask(device)
         await place.ask(device, 16)
-        assert device.challenges[-1] == device.challenges[-4] == asked, "nothing else before"
+        assert device.challenges == [asked] * 3, "nothing else before"
         device.is_mute = False
         assert sum((await place.ask(device)).values()) == 1 and device.challenges[-1] == asked
         await place.ask(device)
@@ -180,6 +186,43 @@ def test_owed_for_a_shard_that_is_gone(tmp_path):
         await place.ask(device)
         await net.objects.remove("file", 0)
         assert await place.ask(device) == {} and place.reputation(device).failures == 0
+
+    scene(tmp_path, body)
+
+
+def test_owed_for_a_shard_that_is_to_be_made_again(tmp_path):
+    async def body(place, net):
+        device = net.devices[0]
+        device.is_mute = True
+        await place.ask(device)
+        (asked,) = device.challenges
+        net.registry.lose_shards(net.registry.kept_named(device.id, [asked.subject[:32]]))
+        device.is_mute = False
+        assert await place.ask(device) == {"ok": 1} and device.challenges[-1].subject != asked.subject
+
+    scene(tmp_path, body, slots=(65536,))
+
+
+def test_what_is_removed_while_it_is_asked_for_says_nothing(tmp_path):
+    async def body(place, net):
+        device = net.devices[0]
+        device.delay_s = 0.2
+        task = asyncio.create_task(place.ask(device))
+        await asyncio.sleep(0.1)
+        net.registry.drop_object(net.objects.find("file").id)
+        device.shards.clear()
+        assert await task == {} and place.reputation(device).failures == 0
+
+    scene(tmp_path, body)
+
+
+def test_who_leaves_while_it_is_asked_is_offline(tmp_path):
+    async def body(place, net):
+        device = net.devices[0]
+        target = place.targets()[device.id]
+        await device.kill()
+        found = await place.audits._audit(target, place.audits._pace(device.id), 1)
+        assert found.outcomes == {"offline": 1} and place.reputation(device).tries == 0
 
     scene(tmp_path, body)
 
@@ -201,8 +244,8 @@ def test_a_confession_costs_nothing(tmp_path):
         names = sorted(device.shards)
         device.rotten.update(names[:2])
         place.confessed[device.id] = [names[0].hex(), names[1][:5].hex()]
-        await place.audits.tick()
-        await place.audits.tick()
+        await place.tick()
+        await place.tick()
         found = place.reputation(device)
         assert (found.confessed, found.failures, found.score, place.losses) == (2, 0, 1.0, 1)
         assert place.survives() == 0
@@ -225,11 +268,14 @@ def test_a_device_without_trust_is_emptied_and_gets_nothing(tmp_path):
             bad.rotten.discard(rotten)
             await net.quiet()
         assert not place.reputation(bad).is_trusted and place.targets()[bad.id].free_bytes == 0
+        await place.tick()
+        assert net.registry.shard_counts()[bad.id] == len(bad.shards) - 1 > 0, "there is no other place"
+        place.audits._pace(bad.id).drain_at = 0.0
         fresh = FakeDevice(9)
         await fresh.start()
         net.devices.append(fresh)
         place.pair(fresh)
-        await place.audits.tick()
+        await place.tick()
         await net.quiet()
         assert net.registry.shard_counts().get(bad.id, 0) == 0 and fresh.shards and place.survives() == 1
         assert await net.get() == data
@@ -258,16 +304,16 @@ def test_shards_from_before_there_were_proofs(tmp_path):
 
 def test_who_is_due(tmp_path):
     async def body(place, net):
-        await place.audits.tick()
+        await place.tick()
         assert not any(device.challenges for device in net.devices)
         for pace in place.audits._paces.values():
             pace.audit_at = pace.inventory_at = 0.0
-        await place.audits.tick()
+        await place.tick()
         for device in net.devices:
             assert sorted(each.kind for each in device.challenges)[-1] == 3 and len(device.challenges) == 2
             pause = place.audits._paces[device.id].audit_at - time.monotonic()
             assert 1700 < pause <= 86400 / audits_module.A_DAY
-        await place.audits.tick()
+        await place.tick()
         assert all(len(device.challenges) == 2 for device in net.devices)
 
     scene(tmp_path, body)

@@ -75,9 +75,7 @@ class Core:
         self.browser: Any = None
         self.fleet = Fleet(self.registry, self._presence)
         self.objects = Objects(self.registry, self.client, self.fleet.targets)
-        self.audits = Audits(
-            self.registry, self.client, self.fleet.targets, self._confessions, self.objects.upkeep.wake
-        )
+        self.audits = Audits(self.registry, self.client, self.fleet.targets, self._confessions, self._make_again)
         self.relays = Relays(self.registry, port.crypto(), self._presence, self._command)
         self.web: socket.socket | None = None
         self.admission: Admission | None = None
@@ -219,6 +217,11 @@ class Core:
     def _confessions(self, device_id: str) -> list[str]:
         presence = self._presence(device_id)
         return list(presence.telemetry.get("confessed", [])) if presence is not None else []
+
+    def _make_again(self) -> None:
+        """Shards were lost; whose fault it was gets none of them back."""
+        self.fleet.reload()
+        self.objects.upkeep.wake()
 
     async def _command(self, device_id: str, op: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         answer: dict[str, Any] = await self.links.command(device_id, op, body, timeout_s)

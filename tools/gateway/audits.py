@@ -40,6 +40,7 @@ WHOLE_ONE_IN = 8
 AT_ONCE = 8
 ROUND_SHARDS = 32  # asked for by hand; with an inventory it is less than a device answers without a pause
 DRAIN_MAX = 64
+DRAIN_S = 30.0
 SWEEP_S = DAY_S
 
 LOG = logging.getLogger("corelet.audits")
@@ -62,6 +63,8 @@ class _Pace:
 
     def __init__(self, now: float) -> None:
         self.lock = asyncio.Lock()
+        self.task: asyncio.Task[None] | None = None
+        self.drain_at = now
         # Not all of them in the same second.
         self.audit_at = now + secrets.randbelow(int(DAY_S / A_DAY))
         self.inventory_at = now + secrets.randbelow(int(INVENTORY_S))
@@ -90,26 +93,39 @@ class Audits:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            await self.tick()
-            await asyncio.sleep(1)
+        try:
+            while True:
+                self.tick()
+                await asyncio.sleep(1)
+        finally:
+            for task in self._tasks():
+                task.cancel()
+            await self.settle()
 
-    async def tick(self) -> None:
-        """Ask whom it is time to ask; hear what devices confess; empty those that are not trusted."""
+    def tick(self) -> None:
+        """Ask whom it is time to ask; hear what devices confess; empty those that are not trusted. It waits for nobody:
+        a device that is slow keeps no other one waiting."""
         now, targets = time.monotonic(), self._targets()
         self._paces = {device: self._pace(device) for device in targets}
-        due = []
         for device, target in targets.items():
             pace = self._paces[device]
             self._hear(device, pace)
-            if target.is_up and not pace.lock.locked() and now >= min(pace.audit_at, pace.inventory_at):
-                due.append(self._attend(target, pace, now))
-            if not target.is_trusted:
+            is_free = pace.task is None or pace.task.done()
+            if target.is_up and is_free and now >= min(pace.audit_at, pace.inventory_at):
+                pace.task = asyncio.create_task(self._attend(target, pace))
+            if not target.is_trusted and now >= pace.drain_at:
+                pace.drain_at = now + DRAIN_S
                 self._drain(device)
         if now - self._swept_at > SWEEP_S:
             self._swept_at = now
             self._registry.sweep_proofs()
-        await asyncio.gather(*due)
+
+    async def settle(self) -> None:
+        """When all that was begun has ended."""
+        await asyncio.gather(*self._tasks(), return_exceptions=True)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [pace.task for pace in self._paces.values() if pace.task is not None]
 
     async def round(self, reference: str = "") -> list[Round]:
         """Ask now: one device, or all; for ROUND_SHARDS shards and the inventory. UsageError("device")."""
@@ -131,13 +147,17 @@ class Audits:
     def _pace(self, device: str) -> _Pace:
         return self._paces.setdefault(device, _Pace(time.monotonic()))
 
-    async def _attend(self, target: Target, pace: _Pace, now: float) -> None:
-        """What is due for one device."""
-        async with self._gate, pace.lock:
-            if now >= pace.audit_at:
-                await self._audit(target, pace, 1)
-            if time.monotonic() >= pace.inventory_at:
-                await self._inventory(target, pace)
+    async def _attend(self, target: Target, pace: _Pace) -> None:
+        """What is due for one device. What it makes fail, even by a defect of ours, concerns nobody else."""
+        try:
+            async with self._gate, pace.lock:
+                if time.monotonic() >= pace.audit_at:
+                    await self._audit(target, pace, 1)
+                if time.monotonic() >= pace.inventory_at:
+                    await self._inventory(target, pace)
+        except Exception:
+            LOG.exception("an audit of %s failed", target.name)
+            pace.audit_at = pace.inventory_at = time.monotonic() + INVENTORY_S
 
     async def _whole_round(self, target: Target) -> Round:
         pace = self._pace(target.device)
@@ -157,7 +177,8 @@ class Audits:
         question = challenges.ask_again(self._registry, target.device, json.loads(owed)) if owed else None
         if question is None:
             shards = self._registry.sample(target.device, count)
-            question = challenges.ask_fresh(self._registry, shards, secrets.randbelow(WHOLE_ONE_IN) == 0)
+            is_whole = count == 1 and secrets.randbelow(WHOLE_ONE_IN) == 0
+            question = challenges.ask_fresh(self._registry, shards, is_whole)
         pace.audit_at = time.monotonic() + DAY_S / A_DAY
         if question is None:
             return Round(target.device, target.name, {})
@@ -240,7 +261,15 @@ class Audits:
             self._registry.note_reputation(before._replace(confessed=before.confessed + lost))
 
     def _drain(self, device: str) -> None:
-        """Some of what a device keeps that is trusted no longer."""
-        waiting = self._registry.job_counts().get(("", "put"), 0)
-        if waiting < DRAIN_MAX // 2:
-            self._lose(self._registry.sample(device, DRAIN_MAX))
+        """Some of what a device keeps that is trusted no longer; what could not go elsewhere stays where it is."""
+        if self._registry.job_counts().get(("", "put"), 0) >= DRAIN_MAX:
+            return
+        targets = self._targets()
+        moving = []
+        for shard in self._registry.sample(device, DRAIN_MAX):
+            taken = {each.device for each in self._registry.shards(shard.object, shard.stripe, 1)[shard.stripe]}
+            if any(
+                each.is_up and each.free_bytes > shard.size for each in targets.values() if each.device not in taken
+            ):
+                moving.append(shard)
+        self._lose(moving)

@@ -38,9 +38,9 @@ class Fleet:
         self.reload()
 
     def reload(self) -> None:
-        """The registry's devices have changed."""
+        """The registry's devices have changed, or what is thought of them."""
         self._devices = {device.id: device for device in self._registry.devices()}
-        self._targets_at = 0.0
+        self._kept_at, self._targets_at = -KEPT_S, 0.0
 
     def is_known(self, device_id: str) -> bool:
         """Whether this device may speak with the core."""
