@@ -147,7 +147,7 @@ class _Hooks:
         relay = self._device.relays.telemetry(self._core_id)
         if relay:
             body["relay"] = relay
-        confessed = self._device.shards.confessed(self._core_id)
+        confessed = self._device.shards.confessions.names(self._core_id)
         if confessed:
             body["confessed"] = confessed
         return body

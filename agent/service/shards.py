@@ -10,6 +10,7 @@ import asyncio
 
 from agent import port
 from agent.core.shards.access import Access
+from agent.core.shards.confessions import Confessions
 from agent.core.shards.store import Store
 from agent.errors import CoreletError, PeerError, TrustError
 from agent.service import shard_answers, slabs
@@ -21,14 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from agent.core.shards.ticket import Report, Ticket
+    from agent.core.shards.ticket import Ticket
     from agent.service.audits import Audits
     from agent.service.http import Request
     from agent.service.journal import Journal
     from agent.wire.token import Claims
 
 TOKENS_MAX = 2048  # used token ids remembered at once where slots are small (24 KiB of heap); times 16 elsewhere
-CONFESSED_MAX, CONFESSED_TOLD_MAX = 64, 16  # quarantined shards that are remembered, and told to a core at once
 QUIET_MS = 1000
 SCRUB_S = 600  # until the scrub is loaded
 DISCARD_BYTES_MAX = 2 << 20
@@ -59,7 +59,6 @@ class ShardService:
 
     def __init__(self, place: Place, identity: tuple[str, int], cores: Cores, journal: "Journal") -> None:
         self.slot_bytes = place.slot_bytes
-        self._confessed: list[Report] = []
         self._asked_ms = 0
         self._folder = place.folder
         self._cores = cores
@@ -70,6 +69,7 @@ class ShardService:
         is_small = max(self.slot_bytes) <= 65536
         self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 16 * TOKENS_MAX)
         self._store = Store(place.quota_bytes, self.slot_bytes, cores.time)
+        self.confessions = Confessions(self._store)
         self._slabs = slabs.Slabs(port.files, place.folder, self._store, port.clock.now_ms, port.net.spawn)
         self._audits: Audits | None = None
         self._opened_ms = port.clock.now_ms()
@@ -94,12 +94,6 @@ class ShardService:
         freed: int = self.usage()["cores"].get(core, 0)
         await self._slabs.wait(self._store.forget(core, port.clock.now_ms()))
         return freed
-
-    def confessed(self, core: str) -> list[str]:
-        """Names, in hex, of shards of that core that were found rotten and are still here, CONFESSED_TOLD_MAX at most;
-        only the first 5 bytes of one whose header is gone."""
-        self._confessed = [each for each in self._confessed if self._store.is_quarantined(each.core, each.shard)]
-        return [each.shard.hex() for each in self._confessed if each.core == core][:CONFESSED_TOLD_MAX]
 
     async def scrub(self) -> None:
         """Verify what is kept, for as long as the device runs."""
@@ -129,8 +123,7 @@ class ShardService:
         for report in reports:
             what = report.shard.hex() if report.shard else "the store"
             self._journal.error("shards", f"{what}: {report.reason}")
-            if report.core and report.shard and len(self._confessed) < CONFESSED_MAX:
-                self._confessed.append(report)
+            self.confessions.note(report)
 
     async def _audit(self, request: "Request") -> Response:
         """POST /audit."""

@@ -157,7 +157,7 @@ def test_a_lying_answer_is_refused(runtime: str, tmp_path: Path) -> None:
     with ShardDevice(runtime, tmp_path / "device", 8 << 20) as device:
         assert device.put(data).status == 201
         records = asyncio.run(through(device, 0))
-        for at in (1, 40, 100, 200 + len(records) // 2, 160 + len(records)):
+        for at in (1, 40, 100, 300, len(records)):
             with pytest.raises(TrustError) as caught:
                 asyncio.run(through(device, at))
             assert caught.value.code in ("receipt", "mac")
