@@ -9,7 +9,7 @@ from tools.gateway.client import Client
 
 
 def audit(client: Client, options: argparse.Namespace) -> int:
-    """One device or all. Exit status 1 when shards were lost or rotten, or nobody could be asked."""
+    """One device or all. Exit status 1 when shards were lost or rotten, or a device that is up did not answer."""
     value = client.ask("POST", "/audits", json.dumps({"device": options.device}).encode())
     lines = value["audits"]
     failed = sum(line["outcomes"].get(word, 0) for line in lines for word in ("lost", "corrupt", "timeout"))
@@ -33,11 +33,10 @@ def audit(client: Client, options: argparse.Namespace) -> int:
     screen.say(screen.table(("NAME", "ID", "OK", "LOST", "CORRUPT", "MISSING", "STRAYS", "TRUST"), rows))
     for line in lines:
         if line["problem"]:
-            screen.warn(line["problem"])
+            screen.warn(screen.printable(line["problem"]))
         if not line["reputation"]["trusted"]:
-            screen.warn(
-                f"{line['name']} gets no new shards, and those it has go elsewhere; pair it anew to trust it again"
-            )
+            name = screen.printable(line["name"])
+            screen.warn(f"{name} gets no new shards, and those it has go elsewhere; pair it anew to trust it again")
     return 1 if failed else 0
 
 

@@ -5,7 +5,7 @@ for one, so it is a rare extra that proves every byte, and 32 of them a shard wo
 registry together. Whatever else is needed is made when a shard is read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -13,6 +13,8 @@ from agent.wire.audit import KEY_BYTES
 from tools.gateway.pairings import PairingRows
 from tools.gateway.reputation import Reputation
 from tools.gateway.tables import DEVICES, OBJECTS, PROOFS, QUEUE, REPUTATIONS, SHARDS, Placed, Proof
+
+NAMES_AT_ONCE = 500
 
 
 class AuditRows(PairingRows):
@@ -54,13 +56,15 @@ class AuditRows(PairingRows):
         query = sa.select(key).where(SHARDS.c.device == device, SHARDS.c.state == "kept")
         return {bytes(row[0]) for row in self._rows(query)}
 
-    def kept_named(self, device: str, beginnings: Iterable[bytes]) -> list[Placed]:
-        """Those of them whose names begin so."""
-        begins = [sa.func.substr(SHARDS.c.name, 1, len(each)) == each for each in beginnings]
-        query = sa.select(SHARDS).where(
-            SHARDS.c.device == device, SHARDS.c.state == "kept", sa.or_(sa.false(), *begins)
-        )
-        return [Placed(**row._mapping) for row in self._rows(query)]
+    def kept_named(self, device: str, beginnings: Sequence[bytes]) -> list[Placed]:
+        """Those of them whose names begin so, each beginning KEY_BYTES at least."""
+        found: list[Placed] = []
+        for start in range(0, len(beginnings), NAMES_AT_ONCE):
+            some = tuple(beginnings[start : start + NAMES_AT_ONCE])
+            key = sa.func.substr(SHARDS.c.name, 1, KEY_BYTES).in_([each[:KEY_BYTES] for each in some])
+            query = sa.select(SHARDS).where(SHARDS.c.device == device, SHARDS.c.state == "kept", key)
+            found += [Placed(**row._mapping) for row in self._rows(query) if row.name.startswith(some)]
+        return found
 
     def known_keys(self, device: str) -> set[bytes]:
         """Beginnings of the names of all that this device may have by our doing, waiting deletions included."""
@@ -87,19 +91,20 @@ class AuditRows(PairingRows):
         rows = self._rows(sa.select(REPUTATIONS).join(DEVICES, on).where(only))
         return found | {row.device: Reputation(**row._mapping) for row in rows}
 
-    def lose_shards(self, shards: Iterable[Placed]) -> int:
-        """Their device has proven or said that it has them no longer: they are made again. Returns how many."""
-        kept = [shard for shard in shards if self.is_kept(shard)]
-        for shard in kept:
-            self.doubt_shard(shard)
-            self.lose_shard(shard)
-        return len(kept)
-
-    def doubt_shard(self, shard: Placed) -> None:
-        raise NotImplementedError
-
-    def lose_shard(self, shard: Placed) -> None:
-        raise NotImplementedError
+    def lose_shards(self, shards: Sequence[Placed]) -> int:
+        """Their device has proven or said that it has them no longer: they are to be made again. Returns how many; what
+        has been moved or removed meanwhile is not counted. Until a receipt names a new place, reads still ask there."""
+        column, jobs = SHARDS.c, []
+        with self._write() as connection:
+            for shard in shards:
+                where = (column.object == shard.object, column.stripe == shard.stripe, column.number == shard.number)
+                kept = (column.device == shard.device, column.state == "kept")
+                if connection.execute(sa.update(SHARDS).where(*where, *kept).values(state="missing")).rowcount:
+                    place = {key: value for key, value in shard._asdict().items() if key != "state"}
+                    jobs.append(place | {"kind": "put", "device": "", "tries": 0, "due": 0})
+            if jobs:
+                connection.execute(sa.insert(QUEUE).prefix_with("OR IGNORE"), jobs)
+        return len(jobs)
 
     def note_reputation(self, reputation: Reputation) -> None:
         """As of now."""

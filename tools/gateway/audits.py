@@ -41,6 +41,7 @@ AT_ONCE = 8
 ROUND_SHARDS = 32  # asked for by hand; with an inventory it is less than a device answers without a pause
 DRAIN_MAX = 64
 DRAIN_S = 30.0
+LOSE_AT_ONCE = 500
 SWEEP_S = DAY_S
 
 LOG = logging.getLogger("corelet.audits")
@@ -235,15 +236,14 @@ class Audits:
             pace.inventory_at = time.monotonic() + INVENTORY_S
             outcomes = Counter(answer.outcomes)
             if outcomes and not answer.problem and not outcomes["ok"]:
-                self._lose_named(target, found.missing[ENTRIES_MAX:])
+                for start in range(ENTRIES_MAX, len(found.missing), LOSE_AT_ONCE):
+                    some = found.missing[start : start + LOSE_AT_ONCE]
+                    self._lose(self._registry.kept_named(target.device, some))
+                    await asyncio.sleep(0)  # others have their turn
         return Round(target.device, target.name, outcomes, "", len(found.missing), found.strays)
 
-    def _lose_named(self, target: Target, keys: Sequence[bytes]) -> None:
-        for start in range(0, len(keys), ENTRIES_MAX):
-            self._lose(self._registry.kept_named(target.device, keys[start : start + ENTRIES_MAX]))
-
     def _lose(self, shards: Sequence[Placed]) -> int:
-        lost = self._registry.lose_shards(shards)
+        lost = self._registry.lose_shards(shards) if shards else 0
         if lost:
             self._on_loss()
         return lost
