@@ -94,7 +94,7 @@ class Audits:
         index = audit.leaf_index(challenge.nonce, ticket.shard, self.device, size)
         tree, leaf = merkle.Tree(index), b""
         digest, salted = hashlib.sha256(), hashlib.sha256(challenge.nonce)
-        step = piece_bytes(self._store.space.slab_of(ticket.slot).slot_bytes)
+        step = piece_bytes(size) // merkle.LEAF_BYTES * merkle.LEAF_BYTES
         for start in range(0, max(1, size), step):
             piece = self._slabs.read_unverified(ticket, start, min(step, size - start))
             digest.update(piece)
