@@ -172,7 +172,7 @@ async def play(place: Place) -> None:
         place.rot(body)
     place.confessed.clear()
     rounds = Scrub(place.store.index, place.store.space)
-    for _ in range(len(place.kept)):
+    for _ in range(place.store.index.records):
         await scrub.verify(place.store, place.slabs, rounds.take())
     place._told()
     assert sorted(place.confessed) == sorted([sha256(body) for body in more])
