@@ -336,12 +336,15 @@ def test_the_fleet_gives_nothing_to_whom_it_does_not_trust(tmp_path):
     async def body(place, net):
         device = net.devices[0]
         birth = {"quota": 1 << 30, "data": 5, "slots": [65536], "boot": 1}
+        assert Fleet(net.registry, lambda _: None).confessions(device.id) == []
 
         class Known:
             is_up, telemetry, seen_at = True, {}, None
 
         Known.birth = birth
         assert Fleet(net.registry, lambda _: Known).targets()[device.id].free_bytes > 0
+        Known.telemetry = {"confessed": ["00" * 5]}
+        assert Fleet(net.registry, lambda _: Known).confessions(device.id) == ["00" * 5]
         reputation = place.reputation(device)
         net.registry.note_reputation(reputation._replace(tries=3))
         target = Fleet(net.registry, lambda _: Known).targets()[device.id]

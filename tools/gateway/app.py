@@ -75,7 +75,7 @@ class Core:
         self.browser: Any = None
         self.fleet = Fleet(self.registry, self._presence)
         self.objects = Objects(self.registry, self.client, self.fleet.targets)
-        self.audits = Audits(self.registry, self.client, self.fleet.targets, self._confessions, self._make_again)
+        self.audits = Audits(self.registry, self.client, self.fleet.targets, self.fleet.confessions, self._make_again)
         self.relays = Relays(self.registry, port.crypto(), self._presence, self._command)
         self.web: socket.socket | None = None
         self.admission: Admission | None = None
@@ -213,10 +213,6 @@ class Core:
 
     def _presence(self, device_id: str) -> Any:
         return self.links.presence(device_id) if self.links is not None else None
-
-    def _confessions(self, device_id: str) -> list[str]:
-        presence = self._presence(device_id)
-        return list(presence.telemetry.get("confessed", [])) if presence is not None else []
 
     def _make_again(self) -> None:
         """Shards were lost; whose fault it was gets none of them back."""

@@ -87,6 +87,11 @@ class Fleet:
         """Ids of devices whose link is up."""
         return [device for device, target in self.targets().items() if target.is_up]
 
+    def confessions(self, device_id: str) -> list[str]:
+        """Names of shards, in hex, or their beginnings, that the device says it found rotten."""
+        presence = self._presence(device_id)
+        return list(presence.telemetry.get("confessed", [])) if presence is not None else []
+
     def changes(self) -> list[tuple[str, bool]]:
         """(device, whether it is up) for each that came, went or started again since the last call."""
         changed = []
