@@ -103,10 +103,12 @@ class Device:
         self._local = port.net.listen_local(self.state.path(control.SOCKET))
         self._make_discovery()
         await self.shards.open()
+        serve = self.shards.handle
         self._serve(self._control, http.Router([(door.PATH, self.door.handle)]).handle, "control")
-        self._serve(self._data, http.Router([("/shards/", self.shards.handle)]).handle, "data")
+        self._serve(self._data, http.Router([("/shards/", serve), (shards.AUDIT, serve)]).handle, "data")
         self.supervisor.spawn("control", control.ControlService(self, self._local).serve)
         self.supervisor.spawn("discovery", self.discovery.run)
+        self.supervisor.spawn("scrub", self.shards.scrub)
         self.membership.start()
         if not self.state.core_ids():
             self.door.open_window()
@@ -215,7 +217,9 @@ class Device:
         is_open, seconds, _, code = self.door.window()
         window = {"open": is_open, "seconds_left": seconds, "code": code}
         if is_open:
-            text = self._qr_text(code)
+            from agent.wire.pairing import encode_qr
+
+            text = encode_qr(code, self.addresses()[0], self._control[0].port)
             window.update({"qr": text, "picture": port.terminal.qr_lines(text)})
         return {
             "version": __version__,
@@ -238,11 +242,6 @@ class Device:
             "relay": self.relays.status(),
             "health": port.health().sample(self.folder),
         }
-
-    def _qr_text(self, code: str) -> str:
-        from agent.wire import pairing as wire_pairing
-
-        return wire_pairing.encode_qr(code, self.addresses()[0], self._control[0].port)
 
     def log_lines(self) -> list[str]:
         return self.journal.lines()

@@ -144,6 +144,11 @@ class Index:
             return False
         return table[at] == key & 0xFFFFFFFF and table[at + 2] >> 24 == key >> 32
 
+    def key(self, slot: int) -> int:
+        """The 40 bits of a record."""
+        table, at = self._words(slot)
+        return table[at + 2] >> 24 << 32 | table[at]
+
     def core_of(self, slot: int) -> int:
         """Core number of a record; 0 for a slot that is free or taken."""
         table, at = self._words(slot)
@@ -176,6 +181,13 @@ class Index:
         for place in range(self.slots_in(position)):
             if self._table(position)[3 * place + 1] >> 24 & CORES_MAX:
                 yield position * SLOTS_A_SLAB_MAX + place
+
+    def keys_in(self, position: int, core: int) -> "Iterator[tuple[int, int]]":
+        """(slot, 40 bits) of that core's records in a slab, without quarantined ones."""
+        for slot in self.records_in(position):
+            table, at = self._words(slot)
+            if core and table[at + 1] >> 24 == core:
+                yield slot, self.key(slot)
 
     def _table(self, position: int) -> "array[int]":
         table = self._tables[position]

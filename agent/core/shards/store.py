@@ -19,7 +19,7 @@ Bounds: one ticket a request (the listener bounds those), one put or delete at a
 """
 
 from agent.core.shards.flash import PAGE_BYTES, PUT, TIDY, Flash
-from agent.core.shards.header import HEADER_BYTES
+from agent.core.shards.header import HEADER_BYTES, Header
 from agent.core.shards.index import CACHED, PROMISED, QUARANTINED, TRASH, hours_of, key_of
 from agent.core.shards.steps import Steps
 from agent.core.shards.ticket import (
@@ -202,6 +202,25 @@ class Store(Steps):
         """The driver found wrong or unreadable bytes in a slot that had verified before."""
         if ticket.body is None and self.is_current(ticket):
             self._condemn(ticket, reason)
+
+    def check_header(self, slot: int, data: bytes) -> Header | None:
+        """`data` was read from the start of a record's slot. None when it is not its header: then it is quarantined and
+        reported by the 40 bits that are left of its name, unless it is just being erased."""
+        header = self._parse(slot, data)
+        key = self.index.key(slot)
+        if header is not None and key_of(header.shard) == key:
+            return header
+        core = self.cores.name(self.index.core_of(slot))
+        is_changing = [ticket for ticket in self._busy.values() if ticket.slot == slot]
+        if len(core) > 1 and self.index.kind(slot) == PROMISED and not is_changing:
+            self.space.change(slot, QUARANTINED)
+            self._report(core, key.to_bytes(5, "big"), "header")
+        return None
+
+    def is_quarantined(self, core: str, shard: bytes) -> bool:
+        """By the 40 bits that the index has of a name."""
+        slots = self.index.find(key_of(shard), self.cores.find(core))
+        return bool([slot for slot in slots if self.index.kind(slot) == QUARANTINED])
 
     # Answers of the driver.
 
