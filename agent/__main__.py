@@ -53,6 +53,13 @@ COMMANDS = (
         "relay --listen 192.0.2.1:3478 --secret-file turn.secret",
         "agent.relaying.run",
     ),
+    (
+        "store",
+        "--listen ADDR:PORT --dir DIR --quota BYTES --token-key-file FILE --device ID --open-reads",
+        "only a shard store, without any full core",
+        "store --listen 127.0.0.1:8480 --dir shards --quota 1073741824 --token-key-file store.key",
+        "agent.storing.run",
+    ),
     ("boards", "--json", "the board profiles and their ceilings", "boards", "agent.commands.boards"),
 )
 

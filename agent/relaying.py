@@ -1,11 +1,11 @@
 """The command `corelet relay`: this machine as a TURN server, without any full core.
 
-Not here: the relay itself (service/relay.py). Bounds: ADDRESSES_MAX addresses in an option, files of FILE_BYTES_MAX.
+Not here: the relay itself (service/relay.py). Bounds: those of agent/arguments.py.
 """
 
 import json
 
-from agent import port
+from agent import arguments, port
 from agent.core.relay.events import Limits
 from agent.errors import UsageError
 from agent.service import relay
@@ -14,8 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.__main__ import Call
 
-ADDRESSES_MAX = 16
-FILE_BYTES_MAX = 65536
 ALLOCATIONS_MAX = 10_000
 UNPROVEN_S = 50
 PORTS = "49152-65535"
@@ -57,12 +55,12 @@ def _settings(options: dict[str, str]) -> relay.RelaySettings:
         text = "relay needs --secret-file, --user-file or --user: without one of them nobody could use it"
         raise UsageError("usage", text + "; see: corelet relay --help")
     listen = _listen(options["--listen"])
-    allow = [_prefix(text) for text in _split(options.get("--allow-peers", ""))]
+    allow = [_prefix(text) for text in arguments.split(options.get("--allow-peers", ""))]
     first, last = _range(options.get("--ports", PORTS))
-    rate_bps = _number("--rate", options.get("--rate", "0"), 0, 10**11)
-    most = _number("--allocations", options.get("--allocations", str(ALLOCATIONS_MAX)), 1, ALLOCATIONS_MAX)
-    each = _number("--user-allocations", options.get("--user-allocations", str(most)), 1, most)
-    unproven_s = _number("--unproven", options.get("--unproven", str(UNPROVEN_S)), 1, 10**6)
+    rate_bps = arguments.number("--rate", options.get("--rate", "0"), 0, 10**11)
+    most = arguments.number("--allocations", options.get("--allocations", str(ALLOCATIONS_MAX)), 1, ALLOCATIONS_MAX)
+    each = arguments.number("--user-allocations", options.get("--user-allocations", str(most)), 1, most)
+    unproven_s = arguments.number("--unproven", options.get("--unproven", str(UNPROVEN_S)), 1, 10**6)
     return relay.RelaySettings(
         listen,
         _relay_hosts(options, listen),
@@ -90,10 +88,8 @@ def _users(options: dict[str, str]) -> list[tuple[str, str]]:
 
 def _lines(path: str) -> list[str]:
     """Of a file that only its owner can read; empty lines and those that begin with # do not count."""
-    if not port.files.is_private(path):
-        raise UsageError("usage", f"{path} holds secrets and others may read it; close it with: chmod 600 {path}")
     try:
-        text = port.files.read(path, FILE_BYTES_MAX).decode()
+        text = arguments.secret(path).decode()
     except UnicodeError:
         raise UsageError("usage", f"{path} is not text in UTF-8")
     lines = [line.strip() for line in text.split("\n")]
@@ -103,20 +99,11 @@ def _lines(path: str) -> list[str]:
     return lines
 
 
-def _split(text: str) -> list[str]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if len(words) > ADDRESSES_MAX:
-        raise UsageError("usage", f"at most {ADDRESSES_MAX} addresses in one option, got {len(words)}")
-    return words
-
-
 def _listen(text: str) -> list[tuple[str, int]]:
     """0.0.0.0 and :: become the addresses of this machine, so that an answer leaves from where its request came."""
     found: list[tuple[str, int]] = []
-    for word in _split(text):
-        host, _, number = word.rpartition(":") if word.count(":") == 1 or "]:" in word else (word, "", "")
-        host = host.strip("[]")
-        where = _number("--listen", number or str(DEFAULT_PORT), 1, 65535)
+    for word in arguments.split(text):
+        host, where = arguments.place(word, str(DEFAULT_PORT), 1)
         bits = 8 * len(_packed(host))
         hosts = [each for each in _own() if 8 * len(_packed(each)) == bits] if host in ANY else [host]
         found += [(each, where) for each in hosts]
@@ -134,7 +121,7 @@ def _own() -> list[str]:
 def _relay_hosts(options: dict[str, str], listen: list[tuple[str, int]]) -> tuple[str, str]:
     """(IPv4, IPv6) as RelaySettings has them: those of --relay-ip, else the first ones that it listens on."""
     pair = ["", ""]
-    for text in _split(options.get("--relay-ip", "")) or [host for host, _ in listen]:
+    for text in arguments.split(options.get("--relay-ip", "")) or [host for host, _ in listen]:
         seen, slash, own = text.partition("/")
         own = own if slash else seen
         sizes = [len(_packed(seen)), len(_packed(own))]
@@ -158,20 +145,10 @@ def _packed(host: str) -> bytes:
 def _prefix(text: str) -> tuple[bytes, int]:
     host, _, bits = text.partition("/")
     packed = _packed(host.strip("[]"))
-    return packed, _number("--allow-peers", bits or str(8 * len(packed)), 0, 8 * len(packed))
+    return packed, arguments.number("--allow-peers", bits or str(8 * len(packed)), 0, 8 * len(packed))
 
 
 def _range(text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
-    low = _number("--ports", first, 1024, 65535)
-    return low, _number("--ports", last, low, 65535)
-
-
-def _number(option: str, text: str, low: int, high: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = low - 1
-    if not low <= number <= high:
-        raise UsageError("usage", f"{option} takes {low} to {high}; '{text}' came")
-    return number
+    low = arguments.number("--ports", first, 1024, 65535)
+    return low, arguments.number("--ports", last, low, 65535)

@@ -21,6 +21,11 @@ MEANINGS = (
     ("--tls-cert", "--tls-cert, --tls-key  PEM files: clients may come over TLS too"),
     ("--rate", "--rate       bit/s that leave in each direction; 0: no ceiling"),
     ("--unproven", "--unproven   answers a second to strangers of one /24 or /56"),
+    ("--dir", "--dir        where the slab files are; they never take more than --quota bytes"),
+    ("--token-key-file", "--token-key-file  mode 0600, 16 bytes or more: makes and checks tokens, see:"),
+    ("--token-key-file", "             corelet-core token --key-file FILE --op put --shard HEX --bytes N"),
+    ("--device", "--device     16 hex digits: of several stores with one key, this one"),
+    ("--open-reads", "--open-reads  GET and HEAD without a token, for everybody"),
     ("--stats", "--stats      the counters as JSON at the end, and whenever SIGUSR1 asks"),
 )
 

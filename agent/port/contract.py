@@ -16,6 +16,9 @@ class Clock(Protocol):
     def unix_time(self) -> int:
         """Wall clock in seconds; may be wrong (a board without a battery starts in the past)."""
 
+    def unix_ms(self) -> int:
+        """The same in milliseconds."""
+
 
 class Slab(Protocol):
     """One preallocated file, written in place."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from agent.service.journal import Journal
     from agent.wire.token import Claims
 
-TOKENS_MAX = 2048  # used token ids remembered at once where slots are small (24 KiB of heap); times 16 elsewhere
+TOKENS_MAX = 2048  # used token ids remembered at once where the heap is small (24 KiB of it); times 16 elsewhere
 STARTING = ("agent.service.slab_start", "agent.core.shards.recall", "agent.core.shards.checkpoint")
 QUIET_MS = 1000
 SCRUB_S = 600  # until the scrub is loaded
@@ -62,18 +62,19 @@ class Cores:
 
 
 class ShardService:
-    """`identity`: (device id, boot number)."""
+    """`identity`: (device id, boot number). `open_core`: whose shards anybody may GET and HEAD without a token."""
 
     def __init__(self, place: Place, identity: tuple[str, int], cores: Cores, journal: "Journal") -> None:
         self.slot_bytes = place.slot_bytes
         self._asked_ms = 0
+        self.open_core = ""
         self._folder = place.folder
         self._cores = cores
         self._journal = journal
         self._crypto = port.crypto()
         self._codec = port.codec()
         self._device, self._boot = identity
-        is_small = max(self.slot_bytes) <= 65536
+        is_small = port.heap.SLOT_BYTES_MAX <= 65536
         self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 16 * TOKENS_MAX)
         self._store = Store(place.quota_bytes, self.slot_bytes, cores.time)
         self._store.limit(place.flash_day_bytes, place.cache_bytes)
@@ -158,6 +159,8 @@ class ShardService:
             raise PeerError("not_found", "Expected /shards/ and the 64 lower-case hex digits of a shard's SHA-256.")
         if not operation:
             raise PeerError("method", "Expected PUT, GET, HEAD or DELETE.")
+        if self.open_core and operation in ("get", "head") and "authorization" not in request.headers:
+            return await self._get(request, self.open_core, shard)
         claims = self._claims(request)
         request.trust()
         if operation == "put" and claims.operation == "offer":
@@ -170,7 +173,7 @@ class ShardService:
         core_now = self._cores.time(claims.core)
         self._access.check_time(claims, core_now, self._up_s())
         if operation in ("get", "head"):
-            return await self._get(request, claims)
+            return await self._get(request, claims.core, shard)
         try:
             self._access.spend(claims, core_now, self._up_s())
             return await (self._delete(claims) if operation == "delete" else self._put(request, claims))
@@ -219,8 +222,8 @@ class ShardService:
             raise _absent()
         return self._receipt(200, claims, claims.size, result)
 
-    async def _get(self, request: "Request", claims: "Claims") -> Response:
-        ticket = self._store.get(claims.core, claims.shard, request.method == "HEAD")
+    async def _get(self, request: "Request", core: str, shard: bytes) -> Response:
+        ticket = self._store.get(core, shard, request.method == "HEAD")
         result = await self._slabs.wait(ticket)
         if result == "absent":
             raise _absent()
@@ -229,7 +232,7 @@ class ShardService:
         headers = [
             ("Content-Type", "application/octet-stream"),
             ("Accept-Ranges", "bytes"),
-            ("ETag", '"' + claims.shard.hex() + '"'),
+            ("ETag", '"' + shard.hex() + '"'),
         ]
         first, length = 0, ticket.length
         if request.method == "GET" and "range" in request.headers and "if-range" not in request.headers:

@@ -35,7 +35,10 @@ RECEIPT_BYTES_MAX = 512
 TOKEN_ID_BYTES = 8
 OPERATIONS = ("put", "get", "delete", "head", "offer", "audit")
 RESULTS = ("stored", "present", "deleted", "cached", "declined", "audited")
+KEY_BYTES_MIN = 16
 _BOOT_BYTES = 2
+_TIME_BYTES = 5
+_BOOTS_MAX = 1 << 32  # a device never starts so often; a store without a core has the time of its start as boot number
 _URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 Claims = namedtuple("Claims", ("core", "device", "expiry", "token_id", "operation", "shard", "size", "keep_until"))
@@ -63,9 +66,33 @@ def token_id(boot: int, entropy: bytes) -> bytes:
     return (boot & 0xFFFF).to_bytes(_BOOT_BYTES, "big") + entropy[: TOKEN_ID_BYTES - _BOOT_BYTES]
 
 
+def dated_id(unix_ms: int, entropy: bytes) -> bytes:
+    """The same for a store without a full core, whose boot number nobody can ask for: made at this time, in hundredths
+    of a second, then 3 bytes of `entropy`. It holds for a store that was started before."""
+    return boot_at(unix_ms).to_bytes(_TIME_BYTES, "big") + entropy[: TOKEN_ID_BYTES - _TIME_BYTES]
+
+
+def boot_at(unix_ms: int) -> int:
+    """The boot number of a store without a full core that starts then."""
+    return unix_ms // 10
+
+
 def is_of_boot(identifier: bytes, boot: int) -> bool:
     """Whether a token id was made for this boot number."""
+    if boot >= _BOOTS_MAX:
+        return int.from_bytes(identifier[:_TIME_BYTES], "big") > boot
     return identifier[:_BOOT_BYTES] == (boot & 0xFFFF).to_bytes(_BOOT_BYTES, "big")
+
+
+def alone(crypto: "contract.Crypto", key: bytes) -> tuple[str, str, bytes]:
+    """(core id, device id, link secret) where there is no full core: both ends derive them from the bytes of one file,
+    without line ends behind them. UsageError("usage") for a short key."""
+    key = key.rstrip(b"\r\n")
+    if len(key) < KEY_BYTES_MIN:
+        text = f"a key of at least {KEY_BYTES_MIN} bytes was expected in the key file, {len(key)} came"
+        raise UsageError("usage", text + "; make one with: openssl rand -hex 32 > FILE")
+    made = crypto.hkdf_sha256(key, b"", b"corelet store alone v1", 48)
+    return made[:8].hex(), made[8:16].hex(), made[16:]
 
 
 def decode_token(codec: "contract.Codec", crypto: "contract.Crypto", secrets: "Secrets", text: str) -> Claims:

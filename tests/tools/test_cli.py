@@ -13,10 +13,13 @@ import time
 
 import pytest
 
+from agent.port.cpython import codec, crypto
+from agent.wire import token
 from tests.programs import ROOT, Program, until
 from tools.gateway import cli
 
 COMMANDS = ["up", "status", "devices", "audit", "discover", "pair", "put", "get", "ls", "rm", "forget", "relay"]
+COMMANDS += ["token"]
 
 
 class Running(Program):
@@ -102,6 +105,24 @@ def test_wrong_use_that_only_the_command_notices(capsys):
     for arguments in ([], ["pair"], ["put", "-"], ["pair", "98YT-PG82-QG8B", "--qr", "x"], ["up", "--name", "x" * 40]):
         assert cli.main(arguments) == 2
     assert "add --name" in capsys.readouterr().err
+
+
+def test_a_token_needs_no_core(tmp_path, capsys):
+    key = tmp_path / "key"
+    key.write_bytes(b"only for tests, and not short\n")
+    words = ["token", "--key-file", str(key), "--shard", "ab" * 32]
+    assert cli.main([*words, "--op", "get"]) == 2 and "chmod 600" in capsys.readouterr().err
+    key.chmod(0o600)
+    for more in (["--op", "put"], ["--op", "get", "--bytes", "5"]):
+        assert cli.main([*words, *more]) == 2 and "--bytes N" in capsys.readouterr().err
+    assert cli.main([*words, "--op", "put", "--bytes", "5", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    claims = token.decode_token(codec, crypto, lambda core: token.alone(crypto, key.read_bytes())[2], made["token"])
+    assert (claims.operation, claims.size, claims.shard.hex(), claims.device) == ("put", 5, "ab" * 32, made["device"])
+    for wrong in (["--shard", "AB" * 32], ["--device", "x"], ["--op", "list"]):
+        with pytest.raises(SystemExit):
+            cli.main([*words, "--op", "get", *wrong])
+    assert cli.main(["token", "--key-file", str(tmp_path / "none"), "--op", "get", "--shard", "ab" * 32]) == 1
 
 
 def test_core_that_does_not_run_is_one_sentence(tmp_path):

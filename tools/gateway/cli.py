@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     _add_devices(command)
     _add_files(command)
     _add_relays(command)
+    _add_token(command)
     return top
 
 
@@ -114,6 +115,30 @@ def _add_files(command: Command) -> None:
     remove.add_argument("object", metavar="OBJECT", help="name, id, or the beginning of the id")
 
 
+def _add_token(command: Command) -> None:
+    words = "make a bearer token for a store that runs without a core"
+    token = command("token", words, "token --key-file store.key --op get --shard HEX")
+    token.add_argument("--key-file", required=True, metavar="FILE", help="that of the store, mode 0600")
+    token.add_argument("--op", required=True, choices=("put", "get", "head", "delete"), help="what it allows")
+    token.add_argument("--shard", required=True, type=_shard, metavar="HEX", help="the shard's SHA-256, 64 hex digits")
+    token.add_argument("--bytes", type=int, default=None, metavar="N", help="how long the shard is, for --op put")
+    token.add_argument("--device", type=_device, default=None, metavar="ID", help="what the store got as --device")
+
+
+def _hex(text: str, digits: int) -> bytes:
+    if len(text) != digits or text.strip("0123456789abcdef"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {digits} hex digits in small letters")
+    return bytes.fromhex(text)
+
+
+def _shard(text: str) -> bytes:
+    return _hex(text, 64)
+
+
+def _device(text: str) -> str:
+    return _hex(text, 16).hex()
+
+
 def _port(text: str) -> int:
     if text == "new":
         return NEW_PORT
@@ -151,6 +176,10 @@ def run(options: argparse.Namespace) -> int:
     folder = options.state or default_folder()
     if options.command == "up":
         return _up(options, folder)
+    if options.command == "token":
+        from tools.gateway.bearer import bearer
+
+        return bearer(options)
     from tools.gateway import commands
     from tools.gateway.client import Client
 

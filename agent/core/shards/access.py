@@ -12,7 +12,8 @@ one took while it was alone it keeps until it expires.
 this boot's number (wire/token.py token_id; boot numbers grow at every start, 65,536 starts do not fit a token's
 life), or it expires more than TOKEN_LIFE_S_MAX after the start, which means it was issued after it. All others are
 refused with "boot". What remains: when the *core's own* clock is set back, a used token may be accepted again; it can
-then only store the same bytes or delete the same shard once more.
+then only store the same bytes or delete the same shard once more. Where there is no full core, the boot number is the
+time of the start and an id says when it was made (wire/token.py dated_id): the same holds for the wall clock.
 """
 
 from agent.errors import LimitError, TrustError

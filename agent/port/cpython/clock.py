@@ -9,3 +9,7 @@ def now_ms() -> int:
 
 def unix_time() -> int:
     return int(time.time())
+
+
+def unix_ms() -> int:
+    return time.time_ns() // 1_000_000

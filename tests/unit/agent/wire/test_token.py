@@ -121,3 +121,21 @@ def test_ids_carry_the_boot():
     assert token.token_id(5, b"abcdef") == b"\0\5abcdef"
     assert token.is_of_boot(token.token_id(65_536 + 5, b"abcdef"), 5)
     assert not token.is_of_boot(token.token_id(6, b"abcdef"), 5)
+
+
+def test_names_and_secret_without_a_core():
+    crypto = port.crypto()
+    core, device, secret = token.alone(crypto, b"sixteen bytes...")
+    assert (len(core), len(device), len(secret)) == (16, 16, 32) and core != device
+    assert token.alone(crypto, b"sixteen bytes...\r\n") == (core, device, secret), "an editor's line end"
+    assert token.alone(crypto, b"sixteen bytes../")[0] != core
+    assert raises(UsageError, token.alone, crypto, b"fifteen bytes..\n").code == "usage"
+
+
+def test_dated_ids_hold_for_what_started_before():
+    made = token.dated_id(1_700_000_000_017, b"abcdefgh")
+    assert len(made) == token.TOKEN_ID_BYTES and made[5:] == b"abc"
+    for start_ms, is_good in ((1_700_000_000_000, True), (1_700_000_000_009, True), (1_700_000_000_010, False)):
+        assert token.is_of_boot(made, token.boot_at(start_ms)) is is_good
+    assert not token.is_of_boot(made, token.boot_at(1_700_000_000_020))
+    assert not token.is_of_boot(token.token_id(5, b"abcdefgh"), token.boot_at(1_700_000_000_000))
