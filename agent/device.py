@@ -105,7 +105,10 @@ class Device:
         await self.shards.open()
         serve = self.shards.handle
         self._serve(self._control, http.Router([(door.PATH, self.door.handle)]).handle, "control")
-        self._serve(self._data, http.Router([("/shards/", serve), (shards.AUDIT, serve)]).handle, "data")
+        lane = self.shards.lane(http.LIMITS.head_ms)
+        self._serve(self._data, http.Router([("/shards/", serve), (shards.AUDIT, serve)]).handle, "data", lane)
+        if lane is not None:
+            self.supervisor.spawn("lane", lane.run)
         self.supervisor.spawn("control", control.ControlService(self, self._local).serve)
         self.supervisor.spawn("discovery", self.discovery.run)
         self.supervisor.spawn("scrub", self.shards.scrub)
@@ -122,14 +125,14 @@ class Device:
             number = found[0].port
         return found
 
-    def _serve(self, listeners: "list[Any]", handle: "Callable[..., Any]", name: str) -> None:
+    def _serve(self, listeners: "list[Any]", handle: "Callable[..., Any]", name: str, lane: "Any" = None) -> None:
         usual = http.LIMITS
         places = usual.connections_max
         if name == "data":
             places = max(1, self.ceilings["connections"] // len(listeners))
         share = http.Limits(min(places, port.heap.PLACES_MAX), usual.head_ms, usual.stall_ms, usual.piece_bytes)
         for listener in listeners:
-            server = http.HttpServer(listener, handle, share)
+            server = http.HttpServer(listener, handle, share, lane)
             self.supervisor.spawn("http " + name, server.serve)
 
     def _make_shards(self, cores: shards.Cores) -> shards.ShardService:
@@ -139,6 +142,8 @@ class Device:
             cache_bytes = 0
         ceilings = (self.ceilings["shard_bytes"], tuple(slots), self.ceilings["flash_bytes_day"], cache_bytes)
         place = shards.Place(self.state.path("shards"), *ceilings)
+        if not 0 < port.heap.kib() < port.heap.LANE_KIB:
+            place.hot_bytes = max(0, self.ceilings["memory_kib"] - port.heap.IDLE_KIB) * 512  # half of what is left
         return shards.ShardService(place, (self.identity.device_id, self.boot), cores, self.journal)
 
     def noticed(self, event: object) -> None:

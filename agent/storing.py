@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # The largest is for a shard of 1 MiB, which a slot of 1 MiB cannot hold beside its header.
 SLOT_BYTES = (1 << 16, 1 << 18, 1 << 20, 1 << 21)
 CONNECTIONS_MAX = 64
+HOT_BYTES = 64 << 20
 QUOTA_BYTES_MAX = 1 << 50
 NEEDED = ("--listen", "--dir", "--quota", "--token-key-file")
 
@@ -48,9 +49,12 @@ def run(call: "Call") -> None:
     port.files.make_folder(folder)
     port.files.lock(folder)
     cores = shards.Cores(lambda name: secret if name == core else None, lambda _: port.clock.unix_time())
+    cores.open = core if "--open-reads" in options else ""
     identity = (device, token.boot_at(port.clock.unix_ms()))
-    service = shards.ShardService(shards.Place(folder, quota, SLOT_BYTES), identity, cores, Screen())  # type: ignore[arg-type]
-    service.open_core = core if "--open-reads" in options else ""
+    flash = arguments.number("--flash-per-day", options.get("--flash-per-day", "0"), 0, QUOTA_BYTES_MAX)
+    room = shards.Place(folder, quota, SLOT_BYTES, flash)
+    room.hot_bytes = HOT_BYTES
+    service = shards.ShardService(room, identity, cores, Screen())  # type: ignore[arg-type]
     port.net.run(_serve(service, places))
 
 
@@ -62,7 +66,10 @@ async def _serve(service: shards.ShardService, places: list[tuple[str, int]]) ->
     handle = http.Router([("/shards/", service.handle)]).handle
     where = ", ".join([f"{host}:{one.port}" for (host, _), one in zip(places, listeners)])
     port.terminal.say(f"storing; clients come to {where}; Ctrl-C ends it")
-    tasks: list[Any] = [port.net.spawn(http.HttpServer(one, handle, limits).serve()) for one in listeners]
+    lane = service.lane(limits.head_ms)
+    tasks: list[Any] = [port.net.spawn(http.HttpServer(one, handle, limits, lane).serve()) for one in listeners]
+    if lane is not None:
+        tasks.append(port.net.spawn(lane.run()))
     try:
         for task in tasks:
             await task

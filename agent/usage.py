@@ -24,6 +24,7 @@ MEANINGS = (
     ("--dir", "--dir        where the slab files are; they never take more than --quota bytes"),
     ("--token-key-file", "--token-key-file  mode 0600, 16 bytes or more: makes and checks tokens, see:"),
     ("--token-key-file", "             corelet-core token --key-file FILE --op put --shard HEX --bytes N"),
+    ("--flash-per-day", "--flash-per-day  bytes that may be written to the disk in a day; 0: any number"),
     ("--device", "--device     16 hex digits: of several stores with one key, this one"),
     ("--open-reads", "--open-reads  GET and HEAD without a token, for everybody"),
     ("--stats", "--stats      the counters as JSON at the end, and whenever SIGUSR1 asks"),

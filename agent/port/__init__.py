@@ -86,6 +86,11 @@ def pump() -> "relaying.PumpModule":
     return body
 
 
+def lane() -> "Any":
+    """The fast lane of HTTP (service/hot.py)."""
+    return _body("lane")
+
+
 def streams() -> "relaying.StreamsModule":
     """TCP of the relay to peers, and TLS to its clients. PortError("missing") on MicroPython."""
     if MICROPYTHON:

@@ -266,6 +266,12 @@ class Heap(Protocol):
     CACHE_BYTES_MAX: int  # of shards that are only cached
     RELAY_KIB: int  # a heap that holds the relay beside the device
     PAIRING_BYTES: int  # free, for a pairing to begin
+    PIECE_BYTES_MAX: int  # of a body on its way to or from the disk
+    LANE_KIB: int  # a heap that holds the fast lane of the data listener beside the device
+    IDLE_KIB: int  # resident memory of a device that does nothing
+
+    def known_max(self) -> int:
+        """How many requests are remembered as answered (service/quick.py)."""
 
     def kib(self) -> int:
         """Size of the heap, 0 where nothing bounds it."""

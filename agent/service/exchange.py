@@ -47,6 +47,9 @@ class Wire:
         self.is_waiting = False  # for the peer
         self.trusted_ms = clock.now_ms()  # since the connection, or since its last authorised request was served
 
+    def pace(self) -> Pace:
+        return Pace(self.stall_ms)
+
     async def read_head(self, parse: "Callable[[bytes], Any]", timeout_ms: int) -> "Any":
         """What `parse` makes of the next head; None at the end of the stream."""
         deadline = clock.now_ms() + timeout_ms

@@ -42,17 +42,20 @@ LIMITS = Limits(16, 10000, 30000, PIECE_BYTES_MAX)
 
 
 class HttpServer:
-    """Serves `listener` with `handle(Request) -> Response` until cancelled or until the listener closes."""
+    """Serves `listener` with `handle(Request) -> Response` until cancelled or until the listener closes. `lane`: the
+    port's, which answers some requests before `handle` would be asked; None without one."""
 
     def __init__(
         self,
         listener: "contract.Listener",
         handle: "Callable[[Request], Awaitable[Response]]",
         limits: Limits = LIMITS,
+        lane: "Any" = None,
     ) -> None:
         self._listener = listener
         self._handle = handle
         self._limits = limits
+        self._lane = lane
         self._wires: list[Wire] = []
         self._tasks: list[Any] = []
 
@@ -111,8 +114,15 @@ class HttpServer:
         return True
 
     async def _serve_connection(self, wire: Wire) -> None:
-        while await self._serve_request(wire):
-            pass
+        while True:
+            if self._lane is not None:
+                wire.is_waiting = True
+                await self._lane.serve(wire)
+                wire.is_waiting = False
+                if wire.is_broken:
+                    return
+            if not await self._serve_request(wire):
+                return
 
     async def _serve_request(self, wire: Wire) -> bool:
         """Whether another may follow. A call for each, so that an idle connection keeps nothing of its last one."""

@@ -4,7 +4,7 @@ Several ranges in one request, and units other than bytes, are ignored, as secti
 """
 
 from agent.errors import CoreletError, PeerError
-from agent.service.http import Response, error_response
+from agent.service.messages import Response, error_response
 
 PREFIX = "/shards/"
 RANGE_CHARS_MAX = 40
@@ -17,6 +17,20 @@ def refusal(error: CoreletError) -> Response:
     if error.code != "method":
         return response
     return Response(405, response.headers + [("Allow", "PUT, GET, HEAD, DELETE")], response.body)
+
+
+def headers_of(shard: bytes) -> list[tuple[str, str]]:
+    """Of an answer with bytes of it."""
+    octets = ("Content-Type", "application/octet-stream")
+    return [octets, ("Accept-Ranges", "bytes"), ("ETag", '"' + shard.hex() + '"')]
+
+
+def partial(shard: bytes, length: int, text: str) -> tuple[int, list[tuple[str, str]], int, int]:
+    """(status, headers, first byte, count) for a Range header, "" without one. PeerError("range")."""
+    first, count = select_range(text, length) if text else (0, length)
+    if count == length:
+        return 200, headers_of(shard), first, count
+    return 206, headers_of(shard) + [("Content-Range", f"bytes {first}-{first + count - 1}/{length}")], first, count
 
 
 def select_range(text: str, length: int) -> tuple[int, int]:

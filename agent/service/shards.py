@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from agent.service.audits import Audits
     from agent.service.http import Request
     from agent.service.journal import Journal
+    from agent.wire.http import Head
     from agent.wire.token import Claims
 
 TOKENS_MAX = 2048  # used token ids remembered at once where the heap is small (24 KiB of it); times 16 elsewhere
+ROOMY_KIB = 1024
 STARTING = ("agent.service.slab_start", "agent.core.shards.recall", "agent.core.shards.checkpoint")
 QUIET_MS = 1000
 SCRUB_S = 600  # until the scrub is loaded
@@ -40,7 +42,10 @@ OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
 
 class Place:
     """Where shards are kept: a folder, how many bytes of it, and the sizes of its slots; bytes that may be written in a
-    day (0 = any number), and of memory for what is only cached."""
+    day (0 = any number), and of memory for what is only cached. `hot_bytes`: of memory for what is asked for often
+    (hot.py), 0 for no fast lane at all; where memory is short, any number (fresh.py)."""
+
+    hot_bytes = 0
 
     def __init__(
         self, folder: str, quota_bytes: int, slot_bytes: tuple[int, ...], flash_day_bytes: int = 0, cache_bytes: int = 0
@@ -54,34 +59,58 @@ class Place:
 
 class Cores:
     """For whom they are kept. `secret(core)`: the link secret, None for a stranger; `time(core)`: its unix seconds,
-    None while unknown."""
+    None while unknown. `open`: whose shards anybody may GET and HEAD without a token, "" for none."""
 
     def __init__(self, secret: "Callable[[str], bytes | None]", time: "Callable[[str], int | None]") -> None:
         self.secret = secret
         self.time = time
+        self.open = ""
 
 
 class ShardService:
-    """`identity`: (device id, boot number). `open_core`: whose shards anybody may GET and HEAD without a token."""
+    """`identity`: (device id, boot number)."""
 
     def __init__(self, place: Place, identity: tuple[str, int], cores: Cores, journal: "Journal") -> None:
         self.slot_bytes = place.slot_bytes
         self._asked_ms = 0
-        self.open_core = ""
         self._folder = place.folder
         self._cores = cores
         self._journal = journal
         self._crypto = port.crypto()
         self._codec = port.codec()
         self._device, self._boot = identity
-        is_small = port.heap.SLOT_BYTES_MAX <= 65536
+        is_small = 0 < port.heap.kib() < ROOMY_KIB
         self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 16 * TOKENS_MAX)
         self._store = Store(place.quota_bytes, self.slot_bytes, cores.time)
         self._store.limit(place.flash_day_bytes, place.cache_bytes)
         self.confessions = Confessions(self._store)
         self._slabs = slabs.Slabs(port.files, place.folder, self._store, port.clock.now_ms, port.net.spawn)
         self._audits: Audits | None = None
+        self._slabs.piece_bytes_max = port.heap.PIECE_BYTES_MAX
         self._opened_ms = port.clock.now_ms()
+        self._hot: Any = None
+        if place.hot_bytes:
+            self._hot = self._slabs.hot = self._make_hot(place.hot_bytes)
+            self._store.space.gone = self._hot.drop
+
+    def _make_hot(self, bytes_max: int) -> "Any":
+        lane = port.lane()
+        if lane.Block is not None:
+            from agent.service.hot import Hot
+
+            return Hot(bytes_max, lane.Block)
+        from agent.service.fresh import Fresh
+
+        return Fresh(self._slabs, lane.changed_s, port.heap.known_max())
+
+    def lane(self, idle_ms: int) -> "Any":
+        """The port's lane for what is asked for often, to be run; None where this place has none."""
+        if self._hot is None:
+            return None
+        from agent.service.quick import Quick
+
+        quick = Quick(self._hot, self._access, self._cores, self._claims, port.heap.known_max())
+        return port.lane().Lane(quick.answer, idle_ms)
 
     async def open(self) -> None:
         """Find what is kept. PortError when the folder cannot be used."""
@@ -101,6 +130,8 @@ class ShardService:
     async def forget_core(self, core: str) -> int:
         """Free what that core promised itself here; the bytes that are free again. PortError."""
         self._access.drop_core(core)
+        if self._hot is not None:
+            self._hot.forget(core)
         freed: int = self.usage()["cores"].get(core, 0)
         await self._slabs.wait(self._store.forget(core, port.clock.now_ms()))
         return freed
@@ -159,8 +190,8 @@ class ShardService:
             raise PeerError("not_found", "Expected /shards/ and the 64 lower-case hex digits of a shard's SHA-256.")
         if not operation:
             raise PeerError("method", "Expected PUT, GET, HEAD or DELETE.")
-        if self.open_core and operation in ("get", "head") and "authorization" not in request.headers:
-            return await self._get(request, self.open_core, shard)
+        if self._cores.open and operation in ("get", "head") and "authorization" not in request.headers:
+            return await self._get(request, self._cores.open, shard)
         claims = self._claims(request)
         request.trust()
         if operation == "put" and claims.operation == "offer":
@@ -181,7 +212,7 @@ class ShardService:
             await _discard(request)
             raise
 
-    def _claims(self, request: "Request") -> "Claims":
+    def _claims(self, request: "Request | Head") -> "Claims":
         scheme, _, text = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise TrustError("token", "Expected a header Authorization: Bearer with a token of a full core.")
@@ -229,18 +260,9 @@ class ShardService:
             raise _absent()
         if result == "corrupt":
             raise PeerError("corrupt", "What is stored under this name does not match it; it is not served.")
-        headers = [
-            ("Content-Type", "application/octet-stream"),
-            ("Accept-Ranges", "bytes"),
-            ("ETag", '"' + shard.hex() + '"'),
-        ]
-        first, length = 0, ticket.length
-        if request.method == "GET" and "range" in request.headers and "if-range" not in request.headers:
-            first, length = shard_answers.select_range(request.headers["range"], ticket.length)
-        status = 200
-        if length != ticket.length:
-            status = 206
-            headers.append(("Content-Range", f"bytes {first}-{first + length - 1}/{ticket.length}"))
+        is_partial = request.method == "GET" and "if-range" not in request.headers
+        wanted = request.headers.get("range", "") if is_partial else ""
+        status, headers, first, length = shard_answers.partial(shard, ticket.length, wanted)
         return Response(status, headers, ShardBody(self, self._slabs, ticket, first, length))
 
     def _receipt(self, status: int, claims: "Claims", size: int, result: str) -> Response:

@@ -59,6 +59,8 @@ class Slabs:
         self._open: list[tuple[Slab, contract.Slab]] = []  # used longest ago first
         self._dirty: list[Slab] = []  # slabs that were written since their last flush began
         self._memo: contract.Slab | None = None
+        self.hot: Any = None  # hot.Hot or fresh.Fresh
+        self.piece_bytes_max = PIECE_BYTES_MAX
         self._running = 0
         self._changed = asyncio.Event()
         self._tidying: Any = None
@@ -135,7 +137,7 @@ class Slabs:
         wrong, the slot is free again unless the header was written already."""
         try:
             digest = hashlib.sha256()
-            piece_max = piece_bytes(self.store.space.slab_of(ticket.slot).slot_bytes)
+            piece_max = min(piece_bytes(self.store.space.slab_of(ticket.slot).slot_bytes), self.piece_bytes_max)
             while ticket.received < ticket.length:
                 piece = await read(min(piece_max, ticket.length - ticket.received))
                 if not piece:
@@ -254,14 +256,29 @@ class Slabs:
         return self._memo
 
     async def _hash(self, effect: Effect) -> bytes:
-        """SHA-256 of a payload, and the CRC-32 of each of its pieces into `ticket.sums`."""
+        """SHA-256 of a payload, and the CRC-32 of each of its pieces into `ticket.sums`. Of a GET the bytes stay in
+        memory if there is room and they are right."""
+        ticket, hot = effect.ticket, self.hot
+        held = hot.begin(effect) if hot is not None and ticket.operation == "get" else None
+        is_right = False
+        try:
+            digest = await self._hash_pieces(effect, held)
+            is_right = digest == ticket.shard and self.store.is_current(ticket)
+        finally:
+            if held is not None:
+                hot.end(ticket, held, is_right)
+        return digest
+
+    async def _hash_pieces(self, effect: Effect, held: "Any") -> bytes:
         digest = hashlib.sha256()
         sums = array("I")
-        size = piece_bytes(effect.slab.slot_bytes)
+        size = min(piece_bytes(effect.slab.slot_bytes), self.piece_bytes_max)
         for start in range(0, effect.length, size):
             piece = exactly(self.file(effect.slab), effect.offset + start, min(size, effect.length - start))
             digest.update(piece)
             sums.append(crc32(piece))
+            if isinstance(held, bytearray):
+                held[start : start + len(piece)] = piece
             await asyncio.sleep(0)
         effect.ticket.sums = sums
         effect.ticket.piece_bytes = size

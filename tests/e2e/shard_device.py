@@ -63,6 +63,10 @@ class ShardDevice:
         """What this run has printed."""
         return self._process.lines
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL: what a power cut looks like from inside the process."""
         self._process.stop(signal.SIGKILL)

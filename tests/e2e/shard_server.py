@@ -39,14 +39,18 @@ async def main() -> None:
     day = folder + "/flash-day"
     flash_day = int(port.files.read(day, 20)) if port.files.exists(day) else 0
     place = shards.Place(folder + "/shards", quota, slots, flash_day)
+    place.hot_bytes = 8 << 20
     service = shards.ShardService(place, (DEVICE, boot), shards.Cores(SECRETS.get, core_time), Journal())
     await service.open()
     listener = port.net.listen_tcp("127.0.0.1", 0)
     print("PORT", listener.port)
     limits = http.Limits(24, 10000, 30000, 4096)
+    lane = service.lane(10000)
+    running = port.net.spawn(lane.run())
     try:
-        await http.HttpServer(listener, service.handle, limits).serve()
+        await http.HttpServer(listener, service.handle, limits, lane).serve()
     finally:
+        running.cancel()
         await service.close()
 
 

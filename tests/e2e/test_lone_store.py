@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,69 @@ def test_wrong_words_are_one_sentence(runtime: str, tmp_path: Path) -> None:
     assert "at least 16 bytes was expected in the key file, 5 came" in refused(store.command())
     os.chmod(store.key_file, 0o640)
     assert "chmod 600" in refused(store.command())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_bytes_of_a_day(runtime: str, tmp_path: Path) -> None:
+    with LoneStore(runtime, tmp_path / "lone", QUOTA, ("--flash-per-day", "100000")) as store:
+        answer = store.put(sample(1))
+        assert (answer.status, answer.code) == (507, "flash") and int(answer.headers["Retry-After"]) > 0
+
+
+def rotten(store: LoneStore) -> None:
+    """A bit flipped in every slot, through the file system, while the store runs."""
+    for path in (store.folder / "shards").glob("slab.*"):
+        content = bytearray(path.read_bytes())
+        for at in range(1000, len(content), 16384):
+            content[at] ^= 1
+        with path.open("r+b") as file:
+            file.write(content)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_bit_in_every_slot_of_what_is_hot(runtime: str, tmp_path: Path) -> None:
+    with LoneStore(runtime, tmp_path / "lone", QUOTA) as store:
+        datas = [sample(number) for number in range(8)]
+        assert [store.put(data).status for data in datas] == [201] * 8
+        time.sleep(1.1)  # a slab that was written in this second is hashed again
+        conn = store.connect()
+        asked = [(data, crypto.sha256(data)) for data in datas]
+        fields = {shard: {"Authorization": "Bearer " + store.bearer("get", shard, 0)} for _, shard in asked}
+        for turn in range(6):
+            if turn == 3:
+                rotten(store)
+            for data, shard in asked:
+                conn.request("GET", f"/shards/{shard.hex()}", headers=fields[shard])
+                answer = conn.getresponse()
+                found = answer.read()
+                if turn < 3 or runtime == "cpython":
+                    assert answer.status == 200 and found == data, "verified in memory, and sent from there"
+                else:
+                    assert answer.status == 410 and found.startswith(b"corrupt")
+        conn.close()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_fast_lane_is_the_same_server(runtime: str, tmp_path: Path) -> None:
+    data, other = sample(1, MIB), sample(2, 3000)
+    shard = crypto.sha256(data)
+    with LoneStore(runtime, tmp_path / "lone", QUOTA) as store:
+        assert store.put(data).status == store.put(other).status == 201
+        time.sleep(1.1)
+        bearer = store.bearer("get", shard, 0)
+        head = f"GET /shards/{shard.hex()} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {bearer}\r\n"
+        plain, part = head + "\r\n", head + "Range: bytes=5-14\r\n\r\n"
+        absent, last = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n", head + "Connection: close\r\n\r\n"
+        for _ in range(3):
+            got = store.raw((plain + part + "\r\n" + plain + absent + part + last).encode())
+            found = [piece.partition(b"\r\n\r\n") for piece in got.split(b"HTTP/1.1 ")[1:]]
+            assert [first[:3] for first, _, _ in found] == [b"200", b"206", b"200", b"404", b"206", b"200"]
+            assert [found[at][2] == data for at in (0, 2, 5)] == [True] * 3, "pipelined, in order, whole"
+            assert found[1][2] == found[4][2] == data[5:15]
+        for odd in ("Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n\r\n"):
+            assert b"HTTP/1.1 400 " in store.raw((plain + head + odd).encode())
+        assert store.ask("DELETE", shard).status == 200
+        assert store.ask("GET", shard, None, bearer).status == 404, "deleted is gone from memory, too"
 
 
 def refused(command: list[str]) -> str:

@@ -30,10 +30,11 @@ SIZES = (
 # What one board gets: everything on-device but the other interpreter's bodies, the contract (types only), the
 # profiles of other boards, and the machines that only a full core runs in their other role.
 BOARDS = {
-    "CPython": ("agent/port/micropython/",),
+    "CPython": ("agent/port/micropython/", "agent/service/fresh.py"),
     "MicroPython": (
         "agent/port/cpython/",
         "agent/core/relay/connections.py",
+        "agent/service/hot.py",
         "agent/core/relay/tcp.py",
         "agent/core/relay/tunnels.py",
         "agent/core/shards/cache_s3fifo.py",

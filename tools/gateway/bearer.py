@@ -20,8 +20,8 @@ LIFE_S = TOKEN_LIFE_S_MAX
 def bearer(options: argparse.Namespace) -> int:
     """Print it. UsageError."""
     core, device, secret = token.alone(crypto, arguments.secret(options.key_file))
-    if (options.op == "put") != (options.bytes is not None):
-        raise UsageError("usage", "--bytes N, the size of the shard, belongs to --op put and to nothing else")
+    if (options.op in ("put", "offer")) != (options.bytes is not None):
+        raise UsageError("usage", "--bytes N, the size of the shard, belongs to --op put and offer and to nothing else")
     claims = token.Claims(
         core=core,
         device=options.device or device,

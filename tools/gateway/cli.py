@@ -119,9 +119,11 @@ def _add_token(command: Command) -> None:
     words = "make a bearer token for a store that runs without a core"
     token = command("token", words, "token --key-file store.key --op get --shard HEX")
     token.add_argument("--key-file", required=True, metavar="FILE", help="that of the store, mode 0600")
-    token.add_argument("--op", required=True, choices=("put", "get", "head", "delete"), help="what it allows")
+    token.add_argument("--op", required=True, choices=("put", "offer", "get", "head", "delete"), help="what it allows")
     token.add_argument("--shard", required=True, type=_shard, metavar="HEX", help="the shard's SHA-256, 64 hex digits")
-    token.add_argument("--bytes", type=int, default=None, metavar="N", help="how long the shard is, for --op put")
+    token.add_argument(
+        "--bytes", type=int, default=None, metavar="N", help="how long the shard is, for --op put and offer"
+    )
     token.add_argument("--device", type=_device, default=None, metavar="ID", help="what the store got as --device")
 
 

@@ -12,6 +12,7 @@ from agent.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Callable
 
     from agent.core.shards.ticket import Ticket
 
@@ -67,6 +68,7 @@ class Space:
         self.core_bytes = [0] * (CORES_MAX + 1)
         self.sizes = sorted(slot_bytes)
         self.slabs: list[Slab | None] = []
+        self.gone: Callable[[int], None] | None = None  # told of each slot whose record is not served any more
         self._index = index
         self._next_number = 0
         self._hint: dict[int, int] = {}  # no slab of that slot size before this position has a free slot
@@ -108,11 +110,15 @@ class Space:
 
     def withdraw(self, slot: int) -> None:
         """A record becomes TAKEN: nothing finds it any more, and nothing else may use its slot yet."""
+        if self.gone is not None:
+            self.gone(slot)
         self._count(self.slab_of(slot).slot_bytes, self._index.kind(slot), self._index.core_of(slot), -1)
         self._index.remove(slot)
 
     def change(self, slot: int, kind: int) -> None:
         """A record is of another kind from now on."""
+        if self.gone is not None:
+            self.gone(slot)
         number = self._index.core_of(slot)
         self._count(self.slab_of(slot).slot_bytes, self._index.kind(slot), number, -1)
         self._count(self.slab_of(slot).slot_bytes, kind, number, 1)

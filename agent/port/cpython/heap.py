@@ -4,6 +4,13 @@ SLOT_BYTES_MAX = 1 << 20
 PLACES_MAX = 4096
 RELAY_KIB = PAIRING_BYTES = 0
 CACHE_BYTES_MAX = 1 << 30
+PIECE_BYTES_MAX = 16384
+LANE_KIB = 0
+IDLE_KIB = 40_960
+
+
+def known_max() -> int:
+    return 1024
 
 
 def kib() -> int:

@@ -100,6 +100,11 @@ class Loop:
                 self.epoll.modify(sock, select.EPOLLIN)
         self.resting.clear()
 
+    def release(self, sock: socket.socket) -> None:
+        """Watch it no more; others go on with it."""
+        del self._ready[sock.fileno()]
+        self.epoll.unregister(sock)
+
     def free(self) -> int:
         """How many more sockets there may be."""
         return self.room - len(self._ready) - self.taken

@@ -54,6 +54,14 @@ class Conn:
             except OSError as error:
                 raise faults.closed(self._what) from error
 
+    def lend(self) -> socket.socket:
+        """To somebody who waits for it elsewhere; a close meanwhile is a shutdown. PortError("closed")."""
+        self._use.__enter__()
+        return self._sock
+
+    def take_back(self) -> None:
+        self._use.__exit__()
+
     def close(self) -> None:
         self._use.close()
 

@@ -194,6 +194,13 @@ class Slab:
             self._file.seek(offset)
             return self._file.read(length)
 
+    def fill(self, offset: int, view: memoryview) -> None:
+        """All of `view`. PortError."""
+        with faults.OnFile(self.path):
+            self._file.seek(offset)
+            if self._file.readinto(view) != len(view):  # type: ignore[attr-defined]
+                raise PortError("io", f"{self.path} ended early.")
+
     def write(self, offset: int, data: bytes) -> None:
         if offset < 0 or offset + len(data) > self.length:
             raise UsageError("slab_range", f"{len(data)} bytes at {offset} do not fit a slab of {self.length} bytes.")
