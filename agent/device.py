@@ -11,7 +11,7 @@ from agent.errors import UsageError
 from agent.membership import Membership
 from agent.port.options import Service
 from agent.relays import Relays
-from agent.service import control, discovery, http, journal, shards, supervisor
+from agent.service import control, discovery, http, journal, lanes, shards, supervisor
 from agent.state import State
 from agent.wire import sec1
 
@@ -105,10 +105,7 @@ class Device:
         await self.shards.open()
         serve = self.shards.handle
         self._serve(self._control, http.Router([(door.PATH, self.door.handle)]).handle, "control")
-        lane = self.shards.lane(http.LIMITS.head_ms)
-        self._serve(self._data, http.Router([("/shards/", serve), (shards.AUDIT, serve)]).handle, "data", lane)
-        if lane is not None:
-            self.supervisor.spawn("lane", lane.run)
+        self._serve(self._data, http.Router([("/shards/", serve), (shards.AUDIT, serve)]).handle, "data")
         self.supervisor.spawn("control", control.ControlService(self, self._local).serve)
         self.supervisor.spawn("discovery", self.discovery.run)
         self.supervisor.spawn("scrub", self.shards.scrub)
@@ -125,8 +122,9 @@ class Device:
             number = found[0].port
         return found
 
-    def _serve(self, listeners: "list[Any]", handle: "Callable[..., Any]", name: str, lane: "Any" = None) -> None:
+    def _serve(self, listeners: "list[Any]", handle: "Callable[..., Any]", name: str) -> None:
         usual = http.LIMITS
+        lane = self.shards.lane(self.supervisor.spawn) if name == "data" else None
         places = usual.connections_max
         if name == "data":
             places = max(1, self.ceilings["connections"] // len(listeners))
@@ -138,12 +136,10 @@ class Device:
     def _make_shards(self, cores: shards.Cores) -> shards.ShardService:
         slots = [size for size in self.profile.slot_bytes if size <= port.heap.SLOT_BYTES_MAX]
         cache_bytes = min(self.ceilings["memory_kib"] * 1024 // CACHE_SHARE, port.heap.CACHE_BYTES_MAX)
-        if cache_bytes < CACHE_BYTES_MIN:
-            cache_bytes = 0
+        cache_bytes *= cache_bytes >= CACHE_BYTES_MIN
         ceilings = (self.ceilings["shard_bytes"], tuple(slots), self.ceilings["flash_bytes_day"], cache_bytes)
         place = shards.Place(self.state.path("shards"), *ceilings)
-        if not 0 < port.heap.kib() < port.heap.LANE_KIB:
-            place.hot_bytes = max(0, self.ceilings["memory_kib"] - port.heap.IDLE_KIB) * 512  # half of what is left
+        place.hot_bytes = lanes.hot_bytes(self.ceilings["memory_kib"])
         return shards.ShardService(place, (self.identity.device_id, self.boot), cores, self.journal)
 
     def noticed(self, event: object) -> None:

@@ -66,10 +66,9 @@ async def _serve(service: shards.ShardService, places: list[tuple[str, int]]) ->
     handle = http.Router([("/shards/", service.handle)]).handle
     where = ", ".join([f"{host}:{one.port}" for (host, _), one in zip(places, listeners)])
     port.terminal.say(f"storing; clients come to {where}; Ctrl-C ends it")
-    lane = service.lane(limits.head_ms)
-    tasks: list[Any] = [port.net.spawn(http.HttpServer(one, handle, limits, lane).serve()) for one in listeners]
-    if lane is not None:
-        tasks.append(port.net.spawn(lane.run()))
+    tasks: list[Any] = []
+    lane = service.lane(lambda _, run: tasks.append(port.net.spawn(run())))
+    tasks += [port.net.spawn(http.HttpServer(one, handle, limits, lane).serve()) for one in listeners]
     try:
         for task in tasks:
             await task

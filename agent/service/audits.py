@@ -13,8 +13,9 @@ from agent import port
 from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import SLOTS_A_SLAB_MAX
 from agent.errors import LimitError, PortError, TrustError
+from agent.service.hashing import exactly
 from agent.service.messages import Body, Response
-from agent.service.slabs import exactly, piece_bytes
+from agent.service.slabs import piece_bytes
 from agent.wire import audit, merkle
 
 TYPE_CHECKING = False

@@ -10,7 +10,7 @@ from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import SLOTS_A_SLAB_MAX
 from agent.core.shards.scrub import START, Scrub
 from agent.errors import PortError
-from agent.service.slabs import exactly
+from agent.service.hashing import exactly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from agent.core.shards.access import Access
 from agent.core.shards.confessions import Confessions
 from agent.core.shards.store import Store
 from agent.errors import CoreletError, PeerError, TrustError
-from agent.service import shard_answers, slabs
+from agent.service import lanes, shard_answers, slabs
 from agent.service.http import Body, Response
 from agent.wire import token
 
@@ -88,29 +88,11 @@ class ShardService:
         self._audits: Audits | None = None
         self._slabs.piece_bytes_max = port.heap.PIECE_BYTES_MAX
         self._opened_ms = port.clock.now_ms()
-        self._hot: Any = None
-        if place.hot_bytes:
-            self._hot = self._slabs.hot = self._make_hot(place.hot_bytes)
-            self._store.space.gone = self._hot.drop
+        self._hot = lanes.make_hot(place.hot_bytes, self._slabs)
 
-    def _make_hot(self, bytes_max: int) -> "Any":
-        lane = port.lane()
-        if lane.Block is not None:
-            from agent.service.hot import Hot
-
-            return Hot(bytes_max, lane.Block)
-        from agent.service.fresh import Fresh
-
-        return Fresh(self._slabs, lane.changed_s, port.heap.known_max())
-
-    def lane(self, idle_ms: int) -> "Any":
-        """The port's lane for what is asked for often, to be run; None where this place has none."""
-        if self._hot is None:
-            return None
-        from agent.service.quick import Quick
-
-        quick = Quick(self._hot, self._access, self._cores, self._claims, port.heap.known_max())
-        return port.lane().Lane(quick.answer, idle_ms)
+    def lane(self, spawn: "Callable[..., Any]") -> "Any":
+        """See lanes.py."""
+        return lanes.make_lane((self._hot, self._access, self._cores, self._claims), spawn)
 
     async def open(self) -> None:
         """Find what is kept. PortError when the folder cannot be used."""

@@ -11,7 +11,7 @@ from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import SLOTS_A_SLAB_MAX
 from agent.core.shards.recall import Recall
 from agent.errors import PortError
-from agent.service.slabs import exactly
+from agent.service.hashing import exactly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

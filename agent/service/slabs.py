@@ -8,7 +8,6 @@ checkpoint wait for the disk in the loop; flushes may run beside it (contract.Sl
 
 import asyncio
 import hashlib
-from array import array
 from binascii import crc32
 
 from agent.core.shards import memo
@@ -16,6 +15,7 @@ from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import SLOTS_A_SLAB_MAX
 from agent.core.shards.ticket import CREATE, FLUSH, HASH, MEMO, READ, REMOVE, WRITE, Effect, Ticket
 from agent.errors import PortError
+from agent.service.hashing import exactly, verify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -256,33 +256,7 @@ class Slabs:
         return self._memo
 
     async def _hash(self, effect: Effect) -> bytes:
-        """SHA-256 of a payload, and the CRC-32 of each of its pieces into `ticket.sums`. Of a GET the bytes stay in
-        memory if there is room and they are right."""
-        ticket, hot = effect.ticket, self.hot
-        held = hot.begin(effect) if hot is not None and ticket.operation == "get" else None
-        is_right = False
-        try:
-            digest = await self._hash_pieces(effect, held)
-            is_right = digest == ticket.shard and self.store.is_current(ticket)
-        finally:
-            if held is not None:
-                hot.end(ticket, held, is_right)
-        return digest
-
-    async def _hash_pieces(self, effect: Effect, held: "Any") -> bytes:
-        digest = hashlib.sha256()
-        sums = array("I")
-        size = min(piece_bytes(effect.slab.slot_bytes), self.piece_bytes_max)
-        for start in range(0, effect.length, size):
-            piece = exactly(self.file(effect.slab), effect.offset + start, min(size, effect.length - start))
-            digest.update(piece)
-            sums.append(crc32(piece))
-            if isinstance(held, bytearray):
-                held[start : start + len(piece)] = piece
-            await asyncio.sleep(0)
-        effect.ticket.sums = sums
-        effect.ticket.piece_bytes = size
-        return digest.digest()
+        return await verify(self, effect, min(piece_bytes(effect.slab.slot_bytes), self.piece_bytes_max))
 
     def file(self, slab: "Slab") -> "contract.Slab":
         for entry in self._open:
@@ -303,10 +277,3 @@ class Slabs:
 
     def path(self, slot_bytes: int, number: int) -> str:
         return f"{self.folder}/slab.{slot_bytes // 1024}.{number}"
-
-
-def exactly(file: "contract.Slab", offset: int, length: int) -> bytes:
-    data = file.read(offset, length)
-    if len(data) != length:
-        raise PortError("io", f"The slab file ended: {length} bytes wanted, {len(data)} came.")
-    return data

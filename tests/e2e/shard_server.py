@@ -45,12 +45,12 @@ async def main() -> None:
     listener = port.net.listen_tcp("127.0.0.1", 0)
     print("PORT", listener.port)
     limits = http.Limits(24, 10000, 30000, 4096)
-    lane = service.lane(10000)
-    running = port.net.spawn(lane.run())
+    running = []
+    lane = service.lane(lambda _, run: running.append(port.net.spawn(run())))
     try:
         await http.HttpServer(listener, service.handle, limits, lane).serve()
     finally:
-        running.cancel()
+        running[0].cancel()
         await service.close()
 
 
