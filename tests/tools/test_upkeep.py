@@ -99,8 +99,8 @@ def test_recoding_after_the_fleet_has_grown(tmp_path):
         for number in (8, 9):
             net.devices.append(FakeDevice(number))
             await net.devices[-1].start()
-        assert await net.objects.recode_better(4) == 1
-        assert await net.objects.recode_better(4) == 0
+        assert await net.recode() == 1
+        assert await net.recode() == 0
         await net.quiet()
         (line,) = net.objects.listed()
         assert (line.object.k, line.object.n, line.survives) == (2, 4, 2)
@@ -247,7 +247,7 @@ def test_recoding_goes_on_after_an_object_that_cannot_be_read(tmp_path):
         for number in (8, 9):
             net.devices.append(FakeDevice(number))
             await net.devices[-1].start()
-        assert await net.objects.recode_better(4) == 1
+        assert await net.recode() == 1
         assert {line.object.name: line.object.n for line in net.objects.listed()} == {"gone": 2, "fine": 4}
 
     run(tmp_path, 2, scenario)

@@ -22,7 +22,8 @@ from agent.errors import CoreletError, LimitError, PortError
 from tools.gateway import web
 from tools.gateway.admission import Admission, Parts, Progress, Wanted
 from tools.gateway.ca import CA
-from tools.gateway.coding import Profile, profile_for
+from tools.gateway.care import Care
+from tools.gateway.coding import profile_for
 from tools.gateway.fleet import Fleet
 from tools.gateway.objects import Objects
 from tools.gateway.registry import Registry
@@ -36,7 +37,6 @@ NEW_PORT = -1
 LINKS_S = 2.5
 WATCH_S = 1.0
 DISCOVER_AGAIN_S = 30.0  # a network may come up after the core
-RECODE_AFTER_S = 600  # a fleet must have been this large for so long before objects are coded anew
 STOP_S = 8.0
 RESTART_S = 5.0
 YEAR_2024 = 1_704_067_200
@@ -57,6 +57,7 @@ class Options:
     broker: str = "auto"
     port: int | None = None
     web: tuple[str, int] | None = None  # where applications ask for credentials of relays
+    care: Care = Care()
 
 
 class Core:
@@ -73,13 +74,12 @@ class Core:
         self.links: Any = None
         self.browser: Any = None
         self.fleet = Fleet(self.registry, self._presence)
-        self.objects = Objects(self.registry, self.client, self.fleet.targets)
+        self.objects = Objects(self.registry, self.client, self.fleet.targets, options.care)
         self.relays = Relays(self.registry, port.crypto(), self._presence, self._command)
         self.web: socket.socket | None = None
         self.admission: Admission | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._discover_at = time.monotonic() + DISCOVER_AGAIN_S
-        self._grown_since: tuple[Profile | None, float] = (None, 0.0)
         self._left: asyncio.Queue[str] = asyncio.Queue()
 
     def warnings(self) -> list[str]:
@@ -105,7 +105,7 @@ class Core:
             for each in self.registry.devices()
             if each.state == "left"
         ]
-        waiting = self.registry.job_counts().get(("", "put"), 0)
+        waiting = self.registry.homeless()
         if waiting and not self.registry.paired():
             shards = "1 shard waits" if waiting == 1 else f"{waiting} shards wait"
             found.append(f"no device is paired: {shards} for one, and files that need them cannot be read")
@@ -134,6 +134,7 @@ class Core:
         if undone:
             LOG.info("%d shards of puts that a stop interrupted will be deleted", undone)
         self._spawn("queue", self.objects.upkeep.run)
+        self._spawn("recoding", self.objects.recoding.run)
         self._spawn("watch", self._watch)
         self._spawn("pairings", self._finish_pairings)
         self._spawn("departures", self._part_with)
@@ -229,28 +230,17 @@ class Core:
         self._tasks.append(asyncio.create_task(supervised(), name=name))
 
     async def _watch(self) -> None:
-        """Devices that come and go; the fleet's growth."""
+        """Devices that come and go."""
         while True:
             for device, is_up in self.fleet.changes():
                 LOG.info("device %s is %s", device, "up" if is_up else "down")
                 if is_up:
                     self.objects.upkeep.welcome(device)
-            await self._recode_when_grown()
+            self.objects.absences.look(self.fleet.targets(), not self.links.trouble)
             if self.browser is None and time.monotonic() > self._discover_at:
                 self._discover_at = time.monotonic() + DISCOVER_AGAIN_S
                 await self._open_browser()
             await asyncio.sleep(WATCH_S)
-
-    async def _recode_when_grown(self) -> None:
-        count = len(self.fleet.up())
-        profile = profile_for(count) if count else None
-        if profile != self._grown_since[0]:
-            self._grown_since = (profile, time.monotonic())
-        elif profile is not None and time.monotonic() - self._grown_since[1] > RECODE_AFTER_S:
-            self._grown_since = (profile, time.monotonic())
-            done = await self.objects.recode_better(count)
-            if done:
-                LOG.info("%d objects were coded anew as %s", done, profile)
 
     async def stop(self) -> None:
         """Close all parts, each within its share of STOP_S; one that hangs does not keep the others."""

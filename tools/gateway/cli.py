@@ -18,6 +18,9 @@ from tools.gateway.addresses import parsed
 WORDS = "list; credentials --user NAME; key new NAME; key list; key remove NAME"  # as relay_commands.py has them
 NEW_PORT = -1  # as tools/gateway/app.py has it; that module is slow to load
 
+SECONDS_MAX = 30 * 86400
+RATE_MIN, RATE_MAX = 65536, 1 << 40
+
 WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path")
 WIDTH = 78
 
@@ -74,6 +77,13 @@ def _add_running(command: Command) -> None:
     words_web = "answer applications that ask for credentials of relays, over HTTP (default: off; ADDR: 127.0.0.1)"
     up.add_argument("--web", type=_web, default=None, metavar="[ADDR:]PORT", help=words_web)
     up.add_argument("--port", type=_port, default=None, metavar="N", help=words)
+    words_away = (
+        "make shards of a device that is away for so long again elsewhere (default 14400, four hours; shorter: "
+    )
+    words_away += "also where the next loss would take a file, for which ten minutes are enough)"
+    up.add_argument("--repair-after", type=_seconds, default=14400, metavar="S", help=words_away)
+    words_rate = "how fast repairs and coding anew may read (default 16777216)"
+    up.add_argument("--background-rate", type=_rate, default=16 << 20, metavar="BYTES/S", help=words_rate)
     command("status", "say how the core is", "status")
 
 
@@ -118,6 +128,18 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: a number of seconds from 1 to {SECONDS_MAX}")
+    return int(text)
+
+
+def _rate(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not RATE_MIN <= int(text) <= RATE_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate: a number of bytes from {RATE_MIN} to {RATE_MAX}")
+    return int(text)
+
+
 def _web(text: str) -> tuple[str, int]:
     host, _, number = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
@@ -130,6 +152,7 @@ def _up(options: argparse.Namespace, folder: Path) -> int:
     from agent import port
     from tools.gateway import life
     from tools.gateway.app import Options
+    from tools.gateway.care import Care
 
     port.files  # noqa: B018 (the port is loaded before the loop starts: it is part of the start's time)
     name = options.name or socket.gethostname().partition(".")[0] or "core"
@@ -137,7 +160,9 @@ def _up(options: argparse.Namespace, folder: Path) -> int:
         raise UsageError("name", "a core's name has at most 32 bytes and no control characters: choose another --name")
     if options.listen and parsed(options.listen) is None:
         raise UsageError("address", f"{options.listen!r} is no address: --listen takes one of this machine's")
-    return life.run(Options(folder, name, options.listen, options.broker, options.port, options.web), options.json)
+    care = Care.of(options.repair_after, options.background_rate)
+    made = Options(folder, name, options.listen, options.broker, options.port, options.web, care)
+    return life.run(made, options.json)
 
 
 def run(options: argparse.Namespace) -> int:
