@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tools.gateway import commands
+from tools.gateway import commands, object_commands
 
 NAME = "a-name-that-is-as-long-as-a-name-may-be"
 HUGE = (1 << 40) - 1
@@ -22,6 +22,7 @@ OBJECT = {"name": NAME, "id": "0123456789abcdef", "size": HUGE, "shards": 123456
 ANSWERS = {
     "/devices": {"devices": [DEVICE]},
     "/discovered": {"found": [FOUND]},
+    "/health": {"objects": [OBJECT | {"survives": losses, "of": 6, "reasons": [NAME * 3]} for losses in (-12, 0, 6)]},
     "/objects": {"objects": [OBJECT | {"survives": losses} for losses in (-12, 0, 1, 12)]},
 }
 
@@ -32,10 +33,11 @@ class Client:
 
 
 @pytest.mark.parametrize(("command", "wanted"), [("devices", "01234567"), ("discover", "192.168.100.200:65535"),
-                                                 ("ls", "NOT READABLE")])  # fmt: skip
+                                                 ("ls", "NOT READABLE"), ("objects", "CANNOT BE READ")])  # fmt: skip
 def test_rows_fit_80_columns(command: str, wanted: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    options = argparse.Namespace(json=False, state=tmp_path)
-    assert commands.COMMANDS[command](Client(), options) == 0  # type: ignore[arg-type]
+    options = argparse.Namespace(json=False, state=tmp_path, health=True)
+    known = commands.COMMANDS | {"objects": object_commands.objects}
+    assert known[command](Client(), options) == 0  # type: ignore[arg-type]
     lines = capsys.readouterr().out.splitlines()
     assert wanted in "\n".join(lines)
     assert [line for line in lines if len(line) > 80] == []

@@ -24,6 +24,7 @@ from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustEr
 from tools.gateway import frames
 from tools.gateway.admission import Wanted
 from tools.gateway.app import REMOVE_WAIT_S, Core
+from tools.gateway.health import Health
 from tools.gateway.objects import Listed
 from tools.gateway.tables import Object
 from tools.gateway.web import Server
@@ -51,6 +52,18 @@ def _object(found: Object) -> dict[str, Any]:
 
 def _listed(line: Listed) -> dict[str, Any]:
     return _object(line.object) | {"shards": line.shards, "survives": line.survives, "is_readable": line.survives >= 0}
+
+
+def _healthy(line: Health) -> dict[str, Any]:
+    return {
+        "survives": line.survives,
+        "of": line.of,
+        "shards": line.margin.kept,
+        "away": line.margin.away,
+        "repairing": line.repairing,
+        "weak_stripes": line.margin.weak,
+        "reasons": line.reasons,
+    }
 
 
 async def _json(request: Request) -> dict[str, Any]:
@@ -96,6 +109,7 @@ class Api:
             Route("/pair", self._told(self._pair), methods=["POST"]),
             Route("/objects", self._told(self._objects), methods=["GET"]),
             Route("/objects", self._told(self._put), methods=["PUT"]),
+            Route("/health", self._told(self._health)),
             Route("/may-put", self._told(self._may_put)),
             Route("/objects/{reference:path}", self._told(self._get), methods=["GET"]),
             Route("/objects/{reference:path}", self._told(self._remove), methods=["DELETE"]),
@@ -122,6 +136,7 @@ class Api:
         return told
 
     async def _status(self, _: Request) -> Response:
+        await self._core.objects.doctor.look()
         return JSONResponse(self._core.status())
 
     async def _devices(self, _: Request) -> Response:
@@ -165,6 +180,10 @@ class Api:
         stored = await self._core.objects.put(request.stream(), name, lambda _: None)
         known = {"devices": stored.devices, "queued": stored.queued, "warning": stored.warning}
         return JSONResponse(_object(stored.object) | known)
+
+    async def _health(self, _: Request) -> Response:
+        found = [_object(each.object) | _healthy(each) for each in await self._core.objects.doctor.look()]
+        return JSONResponse({"objects": found, "summary": self._core.objects.doctor.summary})
 
     async def _may_put(self, request: Request) -> Response:
         self._core.objects.may_put(request.query_params.get("name", ""))

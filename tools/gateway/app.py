@@ -274,6 +274,7 @@ class Core:
             "devices_up": len(up),
             "profile": str(profile_for(len(up))) if up else "",
             "objects": len(self.registry.objects()),
+            "health": self.objects.doctor.summary,
             "waiting": sum(self.registry.job_counts().values()),
             "relay": self.relays.summary() | {"web": self.web_url()},
             "uptime_s": int(time.monotonic() - self.started),

@@ -116,6 +116,8 @@ def _add_files(command: Command) -> None:
     get.add_argument("object", metavar="OBJECT", help="name, id, or the beginning of the id")
     get.add_argument("-o", "--output", metavar="FILE", help="where to; - for standard output (default: its name, here)")
     command("ls", "list the stored files and how many losses each survives now", "ls")
+    objects = command("objects", "list the stored files; how safe is each, and why not more", "objects --health")
+    objects.add_argument("--health", action="store_true", help="device losses each survives now, and what is repaired")
     remove = command("rm", "remove a file from all devices", "rm holiday.mp4")
     remove.add_argument("object", metavar="OBJECT", help="name, id, or the beginning of the id")
 
@@ -172,12 +174,13 @@ def run(options: argparse.Namespace) -> int:
     folder = options.state or default_folder()
     if options.command == "up":
         return _up(options, folder)
-    from tools.gateway import commands
+    from tools.gateway import commands, object_commands
     from tools.gateway.client import Client
 
     client = Client(folder)
     try:
-        return commands.COMMANDS[options.command](client, options)
+        known = commands.COMMANDS | {"objects": object_commands.objects}
+        return known[options.command](client, options)
     finally:
         client.close()
 

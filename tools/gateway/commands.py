@@ -38,6 +38,7 @@ def status(client: Client, options: argparse.Namespace) -> int:
         ("devices", f"{value['devices_up']} up of {value['devices']} paired"),
         ("new files", coding),
         ("files", str(value["objects"])),
+        ("safety", _safety(value["health"])),
         ("waiting", f"{value['waiting']} shards to move or delete when devices are back"),
         ("relays", _relays(value["relay"])),
         ("up for", screen.age(value["uptime_s"])),
@@ -46,6 +47,15 @@ def status(client: Client, options: argparse.Namespace) -> int:
     for warning in value["warnings"]:
         screen.warn(warning)
     return 0
+
+
+def _safety(value: dict[str, Any]) -> str:
+    if not value.get("objects"):
+        return "-"
+    if value["unreadable"]:
+        return f"{value['unreadable']} files CANNOT BE READ NOW (corelet-core objects --health says why)"
+    text = f"every file survives {survives(value['survive'])}"
+    return text + (f", {value['repairing']} shards are made again" if value["repairing"] else "")
 
 
 def _relays(value: dict[str, Any]) -> str:
@@ -329,16 +339,19 @@ def ls(client: Client, options: argparse.Namespace) -> int:
             screen.amount(line["size"]),
             str(line["shards"]),
             f"{line['k']}/{line['n']}",
-            _survives(line["survives"]),
+            survives(line["survives"]),
             time.strftime("%Y-%m-%d", time.localtime(line["created"])),
         )
         for line in value["objects"]
     ]
     screen.say(screen.table(("NAME", "ID", "SIZE", "SHARDS", "ANY", "SURVIVES", "STORED"), rows))
+    if any(line["survives"] < line["n"] - line["k"] or not line["survives"] for line in value["objects"]):
+        screen.warn(f"why some survive no more: {_hint(options, 'objects --health')}")
     return 0
 
 
-def _survives(losses: int) -> str:
+def survives(losses: int) -> str:
+    """In words."""
     if losses < 0:
         return "NOT READABLE"
     return "no loss" if losses == 0 else f"{losses} loss{'es' if losses > 1 else ''}"

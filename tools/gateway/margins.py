@@ -82,6 +82,21 @@ class MarginRows(RelayRows):
         )
         return {found[0]: Margin(*[int(value) for value in found[1:]]) for found in self._rows(query)}
 
+    def absent_holders(self, up: Iterable[str]) -> dict[str, list[str]]:
+        """For each stored object the devices that have shards of it and are not up."""
+        column = SHARDS.c
+        query = (
+            sa.select(column.object, column.device)
+            .join(OBJECTS, OBJECTS.c.id == column.object)
+            .where(OBJECTS.c.state == "stored", column.state.in_(PROMISED), column.device.not_in([*up, ""]))
+            .distinct()
+            .order_by(column.object, column.device)
+        )
+        found: dict[str, list[str]] = {}
+        for row in self._rows(query):
+            found.setdefault(row.object, []).append(row.device)
+        return found
+
     def survival(self, up: Iterable[str]) -> dict[str, tuple[int, int]]:
         """For each stored object (shards with a receipt, losses it survives)."""
         return {each: (margin.kept, margin.survives) for each, margin in self.margins(up).items()}

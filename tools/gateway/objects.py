@@ -16,6 +16,7 @@ from tools.gateway.absences import Absences
 from tools.gateway.care import Brake, Care
 from tools.gateway.coding import profile_for
 from tools.gateway.download import Download
+from tools.gateway.health import Doctor
 from tools.gateway.recoding import Recoding
 from tools.gateway.registry import Registry
 from tools.gateway.repair import Repair
@@ -66,6 +67,7 @@ class Objects:
         self.upkeep = Upkeep(registry, client, targets, self.repair, brake)
         work = (self.get, self._replace)
         self.recoding = Recoding(registry, targets, self.absences, (self._care, brake), work)
+        self.doctor = Doctor(registry, targets, self.absences, self.recoding)
         self._names: set[str] = set()  # of puts in progress
         self._readers: dict[str, int] = {}  # object -> gets in progress
 
