@@ -158,7 +158,7 @@ def test_the_brake_holds_its_rate():
 
 
 POINTS = 48  # an attempt has somewhat fewer
-CUTS = sorted(random.Random(7).sample(range(1, POINTS), POINTS - 1 if os.environ.get("CORELET_FULL") == "1" else 12))
+CUTS = sorted(random.Random(7).sample(range(1, POINTS), POINTS - 1 if os.environ.get("CORELET_FULL") == "1" else 8))
 
 
 async def cut_short(net, folder, cut):

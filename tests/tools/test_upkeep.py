@@ -168,7 +168,7 @@ def test_denials_count_only_minutes_apart(tmp_path):
         lost = net.devices[0]
         gone = dict(lost.shards)
         lost.shards.clear()
-        net.client._peer(lost.id).latency_s = 0.0  # so that it is asked
+        net.prefer(lost.id)  # so that it is asked
         await net.get()
         states = []
         for ahead_s in (0, 1, 299, 310, 311, 620):
@@ -192,7 +192,7 @@ def test_lost_shard_moves_to_a_fresh_device_and_its_old_place_is_cleared(tmp_pat
         await fresh.start()
         net.devices.append(fresh)
         liar.is_lying = True
-        net.client._peer(liar.id).latency_s = 0.0
+        net.prefer(liar.id)
         assert await net.get() == data
         await net.much_later()
         assert fresh.shards and not liar.shards and net.objects.listed()[0].survives == 1

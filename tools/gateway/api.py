@@ -25,7 +25,7 @@ from tools.gateway import frames
 from tools.gateway.admission import Wanted
 from tools.gateway.app import REMOVE_WAIT_S, Core
 from tools.gateway.health import Health
-from tools.gateway.objects import Listed
+from tools.gateway.objects import Listed, span_of
 from tools.gateway.tables import Object
 from tools.gateway.web import Server
 
@@ -195,19 +195,22 @@ class Api:
 
     async def _get(self, request: Request) -> Response:
         found = self._core.objects.find(request.path_params["reference"])
-        return StreamingResponse(self._content(found), media_type=frames.MEDIA_TYPE)
+        text = request.query_params.get("range", "")
+        span = span_of(text, found.size) if text else None
+        return StreamingResponse(self._content(found, span), media_type=frames.MEDIA_TYPE)
 
-    async def _content(self, found: Object) -> AsyncIterator[bytes]:
-        yield frames.encode_json("P", _object(found))
+    async def _content(self, found: Object, span: range | None) -> AsyncIterator[bytes]:
+        shown = _object(found) | ({} if span is None else {"first": span.start, "length": len(span)})
+        yield frames.encode_json("P", shown)
         try:
-            async with aclosing(self._core.objects.get(found)) as pieces:
+            async with aclosing(self._core.objects.get(found, span)) as pieces:
                 async for piece in pieces:
                     for frame in frames.data(piece):
                         yield frame
         except CoreletError as error:
             yield frames.encode_error(error)
             return
-        yield frames.encode_json("R", _object(found))
+        yield frames.encode_json("R", shown)
 
     async def _pair(self, request: Request) -> Response:
         value = await _json(request)

@@ -21,7 +21,7 @@ NEW_PORT = -1  # as tools/gateway/app.py has it; that module is slow to load
 SECONDS_MAX = 30 * 86400
 RATE_MIN, RATE_MAX = 65536, 1 << 40
 
-WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path")
+WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path", "range")
 WIDTH = 78
 
 
@@ -115,6 +115,9 @@ def _add_files(command: Command) -> None:
     get = command("get", "read a file back", "get holiday.mp4 -o copy.mp4")
     get.add_argument("object", metavar="OBJECT", help="name, id, or the beginning of the id")
     get.add_argument("-o", "--output", metavar="FILE", help="where to; - for standard output (default: its name, here)")
+    words = "only these bytes, from 0, both included; also FIRST- or -COUNT. What is needed of it is read and"
+    words += " authenticated, not the SHA-256 of the whole"
+    get.add_argument("--range", default="", metavar="FIRST-LAST", help=words)
     command("ls", "list the stored files and how many losses each survives now", "ls")
     objects = command("objects", "list the stored files; how safe is each, and why not more", "objects --health")
     objects.add_argument("--health", action="store_true", help="device losses each survives now, and what is repaired")

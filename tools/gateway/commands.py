@@ -265,11 +265,13 @@ def _pieces(source: BinaryIO, tell: screen.Progress) -> Iterator[bytes]:
 def get(client: Client, options: argparse.Namespace) -> int:
     """Read one file back. A half-read one never carries the name."""
     started = time.monotonic()
-    frames = client.frames("GET", f"/objects/{options.object}")
+    part = {"range": options.range} if options.range else {}
+    frames = client.frames("GET", f"/objects/{options.object}", **part)
     _, payload = next(frames)
     found = json.loads(payload)
     target = options.output or Path(found["name"]).name
-    with screen.progress(f"get {found['name']}", found["size"], not options.json) as tell:
+    size = found.get("length", found["size"])
+    with screen.progress(f"get {found['name']}", size, not options.json) as tell:
         if target == "-":
             _receive(frames, sys.stdout.buffer, tell)
             sys.stdout.buffer.flush()
@@ -281,8 +283,9 @@ def get(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(found | {"file": target, "seconds": round(seconds, 2)})
         return 0
-    rate = screen.amount(found["size"] / max(seconds, 0.001))
-    screen.say(f"{screen.mark(True)} {target}: {screen.amount(found['size'])} in {seconds:.1f} s ({rate}/s), checked")
+    rate = screen.amount(size / max(seconds, 0.001))
+    checked = "each stripe authenticated" if part else "checked"
+    screen.say(f"{screen.mark(True)} {target}: {screen.amount(size)} in {seconds:.1f} s ({rate}/s), {checked}")
     return 0
 
 

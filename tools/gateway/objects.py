@@ -27,6 +27,7 @@ from tools.gateway.upkeep import Upkeep
 from tools.gateway.upload import Blocks, Upload, choose
 
 NAME_CHARS_MAX = 200
+RANGE_CHARS_MAX = 41
 READERS_S_MAX = 600.0  # what an object coded anew waits for those who still read the old one
 
 
@@ -45,6 +46,21 @@ class Stored(NamedTuple):
     devices: list[str]
     queued: int
     warning: str
+
+
+def span_of(text: str, size: int) -> range:
+    """ "FIRST-LAST", "FIRST-" or "-COUNT" (the last ones) of so many bytes, both ends included, as in HTTP (RFC 9110
+    section 14.1.2). UsageError("range")."""
+    first, dash, last = text.partition("-")
+    is_form = (
+        dash and (first or last) and all(part == "" or part.isascii() and part.isdigit() for part in (first, last))
+    )
+    if is_form and len(text) <= RANGE_CHARS_MAX:
+        start = int(first) if first else max(0, size - int(last))
+        end = min(size, int(last) + 1) if first and last else size
+        if start < end and (not first or not last or int(first) <= int(last)):
+            return range(start, end)
+    raise UsageError("range", f"{text[:50]!r} is no part of {size} bytes: FIRST-LAST from 0, FIRST- or -COUNT")
 
 
 class Objects:
@@ -174,11 +190,13 @@ class Objects:
         """By name, id or beginning of an id."""
         return self._registry.object(reference)
 
-    async def get(self, found: Object) -> AsyncGenerator[bytes, None]:
-        """Its plaintext. Ends normally only when all of it was returned and its SHA-256 is right."""
+    async def get(self, found: Object, span: range | None = None) -> AsyncGenerator[bytes, None]:
+        """Its plaintext, or `span` of it. All of it ends normally only when its SHA-256 is right; a part is
+        authenticated stripe by stripe."""
+        download = Download(self._registry, self._client, self._targets, found)
         self._readers[found.id] = self._readers.get(found.id, 0) + 1
         try:
-            async with aclosing(Download(self._registry, self._client, self._targets, found).chunks()) as pieces:
+            async with aclosing(download.chunks() if span is None else download.part(span)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
