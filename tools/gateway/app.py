@@ -24,8 +24,10 @@ from tools.gateway.admission import Admission, Parts, Progress, Wanted
 from tools.gateway.ca import CA
 from tools.gateway.care import Care
 from tools.gateway.coding import profile_for
+from tools.gateway.dialled import Dialled
 from tools.gateway.fleet import Fleet
 from tools.gateway.objects import Objects
+from tools.gateway.reaching import Reaching
 from tools.gateway.registry import Registry
 from tools.gateway.relays import Relays
 from tools.gateway.shards import ShardClient
@@ -75,6 +77,8 @@ class Core:
         self.browser: Any = None
         self.fleet = Fleet(self.registry, self._presence)
         self.objects = Objects(self.registry, self.client, self.fleet.targets, options.care)
+        self.dialled = Dialled(self.ca, self.fleet.is_known)
+        self.client.dialled = self.dialled
         self.relays = Relays(self.registry, port.crypto(), self._presence, self._command)
         self.web: socket.socket | None = None
         self.admission: Admission | None = None
@@ -134,6 +138,9 @@ class Core:
         if undone:
             LOG.info("%d shards of puts that a stop interrupted will be deleted", undone)
         self._spawn("queue", self.objects.upkeep.run)
+        await self.dialled.start(self.options.listen, self.broker.endpoints()[0][1] + 1)
+        reaching = Reaching(self.dialled, self.fleet.targets, lambda: own_addresses(self.options.listen), self._command)
+        self._spawn("reaching", reaching.run)
         self._spawn("recoding", self.objects.recoding.run)
         self._spawn("watch", self._watch)
         self._spawn("pairings", self._finish_pairings)
@@ -205,6 +212,7 @@ class Core:
                 assert self.admission is not None
                 shards = await self.admission.part(device)
                 self.client.drop(device.id)
+                await self.dialled.drop(device.id)
                 self.objects.upkeep.wake()
                 where = "are made again on the others" if self.registry.paired() else "have no other device to go to"
                 LOG.warning("%s has left this core; the %d shards it kept %s", device.name, shards, where)
@@ -253,6 +261,7 @@ class Core:
         if self.broker is not None:
             await _within(self.broker.stop(), "broker")
         await _within(self.client.close(), "shard client")
+        await _within(self.dialled.close(), "dialled connections")
         self.registry.close()
         self.state.close()
 
@@ -289,7 +298,10 @@ class Core:
 
     def devices(self) -> list[dict[str, Any]]:
         """For `corelet-core devices`."""
-        return [line | {"relay": self.relays.about(line["id"])} for line in self.fleet.listed()]
+        return [
+            line | {"relay": self.relays.about(line["id"]), "dialled": self.dialled.has(line["id"])}
+            for line in self.fleet.listed()
+        ]
 
     def discovered(self) -> list[dict[str, Any]]:
         """For `corelet-core discover`."""
@@ -338,6 +350,7 @@ class Core:
         assert self.admission is not None
         shards = await self.admission.forget(device)
         self.client.drop(device.id)
+        await self.dialled.drop(device.id)
         self.objects.upkeep.wake()
         return {
             "device": device.id,

@@ -21,6 +21,7 @@ import httpx
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
 from agent.wire import full_core, token
 from tools.gateway.addresses import parsed, plain, usable_port
+from tools.gateway.dialled import SUFFIX, Dialled
 from tools.gateway.scores import Scores
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class ShardClient:
         self._unix_time = unix_time
         self._peers: dict[str, _Peer] = {}
         self.scores = Scores()
+        self.dialled: Dialled | None = None  # connections of devices that cannot be reached
         # trust_env: a proxy set for the web must never see the traffic between core and devices.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=5.0)
         self._http = httpx.AsyncClient(trust_env=False, limits=limits, follow_redirects=False)
@@ -206,12 +208,15 @@ class ShardClient:
         """Try the address that worked last, then the others. A refused connection costs nothing; a time-out ends it."""
         peer = self._peer(target.device)
         addresses = sorted(plain(target.addresses), key=lambda address: address != peer.address)
+        client = self._http
+        if self.dialled is not None and self.dialled.has(target.device):
+            addresses, client = [target.device + SUFFIX], self.dialled.client(target.device)
         problem = "it has announced no address"
         for address in addresses:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(GET_TIMEOUT_S if order.operation == "get" else PUT_TIMEOUT_S):
-                    answer = await self._send(_url(address, target.port, order.name), order, headers)
+                    answer = await self._send(client, _url(address, target.port, order.name), order, headers)
             except TimeoutError:
                 problem = "it did not answer in time"
                 break
@@ -233,12 +238,12 @@ class ShardClient:
         peer.suspended_until = time.monotonic() + SUSPENDED_S
         raise PortError("unreachable", f"{target.name} cannot be reached: {problem}")
 
-    async def _send(self, url: httpx.URL, order: _Order, headers: dict[str, str]) -> _Answer:
+    async def _send(self, client: httpx.AsyncClient, url: httpx.URL, order: _Order, headers: dict[str, str]) -> _Answer:
         timeout = httpx.Timeout(GET_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         headers = headers | {"accept-encoding": "identity"}
         method = order.operation.upper()
         content = order.data if order.operation == "put" else None
-        async with self._http.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
+        async with client.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
             room = order.size if order.operation == "get" and response.status_code == 200 else ANSWER_BYTES_MAX
             body = bytearray()
             async for piece in response.aiter_raw():
@@ -268,7 +273,7 @@ def _seconds(text: str) -> int:
 
 def _url(address: str, port: int, name: bytes) -> httpx.URL:
     """Built of parts that were checked: nothing in an address can become another part."""
-    if parsed(address) is None or not usable_port(port):
+    if not address.endswith(SUFFIX) and (parsed(address) is None or not usable_port(port)):
         raise ValueError("it has announced no usable address")
     return httpx.URL(scheme="http", host=address, port=port, path=f"/shards/{name.hex()}")
 
