@@ -8,6 +8,7 @@ import pytest
 from tests.tools.fake_device import FakeDevice
 from tests.tools.fake_network import noise, run
 from tools.gateway.absences import Absences
+from tools.gateway.care import Care
 from tools.gateway.margins import Presence
 from tools.gateway.repair import JOBS_MAX
 
@@ -218,5 +219,23 @@ def test_a_deletion_never_takes_what_is_stored_again(tmp_path, monkeypatch):
         next(each for each in net.devices if each.id == place.device).shards.clear()
         await net.quiet()
         assert survives(net) == 0 and net.held() == 2  # it waits until that deletion has ended
+
+    run(tmp_path, 3, scenario)
+
+
+def test_one_that_has_left_is_not_waited_for_until_the_next_look(tmp_path):
+    async def scenario(net):
+        net.objects.repair._care = Care(scan_s=1000)
+        await net.put(noise(100_000))
+        await net.objects.repair.plan()
+        await fresh(net, 9)
+        gone = net.devices.pop(0)
+        net.registry.part_device(gone.id)
+        await net.quiet()
+        assert survives(net) == 0
+        net.objects.upkeep.released()
+        await net.quiet()
+        assert survives(net) == 1
+        await gone.kill()
 
     run(tmp_path, 3, scenario)

@@ -213,7 +213,7 @@ class Core:
                 shards = await self.admission.part(device)
                 self.client.drop(device.id)
                 await self.dialled.drop(device.id)
-                self.objects.upkeep.wake()
+                self.objects.upkeep.released()
                 where = "are made again on the others" if self.registry.paired() else "have no other device to go to"
                 LOG.warning("%s has left this core; the %d shards it kept %s", device.name, shards, where)
 
@@ -351,7 +351,7 @@ class Core:
         shards = await self.admission.forget(device)
         self.client.drop(device.id)
         await self.dialled.drop(device.id)
-        self.objects.upkeep.wake()
+        self.objects.upkeep.released()
         return {
             "device": device.id,
             "name": device.name,

@@ -36,12 +36,13 @@ class Repair:
         self._care = care
         self._seen: tuple[frozenset[str], ...] = ()
         self._is_due = True
-        self._not_before = 0.0
+        self._not_before = self._rested = 0.0
         self._looked = 0.0
 
     def wake(self) -> None:
-        """Rows of shards have changed: a device has left, say."""
+        """A device has left: look as soon as the last look is paid for."""
         self._is_due = True
+        self._not_before = min(self._not_before, self._rested)
 
     async def plan(self) -> int:
         """Queue the worst. Returns how many shards."""
@@ -66,7 +67,9 @@ class Repair:
             frail = await asyncio.to_thread(self._registry.frail, presence, JOBS_MAX - planned)
             planned += self._queue(frail, presence)
         self._is_due = planned > 0  # there may be more
-        self._not_before = time.monotonic() + max(self._care.scan_s, REST * (time.monotonic() - now))
+        ended = time.monotonic()
+        self._rested = ended + REST * (ended - now)
+        self._not_before = max(ended + self._care.scan_s, self._rested)
         return planned
 
     def _queue(self, frail: list[Frail], presence: Presence) -> int:

@@ -64,8 +64,12 @@ class Upkeep:
 
     def wake(self) -> None:
         """There is new work."""
-        self._repair.wake()
         self._is_wanted.set()
+
+    def released(self) -> None:
+        """A device has gone for good: its shards are to be made again at once."""
+        self._repair.wake()
+        self.wake()
 
     def welcome(self, device: str) -> None:
         """This device is back: what waited for it is due."""
