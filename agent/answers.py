@@ -15,7 +15,13 @@ def status(answer: "dict[str, Any]") -> list[str]:
     used = limits.amount(shards["used"]) + " of " + limits.amount(shards["quota"]) + " used"
     if shards["read_only"]:
         used += "; no more are taken until it starts again: the disk is read-only or failed"
+    for kind, what in (("trash", "deleted lately"), ("cache", "cached")):
+        if shards[kind]:
+            used += f", {limits.amount(shards[kind])} {what}"
     lines += screen.row("shards", str(shards["shards"]) + " kept, " + used)
+    if shards["flash_day"]:
+        left = limits.amount(shards["flash_left"]) + " of " + limits.amount(shards["flash_day"])
+        lines += screen.row("flash", left + " may be written for shards now")
     lines += screen.row("relay", _relay(answer["relay"]))
     if "process_kib" in health:
         lines += screen.row("memory", limits.amount(health["process_kib"] * 1024) + " used by this device")

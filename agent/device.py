@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from boards import schema
 
+TOLD = ("used", "shards", "quarantined", "trash", "cache", "flash_left")  # of the store, by telemetry
+CACHE_SHARE = 8  # this part of the memory holds shards that are only cached,
+CACHE_BYTES_MIN = 4 << 20  # unless that is too little to be of use
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -100,10 +103,12 @@ class Device:
         self._local = port.net.listen_local(self.state.path(control.SOCKET))
         self._make_discovery()
         await self.shards.open()
+        serve = self.shards.handle
         self._serve(self._control, http.Router([(door.PATH, self.door.handle)]).handle, "control")
-        self._serve(self._data, http.Router([("/shards/", self.shards.handle)]).handle, "data")
+        self._serve(self._data, http.Router([("/shards/", serve), (shards.AUDIT, serve)]).handle, "data")
         self.supervisor.spawn("control", control.ControlService(self, self._local).serve)
         self.supervisor.spawn("discovery", self.discovery.run)
+        self.supervisor.spawn("scrub", self.shards.scrub)
         self.membership.start()
         if not self.state.core_ids():
             self.door.open_window()
@@ -129,7 +134,11 @@ class Device:
 
     def _make_shards(self, cores: shards.Cores) -> shards.ShardService:
         slots = [size for size in self.profile.slot_bytes if size <= port.heap.SLOT_BYTES_MAX]
-        place = shards.Place(self.state.path("shards"), self.ceilings["shard_bytes"], tuple(slots))
+        cache_bytes = min(self.ceilings["memory_kib"] * 1024 // CACHE_SHARE, port.heap.CACHE_BYTES_MAX)
+        if cache_bytes < CACHE_BYTES_MIN:
+            cache_bytes = 0
+        ceilings = (self.ceilings["shard_bytes"], tuple(slots), self.ceilings["flash_bytes_day"], cache_bytes)
+        place = shards.Place(self.state.path("shards"), *ceilings)
         return shards.ShardService(place, (self.identity.device_id, self.boot), cores, self.journal)
 
     def noticed(self, event: object) -> None:
@@ -199,7 +208,7 @@ class Device:
     def telemetry(self) -> "dict[str, Any]":
         answer = port.health().sample(self.folder)
         usage = self.shards.usage()
-        answer.update({"used": usage["used"], "shards": usage["shards"], "quarantined": usage["quarantined"]})
+        answer.update({name: usage[name] for name in TOLD})
         answer["read_only"] = int(usage["read_only"])
         return answer
 
@@ -208,7 +217,9 @@ class Device:
         is_open, seconds, _, code = self.door.window()
         window = {"open": is_open, "seconds_left": seconds, "code": code}
         if is_open:
-            text = self._qr_text(code)
+            from agent.wire.pairing import encode_qr
+
+            text = encode_qr(code, self.addresses()[0], self._control[0].port)
             window.update({"qr": text, "picture": port.terminal.qr_lines(text)})
         return {
             "version": __version__,
@@ -231,11 +242,6 @@ class Device:
             "relay": self.relays.status(),
             "health": port.health().sample(self.folder),
         }
-
-    def _qr_text(self, code: str) -> str:
-        from agent.wire import pairing as wire_pairing
-
-        return wire_pairing.encode_qr(code, self.addresses()[0], self._control[0].port)
 
     def log_lines(self) -> list[str]:
         return self.journal.lines()

@@ -16,8 +16,8 @@ SHOWN = (
 )
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
-# What this version holds by itself; the others wait for what they limit (flash budget, cgroups).
-ENFORCED = ("shard_bytes", "relay_bps", "allocations", "connections", "log_bytes")
+# What this version holds by itself (of flash_bytes_day: what the shard store writes); the others wait for cgroups.
+ENFORCED = ("shard_bytes", "flash_bytes_day", "relay_bps", "allocations", "connections", "log_bytes")
 
 
 def in_force(profile: dict[str, int], owner: dict[str, int]) -> dict[str, int]:

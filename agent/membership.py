@@ -162,6 +162,9 @@ class _Hooks:
         relay = self._device.relays.telemetry(self._core_id)
         if relay:
             body["relay"] = relay
+        confessed = self._device.shards.confessions.names(self._core_id)
+        if confessed:
+            body["confessed"] = confessed
         return body
 
     def bound(self) -> None:

@@ -20,6 +20,7 @@ TEXT_CHARS_MAX = 64
 ADDRESSES_MAX = 8
 ADDRESS_CHARS_MAX = 45
 OFFERS_MAX = 16  # rows [address, UDP port, TCP port, "lan" or "wan"] of where a relay is; port 0: not there
+CONFESSED_MAX = 16  # names (hex, or their beginnings) of shards that the device itself found rotten
 BYTES_MAX = 1 << 48  # of a store; 256 TiB
 NUMBER_MAX = 1 << 53  # what JSON and SQLite hold exactly
 
@@ -55,8 +56,12 @@ TELEMETRY: "tuple[Any, ...]" = (
     ("used", "int", 0, BYTES_MAX),
     ("shards", "int", 0, NUMBER_MAX),
     ("quarantined", "int", 0, NUMBER_MAX),
+    ("trash", "int", 0, BYTES_MAX),
+    ("cache", "int", 0, BYTES_MAX),
+    ("flash_left", "int", 0, BYTES_MAX),
     ("read_only", "int", 0, 1),
     ("relay", "relay", 0, NUMBER_MAX),
+    ("confessed", "names", 0, CONFESSED_MAX),
 )
 
 # Unicode 15, general categories Cc, Cf, Cs, Zl and Zp, and the noncharacters of the first plane: first, last.
@@ -169,6 +174,8 @@ def _checked(what: str, row: "Any", value: "Any") -> "Any":
         return value
     if kind == "addresses" and is_a_list(value, low, high, is_an_address):
         return list(value)
+    if kind == "names" and is_a_list(value, low, high, _is_name):
+        return list(value)
     if kind == "slots" and is_a_list(value, low, high, _is_slot) and len(set(value)) == len(value):
         return list(value)
     if kind == "offers" and value == []:
@@ -194,6 +201,12 @@ def is_an_address(value: object) -> bool:
     return isinstance(value, str) and len(value) <= ADDRESS_CHARS_MAX and is_address(value)
 
 
+def _is_name(value: object) -> bool:
+    if not isinstance(value, str) or not 10 <= len(value) <= 64 or len(value) % 2:
+        return False
+    return not [sign for sign in value if sign not in "0123456789abcdef"]
+
+
 def _is_slot(value: object) -> bool:
     return is_an_int(value, 1, NUMBER_MAX) and value in schema.SLOT_CLASSES
 
@@ -211,6 +224,8 @@ def _wanted(kind: str, low: int, high: int) -> str:
         return f"a list of at most {high} rows of address, two ports and lan or wan"
     if kind == "relay":
         return f"a record of a relay with counts to {high}"
+    if kind == "names":
+        return f"a list of at most {high} names of shards in hex"
     if kind == "slots":
         return f"a list of {low} to {high} slot sizes"
     return f"a map of ceilings to numbers from {low} to {high}"

@@ -38,6 +38,9 @@ class Files(Protocol):
     def write_atomic(self, path: str, data: bytes) -> None:
         """Mode 0600. Write aside, flush, rename, flush the folder: old or new, never neither."""
 
+    def write_pieces(self, path: str, pieces: Any) -> None:
+        """The same for a file that is made of an iterator of bytes, none of them kept."""
+
     def append(self, path: str, data: bytes) -> None:
         """Append without flushing (logs); creates with mode 0600."""
 
@@ -262,6 +265,7 @@ class Heap(Protocol):
 
     SLOT_BYTES_MAX: int  # of a slot of the shard store; never below boards.schema.SLOT_CLASSES[0]
     PLACES_MAX: int  # connections to one listener
+    CACHE_BYTES_MAX: int  # of shards that are only cached
     RELAY_KIB: int  # a heap that holds the relay beside the device
     PAIRING_BYTES: int  # free, for a pairing to begin
 

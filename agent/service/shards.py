@@ -1,12 +1,16 @@
-"""The shards of the data listener: PUT, GET, HEAD and DELETE /shards/<SHA-256 in hex>, each with a capability token.
+"""The data listener: PUT, GET, HEAD and DELETE /shards/<SHA-256 in hex>, and POST /audit, each with a capability token.
 
-Not here: what may be done (core/shards/access.py), where it goes (core/shards/store.py), the disk (slabs.py), how an
-answer looks (shard_answers.py), HTTP itself (http.py). Nothing of a body is read before its token was verified; bodies
-pass in pieces of at most 16 KiB, and a GET reads one when the peer has taken the one before.
+Not here: audits (audits.py), what may be done (core/shards/access.py), where it goes (core/shards/store.py), the disk
+(slabs.py), what runs beside it (scrub.py), how an answer looks (shard_answers.py), HTTP itself (http.py). Nothing of a
+body is read before its token was verified; bodies pass in pieces of at most 16 KiB, and a GET reads one when the peer
+has taken the one before.
 """
+
+import asyncio
 
 from agent import port
 from agent.core.shards.access import Access
+from agent.core.shards.confessions import Confessions
 from agent.core.shards.store import Store
 from agent.errors import CoreletError, PeerError, TrustError
 from agent.service import shard_answers, slabs
@@ -18,21 +22,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from agent.core.shards.ticket import Report, Ticket
+    from agent.core.shards.ticket import Ticket
+    from agent.service.audits import Audits
     from agent.service.http import Request
     from agent.service.journal import Journal
     from agent.wire.token import Claims
 
 TOKENS_MAX = 2048  # used token ids remembered at once where slots are small (24 KiB of heap); times 16 elsewhere
-EVENTS_MAX = 64
+STARTING = ("agent.service.slab_start", "agent.core.shards.recall", "agent.core.shards.checkpoint")
+QUIET_MS = 1000
+SCRUB_S = 600  # until the scrub is loaded
 DISCARD_BYTES_MAX = 2 << 20
+AUDIT = "/audit"
+STATUS = {"stored": 201, "cached": 201, "declined": 202}
 OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
 
 
 class Place:
-    """Where shards are kept: a folder, how many bytes of it, and the sizes of its slots."""
+    """Where shards are kept: a folder, how many bytes of it, and the sizes of its slots; bytes that may be written in a
+    day (0 = any number), and of memory for what is only cached."""
 
-    def __init__(self, folder: str, quota_bytes: int, slot_bytes: tuple[int, ...]) -> None:
+    def __init__(
+        self, folder: str, quota_bytes: int, slot_bytes: tuple[int, ...], flash_day_bytes: int = 0, cache_bytes: int = 0
+    ) -> None:
+        self.flash_day_bytes = flash_day_bytes
+        self.cache_bytes = cache_bytes
         self.folder = folder
         self.quota_bytes = quota_bytes
         self.slot_bytes = slot_bytes
@@ -48,13 +62,12 @@ class Cores:
 
 
 class ShardService:
-    """`identity`: (device id, boot number). `events`: Reports of quarantined shards and of a store that became
-    read-only, for `drain_events`; `on_report(Report)` is called with each when it is set."""
+    """`identity`: (device id, boot number)."""
 
     def __init__(self, place: Place, identity: tuple[str, int], cores: Cores, journal: "Journal") -> None:
         self.slot_bytes = place.slot_bytes
-        self.on_report: Callable[[Report], object] | None = None
-        self.events: list[Report] = []
+        self._asked_ms = 0
+        self._folder = place.folder
         self._cores = cores
         self._journal = journal
         self._crypto = port.crypto()
@@ -63,12 +76,16 @@ class ShardService:
         is_small = max(self.slot_bytes) <= 65536
         self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 16 * TOKENS_MAX)
         self._store = Store(place.quota_bytes, self.slot_bytes, cores.time)
+        self._store.limit(place.flash_day_bytes, place.cache_bytes)
+        self.confessions = Confessions(self._store)
         self._slabs = slabs.Slabs(port.files, place.folder, self._store, port.clock.now_ms, port.net.spawn)
+        self._audits: Audits | None = None
         self._opened_ms = port.clock.now_ms()
 
     async def open(self) -> None:
         """Find what is kept. PortError when the folder cannot be used."""
         await self._slabs.open()
+        port.heap.forget(STARTING)
         self.take_reports()
 
     async def close(self) -> None:
@@ -77,8 +94,8 @@ class ShardService:
         self.take_reports()
 
     def usage(self) -> "dict[str, Any]":
-        """quota, used, allocated (bytes of slab files), shards, free_slots, quarantined, read_only, cores."""
-        return self._store.usage()
+        """What store.py says of itself."""
+        return self._store.usage(port.clock.now_ms())
 
     async def forget_core(self, core: str) -> int:
         """Free what that core promised itself here; the bytes that are free again. PortError."""
@@ -87,13 +104,21 @@ class ShardService:
         await self._slabs.wait(self._store.forget(core, port.clock.now_ms()))
         return freed
 
-    def drain_events(self) -> "list[Report]":
-        """All Reports since the last call, EVENTS_MAX at most."""
-        events, self.events = self.events, []
-        return events
+    async def scrub(self) -> None:
+        """Verify what is kept, for as long as the device runs."""
+        await asyncio.sleep(SCRUB_S)
+        from agent.service import scrub  # here: a start needs its heap for something else
+
+        mark = scrub.Mark(port.files, self._folder + "/scrub")
+        await scrub.run(self._store, self._slabs, mark, self)
+
+    def is_quiet(self) -> bool:
+        """Whether nobody has asked for anything lately."""
+        return port.clock.now_ms() - self._asked_ms > QUIET_MS
 
     async def handle(self, request: "Request") -> Response:
         """One request; every refusal is a Response."""
+        self._asked_ms = port.clock.now_ms()
         try:
             return await self._answer(request)
         except CoreletError as error:
@@ -102,17 +127,31 @@ class ShardService:
             self.take_reports()
 
     def take_reports(self) -> None:
-        """Tell the journal, the events and `on_report` what the store found out."""
+        """Tell the journal what the store found out, and remember what its cores must hear."""
         reports, self._store.reports = self._store.reports, []
         for report in reports:
             what = report.shard.hex() if report.shard else "the store"
             self._journal.error("shards", f"{what}: {report.reason}")
-            if len(self.events) < EVENTS_MAX:
-                self.events.append(report)
-            if self.on_report is not None:
-                self.on_report(report)
+            self.confessions.note(report)
+
+    async def _audit(self, request: "Request") -> Response:
+        """POST /audit."""
+        claims = self._claims(request)
+        request.trust()
+        from agent.service import audits  # here: it costs heap, and a device that is never asked does without
+
+        question = await request.body(audits.QUESTION_BYTES_MAX)
+        self._access.check(claims, "audit", self._crypto.sha256(question), len(question))
+        core_now = self._cores.time(claims.core)
+        self._access.check_time(claims, core_now, self._up_s())
+        self._access.spend(claims, core_now, self._up_s())
+        if self._audits is None:
+            self._audits = audits.Audits(self._store, self._slabs, self._device, self.take_reports)
+        return self._audits.answer(claims, question, self._sign)
 
     async def _answer(self, request: "Request") -> Response:
+        if request.path == AUDIT and request.method == "POST":
+            return await self._audit(request)
         shard = shard_answers.shard_of(request.path)
         operation = OPERATIONS.get(request.method, "")
         if shard is None:
@@ -121,8 +160,10 @@ class ShardService:
             raise PeerError("method", "Expected PUT, GET, HEAD or DELETE.")
         claims = self._claims(request)
         request.trust()
+        if operation == "put" and claims.operation == "offer":
+            operation = "offer"
         self._access.check(claims, operation, shard, None)
-        if operation == "put":
+        if operation in ("put", "offer"):
             if "content-length" not in request.headers:
                 raise PeerError("length", "A PUT needs Content-Length.")
             self._access.check(claims, operation, shard, request.length)
@@ -132,7 +173,7 @@ class ShardService:
             return await self._get(request, claims)
         try:
             self._access.spend(claims, core_now, self._up_s())
-            return await (self._put(request, claims) if operation == "put" else self._delete(claims))
+            return await (self._delete(claims) if operation == "delete" else self._put(request, claims))
         except CoreletError:
             await _discard(request)
             raise
@@ -148,8 +189,12 @@ class ShardService:
         return seconds
 
     async def _put(self, request: "Request", claims: "Claims") -> Response:
+        now = port.clock.now_ms()
         try:
-            ticket = self._store.put(claims.core, claims.shard, claims.size, claims.keep_until, port.clock.now_ms())
+            if claims.operation == "offer":
+                ticket = self._store.offer(claims.core, claims.shard, claims.size, now)
+            else:
+                ticket = self._store.put(claims.core, claims.shard, claims.size, claims.keep_until, now)
         except CoreletError:
             self._access.forget(claims)
             raise
@@ -160,7 +205,7 @@ class ShardService:
         finally:
             self._store.abort(ticket)
         await _discard(request)
-        return self._receipt(201 if result == "stored" else 200, claims, claims.size, result)
+        return self._receipt(STATUS.get(result, 200), claims, claims.size, result)
 
     async def _delete(self, claims: "Claims") -> Response:
         try:
@@ -196,12 +241,15 @@ class ShardService:
         return Response(status, headers, ShardBody(self, self._slabs, ticket, first, length))
 
     def _receipt(self, status: int, claims: "Claims", size: int, result: str) -> Response:
+        data = self._sign(claims, claims.shard, size, result)
+        return Response(status, [("Content-Type", "application/cose")], data)
+
+    def _sign(self, claims: "Claims", shard: bytes, size: int, result: str) -> bytes:
         secret = self._cores.secret(claims.core)
         if secret is None:
             raise TrustError("core", "This device has left the core meanwhile.")
-        receipt = token.Receipt(self._device, self._boot, claims.token_id, claims.operation, claims.shard, size, result)
-        data = token.encode_receipt(self._codec, self._crypto, secret, receipt)
-        return Response(status, [("Content-Type", "application/cose")], data)
+        receipt = token.Receipt(self._device, self._boot, claims.token_id, claims.operation, shard, size, result)
+        return token.encode_receipt(self._codec, self._crypto, secret, receipt)
 
 
 class ShardBody(Body):

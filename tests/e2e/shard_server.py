@@ -1,6 +1,8 @@
 """A device that is nothing but its shard listener, as a process of its own on either interpreter.
 
-    <python> tests/e2e/shard_server.py FOLDER QUOTA BOOT [SLOT…]    (a file FOLDER/no-time hides the core's time)
+    <python> tests/e2e/shard_server.py FOLDER QUOTA BOOT [SLOT…]
+
+A file FOLDER/no-time hides the core's time; FOLDER/flash-day says how many bytes may be written in a day.
 
 Prints PORT <number> when it serves, and one REPORT line for each thing that goes into the journal.
 """
@@ -34,7 +36,9 @@ async def main() -> None:
     def core_time(core: str) -> "int | None":
         return port.clock.unix_time() if has_time else None
 
-    place = shards.Place(folder + "/shards", quota, slots)
+    day = folder + "/flash-day"
+    flash_day = int(port.files.read(day, 20)) if port.files.exists(day) else 0
+    place = shards.Place(folder + "/shards", quota, slots, flash_day)
     service = shards.ShardService(place, (DEVICE, boot), shards.Cores(SECRETS.get, core_time), Journal())
     await service.open()
     listener = port.net.listen_tcp("127.0.0.1", 0)

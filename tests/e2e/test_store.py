@@ -63,6 +63,22 @@ def test_the_life_of_a_shard(device: ShardDevice) -> None:
     answer = device.ask("DELETE", shard)
     assert answer.status == 200 and device.receipt(answer).result == "deleted"
     assert device.get(data).status == 404 and device.ask("DELETE", shard).status == 404
+    answer = device.put(data)
+    assert answer.status == 200 and device.receipt(answer).result == "present", "taken back: it was not needed yet"
+    assert device.get(data).body == data
+
+
+def test_what_is_only_offered(device: ShardDevice) -> None:
+    """A token for an offer makes no promise, and its receipt does not say that it did."""
+    data, shard = sample(1), crypto.sha256(sample(1))
+    bearer = device.bearer("offer", shard, len(data))
+    answer = device.ask("PUT", shard, data, bearer)
+    receipt = device.receipt(answer)
+    assert answer.status == 201 and (receipt.operation, receipt.result) == ("offer", "cached")
+    assert device.ask("PUT", shard, data, bearer).code == "used"
+    assert device.get(data).body == data
+    answer = device.put(data)
+    assert device.receipt(answer).result == "present" and device.get(data).body == data
 
 
 def test_one_connection_serves_many(device: ShardDevice) -> None:
@@ -109,8 +125,9 @@ def test_each_wrong_token_has_its_own_refusal(device: ShardDevice) -> None:
     assert device.ask("DELETE", shard, None, bearer).status == 409
     bearer = device.bearer("delete", shard, 0)
     assert [device.ask("DELETE", shard, None, bearer).status for _ in range(2)] == [404, 404], "nothing: not used"
-    answer = device.ask("PUT", shard, sample(3), device.bearer("put", shard, size))
-    assert (answer.status, answer.code) == (422, "digest") and device.get(data).status == 404
+    other = sample(4)
+    answer = device.ask("PUT", crypto.sha256(other), data, device.bearer("put", crypto.sha256(other), size))
+    assert (answer.status, answer.code) == (422, "digest") and device.get(other).status == 404
     assert device.ask("POST", shard, data, None).status == 405
 
 
@@ -136,6 +153,23 @@ def test_before_the_core_has_told_the_time(device: ShardDevice) -> None:
     assert device.get(data).body == data and device.ask("HEAD", crypto.sha256(data)).status == 200
 
 
+def test_a_day_of_flash(device: ShardDevice) -> None:
+    """A slab of 4 MiB is made once; then as much as a day allows is taken, and no restart gives any of it back."""
+    device.kill()
+    (device.folder / "flash-day").write_text(str(8 * MIB))
+    device.start()
+    stored = 0
+    while (answer := device.put(sample(stored, MOST))).status == 201:
+        stored += 1
+    assert (answer.status, answer.code) == (507, "flash") and 23 * 3600 < int(answer.headers["Retry-After"]) <= 90_001
+    assert 40 <= stored <= 56 and device.get(sample(0, MOST)).body == sample(0, MOST)
+    device.kill()
+    device.start()
+    assert device.put(sample(999, MOST)).code == "flash"
+    assert all(device.get(sample(number, MOST)).status == 200 for number in range(stored))
+    assert device.ask("DELETE", crypto.sha256(sample(0, MOST))).status == 200
+
+
 def test_a_token_does_not_survive_a_restart(device: ShardDevice) -> None:
     data = sample(1)
     shard = crypto.sha256(data)
@@ -148,7 +182,7 @@ def test_a_token_does_not_survive_a_restart(device: ShardDevice) -> None:
     for old in (bearer, unused):
         answer = device.ask("PUT", shard, data, old)
         assert (answer.status, answer.code) == (401, "boot")
-    assert device.put(data).status == 201
+    assert device.put(data).status == 200, "the deleted one is taken back"
 
 
 def test_the_quota_is_exact(tmp_path: Path) -> None:
@@ -260,9 +294,11 @@ def test_a_full_disk_refuses_and_loses_nothing(runtime: str, small_disk: Path) -
             assert all(device.get(sample(number, 3000)).body == sample(number, 3000) for number in range(stored))
             assert not list((small_disk / "shards").glob("*.new")), "a half-made slab takes the space of others"
             assert device.ask("DELETE", crypto.sha256(sample(0, 3000))).status == 200
-            assert device.put(sample(0, 3000)).status == 201, "a slot that is free needs no new slab"
+            assert device.put(sample(0, 3000)).status == 200, "taken back"
             device.kill()
             device.start()
+        assert device.ask("DELETE", crypto.sha256(sample(0, 3000))).status == 200
+        assert device.put(sample(9999, 3000)).status == 201, "the slot of a deleted one needs no new slab"
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -5,7 +5,9 @@
 
 Entries of the scenario: ("begin", operation, core, shard, data, keep_until), ("ack", operation, core, shard,
 result), ("clock", core time). An image is the flash after the first `upto` entries with every 512-byte sector of every
-unflushed write kept or lost by chance (flash.py). It is opened by the product's own Slabs and Store, as a restart does.
+unflushed write kept or lost by chance (flash.py). It is opened by the product's own Slabs and Store, as a restart does;
+in some images the checkpoint is missing, an older one, damaged or cut off. Some are stopped in order then and opened
+again, so that the checkpoint that the restart wrote is judged, too.
 
 A shard MUST be there once its put was acknowledged, until its delete or forget begins or its promise has ended; it
 must be GONE once its delete or forget was acknowledged; else it MAY be there. What is served is always whole and right.
@@ -16,24 +18,29 @@ import gc
 import hashlib
 import os
 
+from agent.core.shards.memo import FILE_BYTES, FILE_NAME, INDEX_NAME
 from agent.core.shards.store import Store
+from agent.service.slab_start import parse_name
 from agent.service.slabs import Slabs
 from tests.sim.chance import Xorshift32
 from tests.sim.flash import Flash
 from tests.sim.shard_files import FOLDER, FlashFiles, replay
 
 GONE, MAY, MUST = "gone", "may", "must"
+_INDEX, _MEMO = FOLDER + "/" + INDEX_NAME, FOLDER + "/" + FILE_NAME
 
 
 class Referee:
     """`images`: how many were judged. `lost_unacked`: puts without an answer that an image had lost: the cuts bite."""
 
-    def __init__(self, trace: "list[tuple]", quota: int, slots: "tuple[int, ...]") -> None:
+    def __init__(self, trace: "list[tuple]", quota: int, slots: "tuple[int, ...]", flash_day: int = 0) -> None:
         self.trace = trace
+        self.flash_day = flash_day
         self.quota = quota
         self.slots = slots
         self.images = 0
         self.lost_unacked = 0
+        self.adopted = 0  # images in which a checkpoint spoke for a slab
         self._left = 0
 
     def judge_some(self, random: Xorshift32, count: int) -> None:
@@ -51,17 +58,54 @@ class Referee:
         if self.images % 4 == 0:
             gc.collect()  # a small heap that is collected only when it is full falls to pieces
         flash = Flash(random)
-        replay(self.trace, upto, flash)
+        older = replay(self.trace, upto, flash)
         flash.power_cycle()
         self.images += 1
-        asyncio.run(self._restart(flash, upto))
+        self._spoil_checkpoint(flash, older, random)
+        asyncio.run(self._judge(flash, upto, random))
 
-    async def _restart(self, flash: Flash, upto: int) -> None:
-        assert sum([flash.size(path) for path in flash.list()]) <= self.quota, "more than the quota is on the disk"
+    def _spoil_checkpoint(self, flash: Flash, older: "list[bytes]", random: Xorshift32) -> None:
+        """Half of the time; a power cut alone never does that."""
+        choice = random.below(10)
+        if not flash.exists(_INDEX) or choice > 4:
+            return
+        size = flash.size(_INDEX)
+        if choice == 0:
+            flash.remove(_INDEX)
+        elif choice == 1:
+            for _ in range(1 + random.below(3)):
+                flash.flip_bit(_INDEX, random.below(size), random.below(8))
+        else:
+            data = older[random.below(len(older))] if choice == 2 and older else flash.open(_INDEX).read(0, size)
+            data = data if choice == 2 else data[: random.below(size + 1)]
+            file = flash.create(_INDEX, len(data))
+            file.write(0, data)
+            file.flush_now()
+
+    async def _judge(self, flash: Flash, upto: int, random: Xorshift32) -> None:
         expected, clock = self._expected(upto)
+        older = [flash.open(_INDEX).read(0, flash.size(_INDEX))] if flash.exists(_INDEX) else []
+        await self._restart(flash, expected, clock)
+        if self.images % 3 == 0:
+            self._spoil_checkpoint(flash, older, random)
+            settled = {key: (state if state != MAY else "", data) for key, (state, data) in expected.items()}
+            await self._restart(flash, settled, clock)
+
+    def _check_size(self, flash: Flash) -> None:
+        """Slab files hold to the quota; beside them there are the memo and the checkpoint, twice while it is made."""
+        sizes = {path: flash.size(path) for path in flash.list()}
+        slabs = sum([sizes[path] for path in sizes if parse_name(path[len(FOLDER) + 1 :].replace(".new", ""))])
+        assert slabs <= self.quota, "more than the quota is on the disk"
+        beside = 2 * FILE_BYTES + 2 * (1024 + 20 * 65 + 12 * self.quota // min(self.slots))
+        assert sum(sizes.values()) - slabs <= beside, "the store's own files have grown"
+
+    async def _restart(self, flash: Flash, expected: dict, clock: int) -> None:
+        self._check_size(flash)
         store = Store(self.quota, self.slots, lambda core: clock)
+        store.limit(self.flash_day, 0)
         slabs = Slabs(FlashFiles(flash), FOLDER, store, lambda: 0, asyncio.create_task)
         await slabs.open()
+        self.adopted += any(slab is not None and slab.mark >= 0 for slab in store.space.slabs)
         for core, shard in sorted(expected):
             state, data = expected[(core, shard)]
             found = await self.read(store, slabs, core, shard)
@@ -71,9 +115,9 @@ class Referee:
             self.lost_unacked += state == MAY and found is None
         data = b"after the power cut"
         result = await self.write(store, slabs, "00" * 8, data)
-        assert result == "quota" or await self.read(store, slabs, "00" * 8, sha256(data)) == data
+        assert result in ("quota", "flash") or await self.read(store, slabs, "00" * 8, sha256(data)) == data
         await slabs.close()
-        assert sum([flash.size(path) for path in flash.list()]) <= self.quota
+        self._check_size(flash)
 
     async def read(self, store: Store, slabs: Slabs, core: str, shard: bytes) -> "bytes | None":
         """What the device would send; None for a refusal."""
@@ -117,19 +161,29 @@ class Referee:
                 self._ack(found, entry)
         made = {}
         for key in found:
-            state, data, keep_until, _ = found[key]
+            state, data, keep_until = found[key][:3]
             if state == MUST and 0 < keep_until <= clock:
                 state = MAY
             made[key] = (state, data)
         return made, clock
 
     def _begin(self, found: dict, entry: tuple, number: int) -> None:
+        """A value is (state, data, until when it was promised, when its put began, until when that promises it)."""
         _, operation, core, shard, data, keep_until = entry
+        state, _, until, begun, _ = found.get((core, shard), (MAY, data, 0, 0, 0))
         if operation == "put":
-            state, _, kept, _ = found.get((core, shard), (MAY, data, keep_until, 0))
-            longest = 0 if 0 in (kept, keep_until) else max(kept, keep_until)
-            until = keep_until if state != MUST else longest
-            found[(core, shard)] = (MAY if state == GONE else state, data, until, number)
+            wanted = keep_until if state != MUST or 0 not in (until, keep_until) else 0
+            wanted = max(wanted, until) if state == MUST and wanted else wanted
+            found[(core, shard)] = (MAY if state == GONE else state, data, until, number, wanted)
+            return
+        if operation == "offer":  # nothing is promised
+            found[(core, shard)] = (
+                MAY if state == GONE else state,
+                data,
+                until,
+                begun if state == MUST else number,
+                until,
+            )
             return
         self._left = number if operation == "forget" else self._left
         for key in list(found):
@@ -144,7 +198,7 @@ class Referee:
             if operation == "forget" and found[key][3] > self._left:
                 continue  # put again by a core that came back meanwhile
             if result in ("stored", "present"):
-                found[key] = (MUST,) + found[key][1:]
+                found[key] = (MUST, found[key][1], found[key][4]) + found[key][3:]
             elif result in ("deleted", "forgotten"):
                 found[key] = (GONE,) + found[key][1:]
 

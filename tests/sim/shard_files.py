@@ -4,9 +4,10 @@
     files = FlashFiles(flash, trace)            # for Slabs (agent/service/slabs.py) or a scenario
     replay(trace, upto, flash)                  # the same flash again, as far as the trace's first `upto` entries
 
-Trace entries: ("create", path, length), ("write", path, offset, data), ("remove", path) and ("flush", path, began): a
-flush appends one entry when it has ended; `began` is the number of entries there were when it began, and only writes
-before that are durable by it. Others ("ack", ...) are the scenario's. `failing`: operation -> PortError code.
+Trace entries: ("create", path, length), ("write", path, offset, data), ("remove", path), ("rename", old, new) and
+("flush", path, began): a flush appends one entry when it has ended; `began` is the number of entries there were when
+it began, and only writes before that are durable by it. Others ("ack", ...) are the scenario's. `failing`: operation ->
+PortError code.
 """
 
 from agent.errors import PortError
@@ -43,6 +44,22 @@ class FlashFiles:
         self.trace.append(("remove", path))
         self.flash.remove(path)
 
+    def exists(self, path: str) -> bool:
+        return self.flash.exists(path)
+
+    def write_pieces(self, path: str, pieces: object) -> None:
+        """Each step of it is a place for a power cut."""
+        self.may_fail("pieces")
+        data = b"".join([bytes(piece) for piece in pieces])
+        aside = path + ".new"
+        self.trace.append(("create", aside, len(data)))
+        self.flash.create(aside, len(data))
+        file = TracedSlab(self, aside)
+        file.write(0, data)
+        file.end_flush(file.begin_flush())
+        self.trace.append(("rename", aside, path))
+        self.flash.rename(aside, path)
+
     def create_slab(self, path: str, length: int) -> "TracedSlab":
         self.may_fail("create")
         assert not self.flash.exists(path)
@@ -72,7 +89,8 @@ class TracedSlab:
     def read(self, offset: int, length: int) -> bytes:
         assert self.is_open
         self._files.may_fail("read")
-        return self._slab.read(offset, length)
+        left = self._files.flash.size(self._path) - offset
+        return self._slab.read(offset, min(length, left)) if left > 0 else b""
 
     def write(self, offset: int, data: bytes) -> None:
         assert self.is_open
@@ -103,8 +121,10 @@ class TracedSlab:
         self.is_open = False
 
 
-def replay(trace: "list[tuple]", upto: int, flash: Flash) -> None:
-    """Do to `flash` what the first `upto` entries did. A flush counts from where it began, if it ended in time."""
+def replay(trace: "list[tuple]", upto: int, flash: Flash) -> "list[bytes]":
+    """Do to `flash` what the first `upto` entries did. A flush counts from where it began, if it ended in time. What
+    was in files that others replaced."""
+    replaced: list = []
     flushes: dict = {}
     for entry in trace[:upto]:
         if entry[0] == "flush":
@@ -120,5 +140,10 @@ def replay(trace: "list[tuple]", upto: int, flash: Flash) -> None:
             flash.create(entry[1], entry[2])
         elif entry[0] == "remove":
             flash.remove(entry[1])
+        elif entry[0] == "rename":
+            if flash.exists(entry[2]):
+                replaced.append(flash.open(entry[2]).read(0, flash.size(entry[2])))
+            flash.rename(entry[1], entry[2])
         elif entry[0] == "write":
             flash.open(entry[1]).write(entry[2], entry[3])
+    return replaced

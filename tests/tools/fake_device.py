@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from agent import port
 from agent.errors import CoreletError
-from agent.wire import token
+from agent.wire import audit, merkle, token
+from tools.gateway.inventory import digest_of
 from tools.gateway.shards import Target
 
 CORE_ID = "c0" * 8
@@ -32,6 +33,9 @@ class FakeDevice:
     is_lying: bool = False  # sends other bytes than it stored
     is_forging: bool = False  # receipts for something else
     stranger: tuple[int, bytes] = (0, b"")  # somebody else is at its address: (status, head lines) for everything
+    is_mute: bool = False  # answers no audit
+    rotten: set[bytes] = field(default_factory=set)
+    challenges: list[audit.Challenge] = field(default_factory=list)
     port: int = 0
 
     @property
@@ -97,7 +101,7 @@ class FakeDevice:
             writer.close()
 
     async def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        name = bytes.fromhex(target.removeprefix("/shards/"))
+        name = hashlib.sha256(body).digest() if target == "/audit" else bytes.fromhex(target.removeprefix("/shards/"))
         self.requests.append((method, name))
         await asyncio.sleep(self.delay_s)
         if self.stranger[0]:
@@ -111,12 +115,13 @@ class FakeDevice:
             return 401, f"{error.code}: {error.text}".encode()
         if claims.expiry < time.time() or not token.is_of_boot(claims.token_id, self.boot):
             return 401, b"token: expired"
-        if (claims.device, claims.operation, claims.shard) != (self.id, method.lower(), name):
+        operation = "audit" if target == "/audit" else method.lower()
+        if (claims.device, claims.operation, claims.shard) != (self.id, operation, name):
             return 403, b"token: for something else"
         if self.busy_answers:
             self.busy_answers -= 1
             return 503, b"busy: later"
-        if method in ("PUT", "DELETE"):
+        if method in ("PUT", "DELETE", "POST"):
             if claims.token_id in self.used_tokens:
                 return 409, b"token: used"
             self.used_tokens.add(claims.token_id)
@@ -141,6 +146,49 @@ class FakeDevice:
         return 200, bytes([data[0] ^ 1]) + data[1:] if self.is_lying else data
 
     _head = _get
+
+    def _post(self, name: bytes, body: bytes, claims: token.Claims) -> tuple[int, bytes]:
+        """An audit; `rotten`: shards of which it says that they are."""
+        challenge = audit.decode_challenge(port.codec(), body)
+        self.challenges.append(challenge)
+        if self.is_mute:
+            return 500, b"io: no"
+        if challenge.kind == audit.DIGEST:
+            rows = digest_of(shard[:5] for shard in self.shards if shard not in self.rotten)
+            records = b"".join(count.to_bytes(4, "big") + total.to_bytes(5, "big") for count, total in rows)
+        elif challenge.kind == audit.LIST:
+            records = self._page(challenge.subject[0], int.from_bytes(challenge.subject[1:], "big"))
+        else:
+            records = b"".join(self._record(challenge, number) for number in range(audit.count(challenge)))
+        digest = bytes(32) if self.is_forging else hashlib.sha256(body + records).digest()
+        receipt = token.Receipt(self.id, self.boot, claims.token_id, "audit", digest, len(records), "audited")
+        return 200, records + token.encode_receipt(port.codec(), port.crypto(), self.link_secret, receipt)
+
+    def _page(self, bucket: int, first: int) -> bytes:
+        keys = sorted(shard[:5] for shard in self.shards if shard[0] >> 4 == bucket and shard not in self.rotten)[
+            first:
+        ]
+        following = first + audit.PAGE_KEYS if len(keys) > audit.PAGE_KEYS else 0
+        keys = keys[: audit.PAGE_KEYS]
+        page = following.to_bytes(4, "big") + len(keys).to_bytes(2, "big") + b"".join(keys)
+        return page.ljust(audit.PAGE_BYTES, b"\0")
+
+    def _record(self, challenge: audit.Challenge, number: int) -> bytes:
+        shard, size = audit.entry(challenge, number)
+        length = audit.entry_record_bytes(challenge, self.id, shard, size)
+        if shard not in self.shards or shard in self.rotten:
+            return bytes([audit.CORRUPT if shard in self.rotten else audit.LOST]).ljust(length, b"\0")
+        data = self.shards[shard]
+        data = bytes([data[0] ^ 1]) + data[1:] if self.is_lying else data
+        if challenge.kind == audit.WHOLE:
+            return bytes([audit.HAS]) + hashlib.sha256(challenge.nonce + data).digest()
+        index = audit.leaf_index(challenge.nonce, shard, self.id, size)
+        tree = merkle.Tree(index)
+        leaves = [data[at : at + 1024] for at in range(0, max(1, size), 1024)]
+        for leaf in leaves:
+            tree.add(leaf)
+        tree.root()
+        return bytes([audit.HAS]) + leaves[index] + b"".join(tree.path)
 
     def _delete(self, name: bytes, body: bytes, claims: token.Claims) -> tuple[int, bytes]:
         if self.shards.pop(name, None) is None:

@@ -16,7 +16,7 @@ import pytest
 from tests.programs import ROOT, Program, until
 from tools.gateway import cli
 
-COMMANDS = ["up", "status", "devices", "discover", "pair", "put", "get", "ls", "objects", "rm", "forget", "relay"]
+COMMANDS = "up status devices audit discover pair put get ls objects rm forget relay".split()
 
 
 class Running(Program):

@@ -81,6 +81,9 @@ def relay(chance: random.Random) -> Any:
 
 def check_telemetry(record: dict[str, Any]) -> None:
     for name, each in record.items():
+        if name == "confessed":
+            assert len(each) <= birth.CONFESSED_MAX and all(5 <= len(bytes.fromhex(one)) <= 32 for one in each)
+            continue
         if name != "relay":
             assert type(each) is int, name
             continue
@@ -98,6 +101,9 @@ def said(chance: random.Random) -> dict[Any, Any]:
         body[chance.choice(NAMES)] = value(chance)
     if chance.random() < 0.3:
         body["relay"] = relay(chance)
+    if chance.random() < 0.1:
+        good = [chance.randbytes(chance.choice((5, 5, 32, 32, 4, 33))).hex() for _ in range(chance.randrange(18))]
+        body["confessed"] = good if chance.random() < 0.9 else [*good, value(chance, 1)]
     if body and chance.random() < 0.3:
         del body[chance.choice(list(body))]
     return body

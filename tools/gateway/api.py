@@ -100,6 +100,7 @@ class Api:
             Route("/status", self._told(self._status)),
             Route("/devices", self._told(self._devices)),
             Route("/devices/{reference:path}", self._told(self._forget), methods=["DELETE"]),
+            Route("/audits", self._told(self._audit), methods=["POST"]),
             Route("/relays", self._told(self._relays)),
             Route("/relay-credentials", self._told(self._credentials), methods=["POST"]),
             Route("/relay-keys", self._told(self._keys), methods=["GET"]),
@@ -141,6 +142,11 @@ class Api:
 
     async def _devices(self, _: Request) -> Response:
         return JSONResponse({"devices": self._core.devices()})
+
+    async def _audit(self, request: Request) -> Response:
+        rounds = await self._core.audits.round(_text(await _json(request), "device"))
+        lines = [each._asdict() | {"reputation": self._core.audits.listed(each.device)} for each in rounds]
+        return JSONResponse({"audits": lines})
 
     async def _relays(self, _: Request) -> Response:
         return JSONResponse({"relays": self._core.relays.listed()})

@@ -21,6 +21,7 @@ from agent import port
 from agent.errors import CoreletError, LimitError, PortError
 from tools.gateway import web
 from tools.gateway.admission import Admission, Parts, Progress, Wanted
+from tools.gateway.audits import Audits
 from tools.gateway.ca import CA
 from tools.gateway.care import Care
 from tools.gateway.coding import profile_for
@@ -77,6 +78,7 @@ class Core:
         self.browser: Any = None
         self.fleet = Fleet(self.registry, self._presence)
         self.objects = Objects(self.registry, self.client, self.fleet.targets, options.care)
+        self.audits = Audits(self.registry, self.client, self.fleet.targets, self.fleet.confessions, self._make_again)
         self.dialled = Dialled(self.ca, self.fleet.is_known)
         self.client.dialled = self.dialled
         self.relays = Relays(self.registry, port.crypto(), self._presence, self._command)
@@ -146,6 +148,7 @@ class Core:
         self._spawn("pairings", self._finish_pairings)
         self._spawn("departures", self._part_with)
         self._spawn("relays", self.relays.run)
+        self._spawn("audits", self.audits.run)
         if self.web is not None:
             sock = self.web
             self._spawn("web", lambda: web.serve(self.relays, sock))
@@ -219,6 +222,11 @@ class Core:
 
     def _presence(self, device_id: str) -> Any:
         return self.links.presence(device_id) if self.links is not None else None
+
+    def _make_again(self) -> None:
+        """Shards were lost; whose fault it was gets none of them back."""
+        self.fleet.reload()
+        self.objects.upkeep.wake()
 
     async def _command(self, device_id: str, op: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         answer: dict[str, Any] = await self.links.command(device_id, op, body, timeout_s)
@@ -299,7 +307,9 @@ class Core:
     def devices(self) -> list[dict[str, Any]]:
         """For `corelet-core devices`."""
         return [
-            line | {"relay": self.relays.about(line["id"]), "dialled": self.dialled.has(line["id"])}
+            line
+            | {"relay": self.relays.about(line["id"]), "dialled": self.dialled.has(line["id"])}
+            | {"reputation": self.audits.listed(line["id"])}
             for line in self.fleet.listed()
         ]
 

@@ -89,6 +89,10 @@ def _add_running(command: Command) -> None:
 
 def _add_devices(command: Command) -> None:
     command("devices", "list the paired devices: up or down, and since when", "devices")
+    audit = command("audit", "ask devices now to prove that they have what they keep", "audit attic")
+    audit.add_argument(
+        "device", nargs="?", default="", metavar="DEVICE", help="only this one: name, id, or its beginning"
+    )
     command("discover", "list the devices on this network, paired or not", "discover")
     pair = command("pair", "pair a device by the setup code on its screen", "pair 7QK2-M9XD-4TPH --name attic")
     pair.add_argument("code", nargs="?", metavar="CODE", help="XXXX-XXXX-XXXX, or - to read it from standard input")

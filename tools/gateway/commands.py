@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from agent.errors import CoreletError, PortError, UsageError
 from tools.gateway import screen
+from tools.gateway.audit_commands import audit, trust
 from tools.gateway.client import Client
 from tools.gateway.relay_commands import relay
 from tools.gateway.state import default_folder, typed
@@ -76,17 +77,18 @@ def devices(client: Client, options: argparse.Namespace) -> int:
         return 0
     rows = [
         (
-            screen.cut(line["name"], 14),
+            screen.cut(line["name"], 11),
             line["id"][:8],
             "up" if line["up"] else "left" if line["state"] == "left" else "down",
             screen.age(line["seen_s"]),
-            f"{screen.amount(line['used'])} of {screen.amount(line['quota'])}" if line["quota"] else "-",
+            f"{screen.amount(line['used'])}/{screen.amount(line['quota'])}" if line["quota"] else "-",
             str(line["shards"]),
             str(line["waiting"]),
+            trust(line["reputation"]),
         )
         for line in value["devices"]
     ]
-    head = ("NAME", "ID", "LINK", "SEEN", "USED", "SHARDS", "QUEUE")
+    head = ("NAME", "ID", "LINK", "SEEN", "USED", "SHARDS", "QUEUE", "TRUST")
     screen.say(screen.table(head, rows))
     return 0
 
@@ -375,6 +377,7 @@ def rm(client: Client, options: argparse.Namespace) -> int:
 COMMANDS: dict[str, Callable[[Client, argparse.Namespace], int]] = {
     "status": status,
     "devices": devices,
+    "audit": audit,
     "discover": discover,
     "pair": pair,
     "forget": forget,

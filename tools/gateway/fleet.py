@@ -11,6 +11,7 @@ from agent import port
 from agent.core.known import Presence
 from tools.gateway.addresses import usable_addresses, usable_port
 from tools.gateway.registry import Registry
+from tools.gateway.reputation import Reputation
 from tools.gateway.shards import Target
 from tools.gateway.stripes import SLOTS
 from tools.gateway.tables import Device
@@ -29,6 +30,7 @@ class Fleet:
         self._presence = presence
         self._devices: dict[str, Device] = {}
         self._kept: dict[str, int] = {}
+        self._reputations: dict[str, Reputation] = {}
         self._kept_at = -KEPT_S
         self._targets: dict[str, Target] = {}
         self._targets_at = 0.0
@@ -36,9 +38,9 @@ class Fleet:
         self.reload()
 
     def reload(self) -> None:
-        """The registry's devices have changed."""
+        """The registry's devices have changed, or what is thought of them."""
         self._devices = {device.id: device for device in self._registry.devices()}
-        self._targets_at = 0.0
+        self._kept_at, self._targets_at = -KEPT_S, 0.0
 
     def is_known(self, device_id: str) -> bool:
         """Whether this device may speak with the core."""
@@ -50,6 +52,7 @@ class Fleet:
         now = time.monotonic()
         if now - self._kept_at >= KEPT_S:
             self._kept, self._kept_at = self._registry.kept_bytes(), now
+            self._reputations = self._registry.reputations()
         if now - self._targets_at >= TARGETS_S:
             paired = [device for device in self._devices.values() if device.state == "paired"]
             self._targets, self._targets_at = {device.id: self._target(device) for device in paired}, now
@@ -59,6 +62,8 @@ class Fleet:
         presence = self._presence(device.id)
         birth = _birth(presence)
         data_port = usable_port(birth.get("data"))
+        reputation = self._reputations.get(device.id, Reputation(device.id, 0))
+        free_bytes = max(0, _number(birth.get("quota")) - self._used(device.id, presence))
         return Target(
             device=device.id,
             name=device.name,
@@ -66,9 +71,10 @@ class Fleet:
             port=data_port,
             boot=_number(birth.get("boot")),
             slots=tuple(slot for slot in SLOTS if slot in _listed(birth.get("slots"))),
-            free_bytes=max(0, _number(birth.get("quota")) - self._used(device.id, presence)),
+            free_bytes=free_bytes if reputation.takes_more else 0,
             link_secret=device.link_secret,
             is_up=bool(presence and presence.is_up and data_port),
+            is_trusted=reputation.is_trusted,
         )
 
     def _used(self, device_id: str, presence: Presence | None) -> int:
@@ -80,6 +86,11 @@ class Fleet:
     def up(self) -> list[str]:
         """Ids of devices whose link is up."""
         return [device for device, target in self.targets().items() if target.is_up]
+
+    def confessions(self, device_id: str) -> list[str]:
+        """Names of shards, in hex, or their beginnings, that the device says it found rotten."""
+        presence = self._presence(device_id)
+        return list(presence.telemetry.get("confessed", [])) if presence is not None else []
 
     def changes(self) -> list[tuple[str, bool]]:
         """(device, whether it is up) for each that came, went or started again since the last call."""

@@ -7,13 +7,13 @@ import sqlalchemy as sa
 
 from agent.core.birth import NUMBER_MAX
 from agent.errors import LimitError, UsageError
-from tools.gateway.pairings import PairingRows
+from tools.gateway.audit_rows import AuditRows
 from tools.gateway.tables import RELAY_KEYS, RELAYED, RelayKey
 
 KEYS_MAX = 100
 
 
-class RelayRows(PairingRows):
+class RelayRows(AuditRows):
     """A part of registry.Registry."""
 
     def add_relay_key(self, key: RelayKey) -> None:

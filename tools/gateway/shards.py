@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
-from agent.wire import full_core, token
+from agent.wire import answers, audit, full_core, token
 from tools.gateway.addresses import parsed, plain, usable_port
 from tools.gateway.dialled import SUFFIX, Dialled
 from tools.gateway.scores import Scores
@@ -57,6 +57,7 @@ class Target(NamedTuple):
     free_bytes: int
     link_secret: bytes
     is_up: bool
+    is_trusted: bool = True  # False: its audits went badly, and what it keeps goes elsewhere
 
 
 @dataclass
@@ -76,6 +77,11 @@ class _Order(NamedTuple):
     name: bytes
     size: int
     data: bytes = b""
+    room: int = ANSWER_BYTES_MAX  # bytes of an answer that is good
+
+    @property
+    def path(self) -> str:
+        return "/audit" if self.operation == "audit" else f"/shards/{self.name.hex()}"
 
 
 class _Answer(NamedTuple):
@@ -148,6 +154,21 @@ class ShardClient:
         self.scores.took(time.monotonic() - started)
         return answer.body
 
+    async def challenge(self, target: Target, challenge: audit.Challenge) -> bytes:
+        """The records of its answer (agent/wire/answers.py reads them). Whatever is not signed for this very challenge
+        proves nothing, and is an error."""
+        question = answers.encode_challenge(self._codec, challenge)
+        length = audit.records_bytes(challenge, target.device)
+        name = hashlib.sha256(question).digest()
+        with _contained(target):
+            order = _Order("audit", name, len(question), question, length + token.RECEIPT_BYTES_MAX)
+            answer, token_id = await self._ask(target, order)
+            receipt = full_core.decode_receipt(self._codec, self._crypto, target.link_secret, answer.body[length:])
+        records = answer.body[:length]
+        asked = answers.Asked(target.device, token_id)
+        answers.check_receipt(asked, hashlib.sha256(question + records).digest(), length, receipt)
+        return records
+
     async def has(self, target: Target, name: bytes, size: int) -> bool:
         """Whether the device says that it has it; only a GET proves it."""
         try:
@@ -216,7 +237,7 @@ class ShardClient:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(GET_TIMEOUT_S if order.operation == "get" else PUT_TIMEOUT_S):
-                    answer = await self._send(client, _url(address, target.port, order.name), order, headers)
+                    answer = await self._send(client, _url(address, target.port, order.path), order, headers)
             except TimeoutError:
                 problem = "it did not answer in time"
                 break
@@ -241,10 +262,11 @@ class ShardClient:
     async def _send(self, client: httpx.AsyncClient, url: httpx.URL, order: _Order, headers: dict[str, str]) -> _Answer:
         timeout = httpx.Timeout(GET_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         headers = headers | {"accept-encoding": "identity"}
-        method = order.operation.upper()
-        content = order.data if order.operation == "put" else None
+        method = "POST" if order.operation == "audit" else order.operation.upper()
+        content = order.data if order.operation in ("put", "audit") else None
         async with client.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
-            room = order.size if order.operation == "get" and response.status_code == 200 else ANSWER_BYTES_MAX
+            good_room = order.size if order.operation == "get" else order.room
+            room = good_room if response.status_code == 200 else ANSWER_BYTES_MAX
             body = bytearray()
             async for piece in response.aiter_raw():
                 body += piece
@@ -271,11 +293,11 @@ def _seconds(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= RETRY_DIGITS_MAX else 0
 
 
-def _url(address: str, port: int, name: bytes) -> httpx.URL:
+def _url(address: str, port: int, path: str) -> httpx.URL:
     """Built of parts that were checked: nothing in an address can become another part."""
     if not address.endswith(SUFFIX) and (parsed(address) is None or not usable_port(port)):
         raise ValueError("it has announced no usable address")
-    return httpx.URL(scheme="http", host=address, port=port, path=f"/shards/{name.hex()}")
+    return httpx.URL(scheme="http", host=address, port=port, path=path)
 
 
 REFUSALS: dict[int, tuple[type[CoreletError], str, str]] = {

@@ -84,6 +84,32 @@ ABSENCES = sa.Table(
     sa.Column("device", sa.String, primary_key=True),
     sa.Column("seconds", sa.Integer, nullable=False),  # that the core was there to see
 )
+PROOFS = sa.Table(  # what tells whether an answer about a shard is true; rows of objects that are gone are swept
+    "proofs",
+    METADATA,
+    sa.Column("object", sa.String, primary_key=True),
+    sa.Column("stripe", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("root", sa.LargeBinary, nullable=False),  # of its Merkle tree
+    sa.Column("salt", sa.LargeBinary, nullable=False),  # b"" = spent
+    sa.Column("salted", sa.LargeBinary, nullable=False),  # SHA-256(salt || shard)
+    sqlite_with_rowid=False,
+)
+REPUTATIONS = sa.Table(
+    "reputations",
+    METADATA,
+    sa.Column("device", sa.String, primary_key=True),
+    sa.Column("since", sa.Integer, nullable=False),  # when it was paired: one that is paired anew starts anew
+    sa.Column("good", sa.Float, nullable=False),
+    sa.Column("bad", sa.Float, nullable=False),
+    sa.Column("audits", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("confessed", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.String, nullable=False),  # of the last audit
+    sa.Column("at", sa.Integer, nullable=False),
+    sa.Column("contained", sa.String, nullable=False),  # what it did not answer and is asked again; "" = nothing
+    sa.Column("tries", sa.Integer, nullable=False),  # how often it did not
+)
 RELAY_KEYS = sa.Table(
     "relay_keys",
     METADATA,
@@ -174,6 +200,14 @@ class Placed(NamedTuple):
     size: int
     device: str
     state: str
+
+
+class Proof(NamedTuple):
+    """Of one shard: `root` of its Merkle tree; `salted` = SHA-256(salt || shard), both b"" when it is spent."""
+
+    root: bytes
+    salt: bytes
+    salted: bytes
 
 
 class Job(NamedTuple):

@@ -205,7 +205,7 @@ class Upkeep:
         stripe = self._registry.shards(job.object, job.stripe, 1)[job.stripe]
         target = self._targets().get(place.device)
         data = await self._still_there(place, target)
-        if target is None or data is None:
+        if target is None or data is None or not target.is_trusted:
             target = self._target(job, found, stripe)
             data = await self._rebuilt(job, found, [each for each in stripe if each.number != job.number], read)
         kept = place._replace(device=target.device, state="kept")
@@ -247,7 +247,7 @@ class Upkeep:
             if device not in taken and target.is_up and found.slot in target.slots and target.free_bytes >= found.slot
         }
         order = ranked(bytes.fromhex(found.id) + job.stripe.to_bytes(8, "big"), room)
-        if not order and own in targets and targets[own].is_up:
+        if not order and own in targets and targets[own].is_up and targets[own].is_trusted:
             return targets[own]
         if not order:
             raise LimitError(

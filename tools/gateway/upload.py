@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple
 
 from agent.errors import CoreletError, LimitError
+from tools.gateway.challenges import prove
 from tools.gateway.coding import Code, Profile, profile_for
 from tools.gateway.placement import happiness, place, ranked
 from tools.gateway.registry import Registry
@@ -143,6 +144,7 @@ class Upload:
             for index, (shard, device) in enumerate(zip(shards, chosen + [""] * (profile.n - len(chosen)), strict=True))
         ]
         self._registry.add_shards(wanted)
+        self._registry.add_proofs(wanted, await asyncio.to_thread(prove, [shard.data for shard in shards]))
         for device in chosen:
             self._room[device] -= self._layout.slot
         kept, errors = await self._send(wanted, shards, spares)

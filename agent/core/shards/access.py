@@ -1,11 +1,11 @@
-"""May this token do what this request asks, now? And never twice for PUT and DELETE.
+"""May this token do what this request asks, now? And never twice for PUT, DELETE and audits.
 
 Not a place for cryptography (wire/token.py has checked the MAC) nor for space (store.py). Every refusal has its
 own code. Time is the core's, in unix seconds; until the link has told it (None) only GET and HEAD are served, and
 their expiry is not judged.
 
-Single use. The ids of used PUT and DELETE tokens are kept in RAM until they expire, TOKEN_LIFE_S_MAX at most, in a
-bounded table that never forgets an id too early: when there is no room the request is refused ("busy") instead. Each
+Single use. The ids of used PUT, DELETE and audit tokens are kept in RAM until they expire, TOKEN_LIFE_S_MAX at most, in
+a bounded table that never forgets an id too early: when there is no room the request is refused ("busy") instead. Each
 core has a table of its own and an equal share of the room, so that none can use up another's, nor spend its ids; what
 one took while it was alone it keeps until it expires.
 *Across a restart* the table is empty, so a token counts only if it cannot have been used before: either its id carries
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TOKEN_LIFE_S_MAX = 600
 CLOCK_SLACK_S = 5  # the device's idea of core time lags by the way of one message
-USED_ONCE = ("put", "delete")
+USED_ONCE = ("put", "delete", "offer", "audit")
 IDS_MIN = 512
 IDS_FIRST = 64  # what a core begins with
 _ENTRY_BYTES = 12  # token id 8, until 4 (seconds of this process; 0 = empty)

@@ -27,6 +27,10 @@ class Cores:
         self._names[found] = core
         return found
 
+    def recall(self, names: list[str]) -> None:
+        """As they were numbered in an earlier process."""
+        self._names = names
+
     def name(self, number: int) -> str:
         return self._names[number]
 

@@ -5,8 +5,9 @@ names must be confirmed by reading its header. Cores do not see each other's rec
 two records.
 
 Tables are preallocated, one `array` of three words a slot for each slab: [0] 32 bits of the key; [1] 24 bits "next
-slot of the chain" (+1, 0 = end), 8 bits state; [2] 24 bits keep_until in hours (KEEP_ALWAYS = until deleted), 8 bits
-more of the key. Chains hang on `_heads`, which doubles when it has half as many entries as there are records. A slot's
+slot of the chain" (+1, 0 = end), 8 bits state; [2] a 24-bit note, 8 bits more of the key. A state is a core's number
+and two bits of kind; the note is keep_until in hours (KEEP_ALWAYS = until deleted), or the cache's own
+(cache_queue.py). Chains hang on `_heads`, which doubles when it has half as many entries as there are records. A slot's
 number is slab position * 256 + place. Bounds: SLOTS_A_SLAB_MAX, SLABS_MAX, CORES_MAX.
 """
 
@@ -22,8 +23,10 @@ CORES_MAX = 63
 KEEP_ALWAYS = 0xFFFFFF
 HOUR_S = 3600
 
-_QUARANTINED = 0x40  # a state is 0 = free, a core number 1..63, or that plus this
-TAKEN = 0x80  # reserved by an upload or being erased: neither free nor findable
+# Kinds of records; with core number 0 a state is free, or TAKEN: reserved or being erased, neither free nor findable.
+PROMISED, QUARANTINED, TRASH, CACHED = 0, 1, 2, 3
+TAKEN = 0x80
+_KIND_AT = 30
 _HEADS_MIN = 64
 _NEXT = 0xFFFFFF
 
@@ -60,10 +63,7 @@ class Index:
             self._tables.append(None)
             self.free.append(0)
             self._free_heads.append(0)
-        table = array("I", bytes(12 * slots))
-        for place in range(slots):
-            table[3 * place + 1] = TAKEN << 24
-        self._tables[position] = table
+        self._tables[position] = array("I", bytes(array("I", [0, TAKEN << 24, 0])) * slots)
         self.free[position] = 0
         self._free_heads[position] = 0
         return position
@@ -93,16 +93,16 @@ class Index:
         self._free_heads[position] = place + 1
         self.free[position] += 1
 
-    def insert(self, slot: int, key: int, core: int, hours: int) -> None:
+    def insert(self, slot: int, key: int, core: int, note: int, kind: int) -> None:
         """A TAKEN slot becomes a record of core number `core` (1..CORES_MAX)."""
         if self.records >= 2 * len(self._heads):
-            self._grow()
+            self.hang_up(2 * len(self._heads))
         table, at = self._words(slot)
         assert table[at + 1] >> 24 == TAKEN, "only a taken slot can become a record"
         bucket = key & (len(self._heads) - 1)
         table[at] = key & 0xFFFFFFFF
-        table[at + 1] = core << 24 | self._heads[bucket]
-        table[at + 2] = (key >> 32) << 24 | hours
+        table[at + 1] = kind << _KIND_AT | core << 24 | self._heads[bucket]
+        table[at + 2] = (key >> 32) << 24 | note
         self._heads[bucket] = slot + 1
         self.records += 1
 
@@ -144,27 +144,32 @@ class Index:
             return False
         return table[at] == key & 0xFFFFFFFF and table[at + 2] >> 24 == key >> 32
 
+    def key(self, slot: int) -> int:
+        """The 40 bits of a record."""
+        table, at = self._words(slot)
+        return table[at + 2] >> 24 << 32 | table[at]
+
     def core_of(self, slot: int) -> int:
         """Core number of a record; 0 for a slot that is free or taken."""
         table, at = self._words(slot)
         return table[at + 1] >> 24 & CORES_MAX
 
-    def is_quarantined(self, slot: int) -> bool:
+    def kind(self, slot: int) -> int:
         table, at = self._words(slot)
-        return bool(table[at + 1] >> 24 & _QUARANTINED)
+        return table[at + 1] >> _KIND_AT
 
-    def quarantine(self, slot: int) -> None:
-        """A record is not to be served any more."""
+    def set_kind(self, slot: int, kind: int) -> None:
         table, at = self._words(slot)
-        table[at + 1] |= _QUARANTINED << 24
+        table[at + 1] = table[at + 1] & ~(3 << _KIND_AT) | kind << _KIND_AT
 
-    def hours(self, slot: int) -> int:
+    def note(self, slot: int) -> int:
+        """The hour until which it is kept, or the cache's own 24 bits."""
         table, at = self._words(slot)
         return table[at + 2] & 0xFFFFFF
 
-    def set_hours(self, slot: int, hours: int) -> None:
+    def set_note(self, slot: int, note: int) -> None:
         table, at = self._words(slot)
-        table[at + 2] = table[at + 2] & ~0xFFFFFF | hours
+        table[at + 2] = table[at + 2] & ~0xFFFFFF | note
 
     def slots_in(self, position: int) -> int:
         """How many slots that slab has; 0 when it was removed."""
@@ -177,6 +182,13 @@ class Index:
             if self._table(position)[3 * place + 1] >> 24 & CORES_MAX:
                 yield position * SLOTS_A_SLAB_MAX + place
 
+    def keys_in(self, position: int, core: int) -> "Iterator[tuple[int, int]]":
+        """(slot, 40 bits) of that core's records in a slab, without quarantined ones."""
+        for slot in self.records_in(position):
+            table, at = self._words(slot)
+            if core and table[at + 1] >> 24 == core:
+                yield slot, self.key(slot)
+
     def _table(self, position: int) -> "array[int]":
         table = self._tables[position]
         assert table is not None, "a slab that was removed"
@@ -185,13 +197,40 @@ class Index:
     def _words(self, slot: int) -> "tuple[array[int], int]":
         return self._table(slot // SLOTS_A_SLAB_MAX), slot % SLOTS_A_SLAB_MAX * 3
 
-    def _grow(self) -> None:
-        """Twice the buckets; every record is hung up again."""
-        heads = array("I", bytes(8 * len(self._heads)))
-        for position in range(len(self._tables)):
-            for slot in self.records_in(position):
-                table, at = self._words(slot)
-                bucket = table[at] & (len(heads) - 1)
-                table[at + 1] = table[at + 1] & ~_NEXT | heads[bucket]
-                heads[bucket] = slot + 1
+    def table(self, position: int) -> "tuple[array[int], int]":
+        """What a checkpoint keeps of a slab: its table, and the first free place (+1, 0 = none)."""
+        return self._table(position), self._free_heads[position]
+
+    def adopt(self, position: int, table: "array[int]", free_head: int, free: int) -> None:
+        """A slab's table as `table` gave it in an earlier process, no slot TAKEN; `hang_up` when all are there."""
+        self._tables[position] = table
+        self._free_heads[position] = free_head
+        self.free[position] = free
+        self.records += len(table) // 3 - free
+
+    def states_in(self, position: int) -> "list[tuple[int, int, int]]":
+        """(kind, core, how many) of a slab's records."""
+        table, counts = self._table(position), [0] * 256
+        for at in range(1, len(table), 3):
+            counts[table[at] >> 24] += 1
+        return [
+            (state >> 6, state & CORES_MAX, count) for state, count in enumerate(counts) if count and state & CORES_MAX
+        ]
+
+    def hang_up(self, buckets: int) -> None:
+        """All records in chains of at least `buckets` buckets."""
+        size = len(self._heads)
+        while size < buckets:
+            size *= 2
+        heads = array("I", bytes(4 * size))
+        last, slot = size - 1, 0
+        for position, table in enumerate(self._tables):
+            slot = position * SLOTS_A_SLAB_MAX
+            for at in range(0, 0 if table is None else len(table), 3):
+                slot += 1
+                word = table[at + 1]  # type: ignore[index]
+                if word >> 24 & CORES_MAX:
+                    bucket = table[at] & last  # type: ignore[index]
+                    table[at + 1] = word & ~_NEXT | heads[bucket]  # type: ignore[index]
+                    heads[bucket] = slot
         self._heads = heads

@@ -6,11 +6,13 @@ left), made when needed, and removed only when empty: when another slot size nee
 quota. A quota lowered below what is promised takes nothing away; it lets nothing new in.
 """
 
-from agent.core.shards.index import CORES_MAX, SLABS_MAX, SLOTS_A_SLAB_MAX, Index
+from agent.core.shards.index import CACHED, CORES_MAX, PROMISED, SLABS_MAX, SLOTS_A_SLAB_MAX, TRASH, Index
 from agent.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
+
     from agent.core.shards.ticket import Ticket
 
 SLAB_BYTES = 4 << 20
@@ -22,7 +24,9 @@ SLOT_BYTES_MIN = 1024
 
 class Slab:
     """One slab file. `waiting`: tickets whose writes the next flush will make durable; `batch`: those of the flush
-    under way. `is_synced`: a flush has succeeded since this process started, so nothing older is in doubt."""
+    under way. `is_synced`: a flush has succeeded since this process started, so nothing older is in doubt. `mark`: its
+    number in the checkpoint, -1 = not in it; `is_marked`: its headers may be newer than that. `writes`: headers
+    written since the last flush, `flushing`: those that the flush under way covers."""
 
     def __init__(self, slot_bytes: int, number: int, slots: int) -> None:
         self.slot_bytes = slot_bytes
@@ -30,6 +34,10 @@ class Slab:
         self.slots = slots
         self.position = -1
         self.is_synced = False
+        self.mark = -1
+        self.is_marked = False
+        self.writes = 0
+        self.flushing = 0
         self.waiting: list[Ticket] = []
         self.batch: list[Ticket] = []
 
@@ -45,7 +53,8 @@ class Slab:
 
 class Space:
     """`allocated_bytes`: slab files, those being made included. `used_bytes`: slots that are not free.
-    `core_bytes`: slot bytes of each core's records, by core number. `quarantined`: records that must not be served."""
+    `core_bytes`: slot bytes kept for each core, by core number (cache and trash not counted). `kinds`: records and slot
+    bytes of each kind."""
 
     def __init__(self, index: Index, quota_bytes: int, slot_bytes: tuple[int, ...]) -> None:
         for size in slot_bytes:
@@ -54,7 +63,7 @@ class Space:
         self.quota_bytes = quota_bytes
         self.allocated_bytes = 0
         self.used_bytes = 0
-        self.quarantined = 0
+        self.kinds = [[0, 0], [0, 0], [0, 0], [0, 0]]
         self.core_bytes = [0] * (CORES_MAX + 1)
         self.sizes = sorted(slot_bytes)
         self.slabs: list[Slab | None] = []
@@ -92,33 +101,49 @@ class Space:
         self.used_bytes -= slab.slot_bytes
         self._hint[slab.slot_bytes] = min(self._hint.get(slab.slot_bytes, 0), slab.position)
 
-    def insert(self, slot: int, key: int, number: int, hours: int) -> None:
+    def insert(self, slot: int, key: int, number: int, note: int, kind: int = PROMISED) -> None:
         """A TAKEN slot becomes a record of that core number."""
-        self._index.insert(slot, key, number, hours)
-        self.core_bytes[number] += self.slab_of(slot).slot_bytes
+        self._index.insert(slot, key, number, note, kind)
+        self._count(self.slab_of(slot).slot_bytes, kind, number, 1)
 
     def withdraw(self, slot: int) -> None:
         """A record becomes TAKEN: nothing finds it any more, and nothing else may use its slot yet."""
-        self.core_bytes[self._index.core_of(slot)] -= self.slab_of(slot).slot_bytes
-        if self._index.is_quarantined(slot):
-            self.quarantined -= 1
+        self._count(self.slab_of(slot).slot_bytes, self._index.kind(slot), self._index.core_of(slot), -1)
         self._index.remove(slot)
 
-    def quarantine(self, slot: int) -> None:
-        """A record that must not be served any more."""
-        if not self._index.is_quarantined(slot):
-            self._index.quarantine(slot)
-            self.quarantined += 1
+    def change(self, slot: int, kind: int) -> None:
+        """A record is of another kind from now on."""
+        number = self._index.core_of(slot)
+        self._count(self.slab_of(slot).slot_bytes, self._index.kind(slot), number, -1)
+        self._count(self.slab_of(slot).slot_bytes, kind, number, 1)
+        self._index.set_kind(slot, kind)
 
-    def plan(self, slot_bytes: int) -> Slab | None:
-        """A slab to make now, its bytes already counted; None when the quota leaves no room."""
+    def adopt(self, slab: Slab, table: "array[int]", free_head: int, free: int) -> None:
+        """The records of a slab that was attached, from a checkpoint."""
+        self._index.adopt(slab.position, table, free_head, free)
+        self.used_bytes -= free * slab.slot_bytes
+        for kind, number, count in self._index.states_in(slab.position):
+            self._count(slab.slot_bytes, kind, number, count)
+
+    def _count(self, slot_bytes: int, kind: int, number: int, count: int) -> None:
+        self.kinds[kind][0] += count
+        self.kinds[kind][1] += count * slot_bytes
+        if kind < TRASH:
+            self.core_bytes[number] += count * slot_bytes
+
+    def slab_bytes(self, slot_bytes: int) -> int:
+        """Of the slab that `plan` would make; 0 when the quota leaves no room."""
         room = self.quota_bytes - self.allocated_bytes
-        slots = max(0, min(self._slots_whole(slot_bytes), room // slot_bytes))
-        if slots == 0 or len(self.slabs) >= SLABS_MAX:
-            return None
-        self.allocated_bytes += slots * slot_bytes
+        if len(self.slabs) >= SLABS_MAX:
+            return 0
+        return max(0, min(self._slots_whole(slot_bytes), room // slot_bytes)) * slot_bytes
+
+    def plan(self, slot_bytes: int) -> Slab:
+        """A slab to make now, its bytes already counted."""
+        size = self.slab_bytes(slot_bytes)
+        self.allocated_bytes += size
         self._next_number += 1
-        return Slab(slot_bytes, self._next_number - 1, slots)
+        return Slab(slot_bytes, self._next_number - 1, size // slot_bytes)
 
     def attach(self, slab: Slab) -> None:
         """The file of a slab exists and its bytes are counted; all its slots are TAKEN until given."""
@@ -138,18 +163,30 @@ class Space:
         """The file of a slab that was planned or detached does not exist."""
         self.allocated_bytes -= slab.bytes
 
-    def empty_slabs(self, spared: int) -> list[Slab]:
-        """Slabs without any record or upload, of other slot sizes than `spared`."""
-        found = []
+    def idle_slabs(self, spared: int) -> list[Slab]:
+        """Slabs of other slot sizes than `spared` that hold nothing but what gives way: those without any first."""
+        empty, yielding = [], []
         for slab in self.slabs:
-            if slab is not None and slab.slot_bytes != spared and self._index.free[slab.position] == slab.slots:
-                found.append(slab)
-        return found
+            if slab is None or slab.slot_bytes == spared:
+                continue
+            free = self._index.free[slab.position]
+            if free == slab.slots:
+                empty.append(slab)
+            elif free + sum([self._index.kind(slot) >= TRASH for slot in self._index.records_in(slab.position)]) == (
+                slab.slots
+            ):
+                yielding.append(slab)
+        return empty + yielding
 
     def free_slots(self) -> int:
-        """Free ones now, plus the smallest ones that the quota still allows."""
+        """Free ones now, those that give way to a promise, and the smallest ones that the quota still allows."""
         room = self.quota_bytes - self.allocated_bytes
-        return sum(self._index.free) + max(0, room) // self.sizes[0]
+        yielding = self.kinds[TRASH][0] + self.kinds[CACHED][0]
+        return sum(self._index.free) + yielding + max(0, room) // self.sizes[0]
+
+    def kept_bytes(self) -> int:
+        """Slot bytes of promises and uploads: what cannot give way."""
+        return self.used_bytes - self.kinds[TRASH][1] - self.kinds[CACHED][1]
 
     def _slots_whole(self, slot_bytes: int) -> int:
         wanted = min(max(SLAB_BYTES, self.quota_bytes // SLABS_AIM), SLAB_BYTES_MAX) // slot_bytes

@@ -2,44 +2,24 @@
 
 put      locate -> (hash -> present) or (erase a bad copy) -> room -> [body] -> commit -> flush -> stored
 get      locate -> hash -> found          head    locate -> found
-delete   locate -> erase -> flush -> deleted
+delete   locate -> mark as deleted -> flush -> deleted
 forget   slab by slab: erase -> flush
+offer    locate -> (cached) or the cache's policy (cache.py): declined, or as a put, or into memory -> cached
 """
 
-from binascii import unhexlify
+from agent.core.shards.commits import Commits
+from agent.core.shards.flash import CACHE, PAGE_BYTES, PUT, in_pages
+from agent.core.shards.header import ERASED, HEADER_BYTES, Header
+from agent.core.shards.index import CACHED, PROMISED, QUARANTINED, TRASH, hours_of, key_of
+from agent.core.shards.room import TRASH_HOURS
+from agent.core.shards.ticket import CACHING, HASH, READ, WRITE, Ticket
+from agent.errors import CoreletError, LimitError, PeerError, PortError
 
-from agent.core.shards.cores import Cores
-from agent.core.shards.header import ERASED, HEADER_BYTES, Header, decode_header, encode_header
-from agent.core.shards.index import SLOTS_A_SLAB_MAX, Index, hours_of, key_of
-from agent.core.shards.room import Room
-from agent.core.shards.space import Slab, Space
-from agent.core.shards.ticket import FLUSH, HASH, READ, WRITE, Effect, Report, Ticket
-from agent.errors import LimitError, PeerError, PortError, TrustError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-REPORTS_MAX = 64
+TRASH_S = (TRASH_HOURS - 1) * 3600  # an hour less than the window: hours are rounded up
 
 
-class Steps:
-    """`effects`: work for the driver. `ended`: tickets that came to rest. `reports`: for the core and the owner.
-    `fault`: the code of what made the store read-only, "" while nothing did."""
-
-    def __init__(self, quota_bytes: int, slot_bytes: tuple[int, ...], core_time: "Callable[[str], int | None]") -> None:
-        self.index = Index()
-        self.space = Space(self.index, quota_bytes, slot_bytes)
-        self.cores = Cores()
-        self.room = Room(self.index, self.space, self.cores, core_time)
-        self.effects = self.room.effects
-        self.ended: list[Ticket] = []
-        self.reports: list[Report] = []
-        self.fault = ""
-        self._core_time = core_time
-        self._busy: dict[tuple[int, bytes], Ticket] = {}
-        self._sequence = 0
-        self._now = 0
+class Steps(Commits):
+    """All but the requests' beginnings."""
 
     def _begin(self, operation: str, core: str, number: int, shard: bytes) -> Ticket:
         """A ticket that excludes other writers of that shard."""
@@ -49,9 +29,16 @@ class Steps:
         self._busy[(number, shard)] = ticket
         return ticket
 
-    def _rest(self, ticket: Ticket, result: str) -> None:
+    def rest(self, ticket: Ticket, result: str) -> None:
         """`ticket` has its result, or `error` is set."""
+        if result == "ready" and not self.flash.is_covered():
+            ticket.result = ""
+            self._hold(ticket)
+            return
         ticket.result = result
+        if result == "ready" and ticket.operation == "promote":
+            self.cache.write(ticket)
+            return
         self.ended.append(ticket)
         if result == "ready":
             if ticket.is_abandoned:
@@ -59,9 +46,16 @@ class Steps:
         elif self._busy.get((ticket.number, ticket.shard)) is ticket:
             del self._busy[(ticket.number, ticket.shard)]
 
+    def _refuse(self, ticket: Ticket, error: CoreletError) -> None:
+        ticket.error = error
+        self.rest(ticket, "")
+
     def _give_up(self, ticket: Ticket) -> None:
         """A put whose body will not come: nothing of it is in a header, so its slot is free again."""
-        self.space.give(ticket.slot)
+        if ticket.slot >= 0:
+            self.space.give(ticket.slot)
+        if not ticket.received:
+            self.flash.give_back(ticket.cost)
         ticket.result = "aborted"
         self._busy.pop((ticket.number, ticket.shard), None)
 
@@ -75,11 +69,15 @@ class Steps:
     def _try_next(self, ticket: Ticket) -> None:
         if ticket.slots:
             ticket.slot = ticket.slots.pop()
-            self._emit(READ, ticket, HEADER_BYTES)
-        elif ticket.operation == "put":
-            self._reserve(ticket)
+            self.write(READ, ticket, HEADER_BYTES)
+            return
+        ticket.slot = -1
+        if ticket.operation == "put":
+            self.reserve(ticket)
+        elif ticket.operation == "offer":
+            self.cache.offered(ticket)
         else:
-            self._rest(ticket, "absent")
+            self.rest(ticket, "absent" if ticket.body is None else "deleted")
 
     def _located(self, ticket: Ticket, data: bytes, error: PortError | None) -> None:
         """The header of a slot that the index named is here."""
@@ -88,121 +86,124 @@ class Steps:
         is_changing = other is not None and other is not ticket and other.step in ("erase", "commit")
         if not self._is_mine(ticket) or (header is None and is_changing):
             self._try_next(ticket)
+        elif header is None and ticket.operation != "put" and self.index.kind(ticket.slot) == TRASH:
+            self._try_next(ticket)
         elif header is None:
             self._bad(ticket, "header" if error is None else "io")
-        elif header.shard != ticket.shard:
+        elif header.shard != ticket.shard or (header.flags == TRASH and ticket.operation != "put"):
             self._try_next(ticket)
-        elif self.index.is_quarantined(ticket.slot):
+        elif ticket.operation == "offer":
+            self.rest(ticket, "cached")
+        elif self.index.kind(ticket.slot) == QUARANTINED:
             self._bad(ticket, "")
         elif ticket.operation == "delete":
-            self._erase(ticket, ticket.slot)
+            self._delete(ticket, header)
         elif ticket.operation == "put" and header.length != ticket.length:
-            ticket.error = PeerError("digest", f"This shard has {header.length} bytes, not {ticket.length}.")
-            self._rest(ticket, "")
+            self._refuse(ticket, PeerError("digest", f"This shard has {header.length} bytes, not {ticket.length}."))
         else:
             ticket.length = header.length
             self._verify(ticket, header)
 
     def _verify(self, ticket: Ticket, header: Header) -> None:
         if ticket.operation == "head":
-            self._rest(ticket, "found")
+            self.rest(ticket, "found")
             return
         ticket.header = header
-        self._emit(HASH, ticket, header.length, HEADER_BYTES)
+        self.write(HASH, ticket, header.length, HEADER_BYTES)
 
     def _hashed(self, ticket: Ticket, digest: bytes, error: PortError | None) -> None:
         """The stored bytes have been read."""
         if not self._is_mine(ticket):
             self._try_next(ticket)
+        elif error is not None and error.code == "stopped":
+            self._refuse(ticket, error)  # no memory for it, or the end of the process: nothing is wrong with the bytes
         elif error is not None or digest != ticket.shard:
             self._bad(ticket, "sha256" if error is None else "io")
-        elif ticket.operation == "get":
-            self._rest(ticket, "found")
-        else:
+        elif ticket.operation == "put":
             self._keep(ticket)
+        else:
+            if self.cache is not None and self.index.kind(ticket.slot) == CACHED:
+                self.cache.touch(ticket.slot)
+            self.rest(ticket, "found")
 
     def _bad(self, ticket: Ticket, reason: str) -> None:
-        """What the slot holds must not be served. A put writes a fresh copy elsewhere once this one is gone."""
-        if not self.index.is_quarantined(ticket.slot):
-            self.space.quarantine(ticket.slot)
-            self._report(ticket.core, ticket.shard, reason)
+        """What the slot holds must not be served. A put writes a fresh copy elsewhere once this one is gone. What was
+        deleted is nobody's loss; what was only cached is given up at once."""
         if ticket.operation in ("put", "delete"):
+            if self.index.kind(ticket.slot) in (PROMISED, CACHED):
+                self._report(ticket.core, ticket.shard, reason)
             self._erase(ticket, ticket.slot)
         else:
-            self._rest(ticket, "corrupt")
+            self._condemn(ticket, reason)
+            self.rest(ticket, "corrupt")
+
+    def _condemn(self, ticket: Ticket, reason: str) -> None:
+        kind, slot = self.index.kind(ticket.slot), ticket.slot
+        if kind == PROMISED:
+            self.space.change(slot, QUARANTINED)
+            self._report(ticket.core, ticket.shard, reason)
+        elif kind == CACHED:
+            self._report(ticket.core, ticket.shard, reason)
+            self.uncache([slot])
+            self.space.withdraw(slot)
+            self._erase(Ticket("erase", ticket.core, 0, ticket.shard), slot)
 
     # Writing.
 
-    def _reserve(self, ticket: Ticket) -> None:
+    def reserve(self, ticket: Ticket) -> None:
         ticket.step = "body"
-        self.room.reserve(ticket, self._now)
+        purpose = CACHE if ticket.operation in CACHING else PUT
+        cost = in_pages(HEADER_BYTES + ticket.length)
+        if self.flash.left(purpose, self.now) < cost:
+            self._refuse(ticket, self.flash.refusal(cost, purpose, self.now))
+            return
+        ticket.cost = cost
+        self.flash.spend(cost)
+        self.room.reserve(ticket, self.now)
         if ticket.is_at_rest:
-            self._rest(ticket, ticket.result)
+            self._reserved(ticket)
+
+    def _reserved(self, ticket: Ticket) -> None:
+        if ticket.error is not None:
+            self.flash.give_back(ticket.cost)
+        self.rest(ticket, ticket.result)
 
     def _keep(self, ticket: Ticket) -> None:
-        """The shard of a put is here already: extend the promise if need be, and be sure that it is on the medium."""
-        kept = ticket.header.keep_until
+        """The shard of a put is here already: extend the promise if need be, take it out of trash or cache, and be
+        sure that it is on the medium."""
+        is_kept = self.index.kind(ticket.slot) == PROMISED
+        kept = ticket.header.keep_until if is_kept else ticket.keep_until
         until = 0 if kept == 0 or ticket.keep_until == 0 else max(kept, ticket.keep_until)
         ticket.step = "keep"
-        if until != kept:
+        if until != kept or not is_kept:
+            if self.flash.left(PUT, self.now) < PAGE_BYTES:
+                self._refuse(ticket, self.flash.refusal(PAGE_BYTES, PUT, self.now))
+                return
+            self.flash.spend(PAGE_BYTES)
             ticket.keep_until = until
-            self.index.set_hours(ticket.slot, hours_of(until))
-            self._write_header(ticket)
+            self.uncache([ticket.slot])
+            self.space.change(ticket.slot, PROMISED)
+            self.index.set_note(ticket.slot, hours_of(until))
+            self._write_header(ticket, PROMISED)
         elif not self.space.slab_of(ticket.slot).is_synced:
             self._want_flush(ticket)
         else:
-            self._rest(ticket, "present")
+            self.rest(ticket, "present")
 
-    def _write_header(self, ticket: Ticket) -> None:
-        self._sequence += 1
-        place = ticket.slot % SLOTS_A_SLAB_MAX
-        log2 = 0
-        while 1 << log2 < self.space.slab_of(ticket.slot).slot_bytes:
-            log2 += 1
-        core = unhexlify(ticket.core)
-        header = Header(log2, ticket.length, place, ticket.keep_until, self._sequence, core, ticket.shard)
-        self._emit(WRITE, ticket, HEADER_BYTES, 0, encode_header(header))
-
-    def _erase(self, ticket: Ticket, slot: int) -> None:
-        ticket.step = "erase"
-        ticket.slot = slot
-        self._emit(WRITE, ticket, HEADER_BYTES, 0, ERASED)
-
-    def _want_flush(self, ticket: Ticket) -> None:
-        """Part of the next flush of the slot's slab, which starts now unless one is under way."""
-        if self.fault:
-            self._failed(ticket, self._fault_error())
+    def _delete(self, ticket: Ticket, header: Header) -> None:
+        """A promised shard goes to the trash, a cached one for good."""
+        if self.index.kind(ticket.slot) == CACHED:
+            self._erase(ticket, ticket.slot)
             return
-        slab = self.space.slab_of(ticket.slot)
-        slab.waiting.append(ticket)
-        if not slab.batch:
-            self._flush(slab)
-
-    def _flush(self, slab: Slab) -> None:
-        slab.batch, slab.waiting = slab.waiting, []
-        self.effects.append(Effect(FLUSH, slab, 0, 0, None, None))
-
-    def _flushed(self, slab: Slab, error: PortError | None) -> None:
-        batch, slab.batch = slab.batch, []
-        if error is not None:
-            # Those who wait had written before it failed: a later flush that succeeds proves nothing about them.
-            batch, slab.waiting = batch + slab.waiting, []
-        for ticket in batch:
-            if error is not None:
-                self._failed(ticket, error)
-            else:
-                slab.is_synced = True
-                self._durable(ticket)
-        if slab.waiting and not slab.batch:
-            self._flush(slab)
+        self.flash.spend(PAGE_BYTES)
+        ticket.step = "trash"
+        ticket.length = header.length
+        ticket.keep_until = (self._core_time(ticket.core) or 0) + TRASH_S
+        self._write_header(ticket, TRASH)
 
     def _durable(self, ticket: Ticket) -> None:
         if ticket.step in ("commit", "keep"):
-            if self._is_mine(ticket):
-                self._rest(ticket, "stored" if ticket.step == "commit" else "present")
-            else:
-                ticket.error = self._left_error()
-                self._rest(ticket, "")
+            self._kept(ticket)
         elif ticket.step == "forget":
             for slot in ticket.slots:
                 if self.index.core_of(slot) == ticket.number:
@@ -210,14 +211,37 @@ class Steps:
             self._forget_next(ticket)
         elif ticket.operation == "erase":
             self.space.give(ticket.slot)
-            self._rest(ticket, "deleted")
+            self.rest(ticket, "deleted")
+        elif ticket.step == "trash":
+            if self._is_mine(ticket):
+                self.space.change(ticket.slot, TRASH)
+                self.index.set_note(ticket.slot, hours_of(ticket.keep_until))
+                self.room.trashed()
+            self.rest(ticket, "deleted")
         else:
             if self._is_mine(ticket):
                 self._free(ticket.slot)
             if ticket.operation == "put":
-                self._reserve(ticket)
+                self.reserve(ticket)
             else:
-                self._rest(ticket, "deleted")
+                self.rest(ticket, "deleted")
+
+    def promote(self, number: int, shard: bytes, body: bytes) -> None:
+        """A cached shard goes from memory to a slot, if there is one for it."""
+        if self.cores.name(number) and (number, shard) not in self._busy:
+            ticket = self._begin("promote", self.cores.name(number), number, shard)
+            ticket.length = len(body)
+            ticket.body = body
+            self.reserve(ticket)
+
+    def _kept(self, ticket: Ticket) -> None:
+        if not self._is_mine(ticket):
+            self._refuse(ticket, self._left_error())
+        elif ticket.operation in CACHING:
+            self.cache.insert(ticket.slot)
+            self.rest(ticket, "cached")
+        else:
+            self.rest(ticket, "stored" if ticket.step == "commit" else "present")
 
     def _free(self, slot: int) -> None:
         """The erased header of a record is on the medium."""
@@ -234,64 +258,30 @@ class Steps:
             if ticket.slots:
                 ticket.step = "forget"
                 ticket.received = len(ticket.slots)
+                self.uncache(ticket.slots)
+                self.flash.spend(PAGE_BYTES * len(ticket.slots))
                 for slot in ticket.slots:
                     ticket.slot = slot
-                    self._emit(WRITE, ticket, HEADER_BYTES, 0, ERASED)
+                    self.write(WRITE, ticket, HEADER_BYTES, 0, ERASED)
                 return
             ticket.length += 1
         self.cores.release(ticket.number)
-        self._rest(ticket, "forgotten")
+        self.rest(ticket, "forgotten")
 
     def _failed(self, ticket: Ticket, error: PortError) -> None:
         """A write or flush of `ticket` failed: no acknowledgement. Its slot is not used again before the next start."""
         if ticket.error is not None:
             return
         if ticket.step == "body":
-            if error.code == "disk_full":
+            if error.code in ("disk_full", "stopped"):
                 self._give_up(ticket)
         elif ticket.step == "commit" and self._is_mine(ticket):
             self.space.withdraw(ticket.slot)
-        if error.code != "disk_full" or ticket.step != "body":
+        if error.code not in ("disk_full", "stopped") or ticket.step != "body":
             self._set_fault(error)
-        ticket.error = error
-        self._rest(ticket, "")
-
-    def _set_fault(self, error: PortError) -> None:
-        if not self.fault:
-            self.fault = error.code
-            self._report("", b"", error.code)
-
-    def _refuse_fault(self) -> None:
-        if self.fault:
-            raise self._fault_error()
-
-    def _left_error(self) -> TrustError:
-        return TrustError("core", "This device has left the core meanwhile.")
-
-    def _fault_error(self) -> PortError:
-        text = "The store's disk failed; it serves what it has and takes nothing new until the device restarts."
-        return PortError(self.fault, text)
-
-    def _parse(self, slot: int, data: bytes) -> Header | None:
-        """None unless it is a header made for this very slot."""
-        header = decode_header(data)
-        if header is None or header.place != slot % SLOTS_A_SLAB_MAX:
-            return None
-        return header if 1 << header.slot_log2 == self.space.slab_of(slot).slot_bytes else None
+        self._refuse(ticket, error)
 
     def _is_mine(self, ticket: Ticket) -> bool:
         """Whether the ticket's slot is still a record of its core with its 40 bits."""
         is_record = self.index.is_record(ticket.slot, key_of(ticket.shard), ticket.number)
         return is_record and self.cores.find(ticket.core) == ticket.number and not ticket.has_left
-
-    def _report(self, core: str, shard: bytes, reason: str) -> None:
-        if len(self.reports) < REPORTS_MAX:
-            self.reports.append(Report(core, shard, reason))
-
-    def _offset(self, slot: int) -> int:
-        return slot % SLOTS_A_SLAB_MAX * self.space.slab_of(slot).slot_bytes
-
-    def _emit(self, kind: str, ticket: Ticket, length: int, inner: int = 0, data: bytes | None = None) -> None:
-        """An effect on the ticket's slot, `inner` bytes after its start."""
-        slab = self.space.slab_of(ticket.slot)
-        self.effects.append(Effect(kind, slab, self._offset(ticket.slot) + inner, length, data, ticket))

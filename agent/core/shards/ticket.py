@@ -9,9 +9,13 @@ if TYPE_CHECKING:
     from agent.errors import CoreletError
 
 CREATE, REMOVE, READ, HASH, WRITE, FLUSH = "create", "remove", "read", "hash", "write", "flush"
+MEMO, CHECKPOINT = "memo", "checkpoint"
+CACHING = ("offer", "promote")  # operations that make no promise
 
 # `slab`: space.Slab (its name and bytes make the file). `data`: what a WRITE writes; None when the driver holds
-# the bytes, `length` of them. `ticket`: None in a FLUSH, which serves all tickets of its batch.
+# the bytes, `length` of them. `ticket`: None in a FLUSH, which serves all tickets of its batch. MEMO: write `data` at
+# `offset` of the memo's file (memo.FILE_BYTES; make it at first) and flush. CHECKPOINT: replace that file, as a
+# whole and durably, by the pieces that `data` yields.
 Effect = namedtuple("Effect", ("kind", "slab", "offset", "length", "data", "ticket"))
 
 # What the core and the owner must hear. `core` and `shard` are empty when it concerns the store as a whole.
@@ -30,6 +34,7 @@ class Ticket:
         self.shard = shard
         self.length = 0
         self.keep_until = 0
+        self.cost = 0  # flash bytes that were counted for it
         self.slot = -1
         self.received = 0
         self.deadline = 0
@@ -39,6 +44,7 @@ class Ticket:
         self.sums: Any = None  # the driver's: CRC-32 of each piece of what was verified
         self.piece_bytes = 0  # the driver's: how long those pieces are
         self.notice: Any = None  # the driver's: how it is told that the ticket came to rest
+        self.body: Any = None  # of a cached shard in memory: verified bytes; then it has no slot
         self.is_abandoned = False
         self.has_left = False  # its core was forgotten meanwhile; it may have come back since
         self.result = ""

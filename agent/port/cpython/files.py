@@ -15,6 +15,7 @@ from agent.port.cpython import flusher
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builtins import list as List  # `list` is a function of this module
+    from collections.abc import Iterable
 
 FLAGS_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 ZEROS_BYTES = 65536
@@ -52,7 +53,7 @@ def _open_new(path: str) -> int:
         return os.open(path, FLAGS_NEW, 0o600)
 
 
-def _write_new(path: str, pieces: "List[bytes]") -> None:
+def write_pieces(path: str, pieces: "Iterable[bytes]") -> None:
     """`path`.new, flushed, renamed to `path`, folder flushed; nothing is left behind when it fails."""
     aside = path + ".new"
     with faults.OnFile(path):
@@ -71,7 +72,7 @@ def _write_new(path: str, pieces: "List[bytes]") -> None:
 
 
 def write_atomic(path: str, data: bytes) -> None:
-    _write_new(path, [data])
+    write_pieces(path, [data])
 
 
 def append(path: str, data: bytes) -> None:
@@ -200,7 +201,7 @@ def create_slab(path: str, length: int) -> Slab:
         raise UsageError("slab_exists", f"{path} exists already; a slab is made once.")
     zeros = bytes(ZEROS_BYTES)
     # A list of references to one block: real zeros, not a hole, so that later writes cannot run out of space.
-    _write_new(path, [zeros] * (length // ZEROS_BYTES) + [zeros[: length % ZEROS_BYTES]])
+    write_pieces(path, [zeros] * (length // ZEROS_BYTES) + [zeros[: length % ZEROS_BYTES]])
     return open_slab(path)
 
 

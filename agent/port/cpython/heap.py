@@ -3,6 +3,7 @@
 SLOT_BYTES_MAX = 1 << 20
 PLACES_MAX = 4096
 RELAY_KIB = PAIRING_BYTES = 0
+CACHE_BYTES_MAX = 1 << 30
 
 
 def kib() -> int:

@@ -15,10 +15,11 @@ from agent.port.micropython import privacy
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from builtins import list as List  # `list` is a function of this module
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
 FOLDER, FILE = 0x4000, 0x8000
-ZEROS_BYTES = 4096
+ZEROS_BYTES = 512
 _held: "List[Lock]" = []  # a lock whose owner drops it must not be collected
 
 
@@ -54,16 +55,15 @@ def _write_all(file: "BinaryIO", data: bytes) -> None:
         view = view[file.write(view) or 0 :]
 
 
-def _write_new(path: str, data: bytes, count: int, rest: int) -> None:
-    """`count` times `data`, then `rest` bytes of it, into `path`.new; flushed, renamed, folder flushed."""
+def write_pieces(path: str, pieces: "Iterable[bytes]") -> None:
+    """Into `path`.new; flushed, renamed, folder flushed."""
     aside = path + ".new"
     with faults.OnFile(path):
         _make_file(aside)
         try:
             with open(aside, "wb") as file:
-                for _ in range(count):
-                    _write_all(file, data)
-                _write_all(file, data[:rest])
+                for piece in pieces:
+                    _write_all(file, piece)
                 file.flush()
         except OSError:
             if exists(aside):
@@ -74,7 +74,7 @@ def _write_new(path: str, data: bytes, count: int, rest: int) -> None:
 
 
 def write_atomic(path: str, data: bytes) -> None:
-    _write_new(path, data, 1, 0)
+    write_pieces(path, (data,))
 
 
 def append(path: str, data: bytes) -> None:
@@ -213,8 +213,15 @@ class Slab:
 def create_slab(path: str, length: int) -> Slab:
     if exists(path):
         raise UsageError("slab_exists", f"{path} exists already; a slab is made once.")
-    _write_new(path, bytes(ZEROS_BYTES), length // ZEROS_BYTES, length % ZEROS_BYTES)
+    write_pieces(path, _zeros(length))
     return open_slab(path)
+
+
+def _zeros(length: int) -> "Iterator[bytes]":
+    zeros = bytes(ZEROS_BYTES)
+    for _ in range(length // ZEROS_BYTES):
+        yield zeros
+    yield zeros[: length % ZEROS_BYTES]
 
 
 def open_slab(path: str) -> Slab:

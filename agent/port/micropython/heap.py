@@ -6,6 +6,7 @@ import sys
 SLOT_BYTES_MAX = 65536  # a small heap and small slots belong together (design section 7)
 RELAY_KIB = 576  # in 506 (heapsize=512k) an idle device and relay leave 69, too few for shards and pairing beside
 PAIRING_BYTES = 81920  # 36 KiB of modules, 28 KiB for the table of names beside a relay, and what it computes
+CACHE_BYTES_MAX = 0  # shards that are only cached are on the flash or nowhere
 PLACES_MAX = 8  # each takes 3 KiB, also one that is told 503
 # Of the port itself, loaded when crypto.py first needs them; only pairing and signatures do.
 ON_DEMAND = ("agent.port.micropython.p256", "agent.port.micropython.ccm")

@@ -1,4 +1,4 @@
-"""The shard store under power cuts: clients of two cores put, extend and delete at once; every cut is survived.
+"""The shard store under power cuts: clients of two cores put, extend, offer and delete at once; every cut is survived.
 
 Invariant (referee.py): no acknowledged shard is lost, no wrong byte is served, nothing deleted comes back, the
 quota holds. The machine runs with a driver of the world's clock here, in which flushes take time and overlap; the
@@ -8,8 +8,10 @@ images are opened by the product's driver. CORELET_FULL=1 judges every prefix of
 import gc
 import hashlib
 
+from agent.core.shards.memo import FILE_BYTES, FILE_NAME, INDEX_NAME
 from agent.core.shards.store import Store
-from agent.core.shards.ticket import CREATE, FLUSH, HASH, READ, REMOVE, Effect, Ticket
+from agent.core.shards.ticket import CHECKPOINT, CREATE, FLUSH, HASH, MEMO, READ, REMOVE, Effect, Ticket
+from agent.core.shards.upkeep import Upkeep
 from agent.errors import CoreletError, PortError
 from tests.sim.chance import Xorshift32
 from tests.sim.flash import Flash
@@ -24,6 +26,7 @@ GEOMETRIES = (
     ((262144,), 20 * 262144),
     ((1024, 262144), 3 * 262144 + 9 * 1024),
 )
+FLASH_DAYS = (0, 1 << 30, 600_000)  # none, enough, enough for a part of them
 REQUESTS = 50
 PREFIXES = 48
 START = 1_000_000
@@ -32,11 +35,12 @@ START = 1_000_000
 class Driver:
     """Carries out effects: a flush takes 1-20 ms, a hash 0-3 ms, the rest happens at once."""
 
-    def __init__(self, world: World, slots: "tuple[int, ...]", quota: int) -> None:
+    def __init__(self, world: World, slots: "tuple[int, ...]", quota: int, flash_day: int) -> None:
         self.world = world
         self.trace: list = []
         self.files = FlashFiles(Flash(world.random), self.trace)
         self.store = Store(quota, slots, lambda core: START + world.now // 1000)
+        self.store.limit(flash_day, 0)
 
     def pump(self) -> None:
         store = self.store
@@ -62,7 +66,15 @@ class Driver:
         if effect.kind == HASH:
             self.world.after(self.world.random.below(4), self._hashed, effect)
             return
-        if effect.kind == CREATE:
+        if effect.kind == MEMO:
+            path = FOLDER + "/" + FILE_NAME
+            file = self.files.open_slab(path) if self.files.exists(path) else self.files.create_slab(path, FILE_BYTES)
+            file.write(effect.offset, effect.data)
+            self.world.after(self.world.random.between(1, 20), self._flushed, effect, file, file.begin_flush())
+            return
+        if effect.kind == CHECKPOINT:
+            self.files.write_pieces(FOLDER + "/" + INDEX_NAME, effect.data)
+        elif effect.kind == CREATE:
             self.files.create_slab(self._path(effect), effect.length)
         elif effect.kind == REMOVE:
             self.files.remove(self._path(effect))
@@ -103,6 +115,20 @@ class Clients:
             self.world.at(self.world.random.below(400), self.request)
         if self.world.random.chance(500):
             self.world.at(self.world.random.below(400), self._forget)
+        for _ in range(4):
+            self.world.at(self.world.random.below(400), self._checkpoint)
+        self.world.at(900, self._flush)
+        self.world.at(1000, self._checkpoint)  # nothing is moving: it describes every slab
+        for _ in range(REQUESTS // 5):
+            self.world.at(1050 + self.world.random.below(400), self.request)
+
+    def _flush(self) -> None:
+        Upkeep(self.driver.store).flush_all(self.world.now)
+        self.driver.pump()
+
+    def _checkpoint(self) -> None:
+        self.world.trace("checkpoint", Upkeep(self.driver.store).checkpoint(self.world.now))
+        self.driver.pump()
 
     def _data(self, number: int) -> bytes:
         length = self.world.random.between(0, 600 if number % 4 else 1300)
@@ -120,11 +146,13 @@ class Clients:
         core = CORES[random.below(2)]
         data = self.shards[random.below(len(self.shards))]
         keep_until = [0, START + 3600, START + 7200 * 4][random.below(3)]
-        operation = "delete" if random.chance(250) else "put"
+        operation = ("delete", "delete", "offer", "put", "put", "put", "put", "put")[random.below(8)]
         self._note("clock", START + self.world.now // 1000)
         try:
             if operation == "put":
                 ticket = self.driver.store.put(core, sha256(data), len(data), keep_until, self.world.now)
+            elif operation == "offer":
+                ticket = self.driver.store.offer(core, sha256(data), len(data), self.world.now)
             else:
                 ticket = self.driver.store.delete(core, sha256(data), self.world.now)
         except CoreletError as error:
@@ -166,7 +194,8 @@ class Clients:
 def run(seed: int) -> bytes:
     world = World(seed)
     slots, quota = GEOMETRIES[seed % len(GEOMETRIES)]
-    driver = Driver(world, slots, quota)
+    flash_day = FLASH_DAYS[seed // len(GEOMETRIES) % len(FLASH_DAYS)]
+    driver = Driver(world, slots, quota, flash_day)
     clients = Clients(driver)
     world.run(2_000)
     world.at(7_200_000, clients.request)  # the short promises have ended
@@ -175,7 +204,8 @@ def run(seed: int) -> bytes:
     del driver, clients  # a second disk has to fit the heap
     for entry in trace:
         world.trace(*entry)
-    referee = Referee(trace, quota, slots)
+    referee = Referee(trace, quota, slots, flash_day)
     referee.judge_some(Xorshift32(seed + 77), PREFIXES)
     assert referee.lost_unacked, "the cuts did not bite"
+    assert referee.adopted or flash_day == FLASH_DAYS[2], "no checkpoint was used"
     return world.trace_hash()

@@ -1,7 +1,8 @@
 """Power cuts under the product's own driver (agent/service/slabs.py): what it did to the disk, judged as in store.py.
 
-Eight clients put, delete and put again at once. The order in which an event loop runs them differs between the
-interpreters, so the trace hash covers what each client was told, not the order. CORELET_FULL=1 judges every prefix.
+Eight clients put, delete and put again at once; then the store is stopped in order, and started again from its
+checkpoint for eight more. The order in which an event loop runs them differs between the interpreters, so the trace
+hash covers what each client was told, not the order. CORELET_FULL=1 judges every prefix.
 """
 
 import asyncio
@@ -17,21 +18,24 @@ from tests.sim.world import World
 CORE = "00112233445566aa"
 SLOT = 65536
 QUOTA = 20 * SLOT
-CLIENTS = 8
+FLASH_DAY = 1 << 30
+CLIENTS = 16
 PREFIXES = 40
 PLANS = (("put",), ("put", "put"), ("put", "delete"), ("put", "put", "delete", "put"))
 
 
 class Bench:
-    """One store on a simulated disk; what happened is in `trace`."""
+    """A store on a simulated disk; what happened is in `trace`."""
 
     def __init__(self, random: Xorshift32) -> None:
         self.trace: list = []
-        self.store = Store(QUOTA, (SLOT,), lambda core: 1_000_000)
-        files = FlashFiles(Flash(random), self.trace, 2)
-        self.slabs = Slabs(files, FOLDER, self.store, lambda: 0, asyncio.create_task)
+        self.files = FlashFiles(Flash(random), self.trace, 2)
 
     async def run(self, bodies: "list[bytes]") -> "list[list[str]]":
+        """One life of it."""
+        self.store = Store(QUOTA, (SLOT,), lambda core: 1_000_000)
+        self.store.limit(FLASH_DAY, 0)
+        self.slabs = Slabs(self.files, FOLDER, self.store, lambda: 0, asyncio.create_task)
         await self.slabs.open()
         clients = [self._client(data, PLANS[len(data) % len(PLANS)]) for data in bodies]
         results: list = await asyncio.gather(*clients)
@@ -72,11 +76,13 @@ def run(seed: int) -> bytes:
     world = World(seed)
     bodies = [world.random.bytes(world.random.between(1, 40)) * world.random.between(1, 20) for _ in range(CLIENTS)]
     bench = Bench(world.random)
-    results = asyncio.run(bench.run(bodies))
+    results = asyncio.run(bench.run(bodies[: CLIENTS // 2]))
+    results += asyncio.run(bench.run(bodies[CLIENTS // 2 :]))
+    assert not bench.store.memo.is_all, "the second life began with the checkpoint of the first"
     for data, result in zip(bodies, results):  # noqa: B905 (no strict= on MicroPython)
         world.trace(data, result)
     trace = bench.trace
     del bench
-    referee = Referee(trace, QUOTA, (SLOT,))
+    referee = Referee(trace, QUOTA, (SLOT,), FLASH_DAY)
     referee.judge_some(Xorshift32(seed + 77), PREFIXES)
     return world.trace_hash()

@@ -19,7 +19,16 @@ STATUS = {
     "missing": [["tls", "install the package micropython-mbedtls"]],
     "window": WINDOW,
     "cores": [],
-    "shards": {"shards": 3, "used": 196608, "quota": 4 << 30, "read_only": False},
+    "shards": {
+        "shards": 3,
+        "used": 196608,
+        "quota": 4 << 30,
+        "read_only": False,
+        "trash": 0,
+        "cache": 0,
+        "flash_day": 0,
+        "flash_left": 0,
+    },
     "relay": OFF,
     "health": {"process_kib": 30720},
 }
@@ -69,6 +78,11 @@ def test_status_without_cores_shows_the_window():
     assert "3 kept, 192.0 KiB of 4.0 GiB used" in text and "30.0 MiB used by this device" in text
     assert "no more are taken" not in text
     assert "cores     none yet" in text and "waiting for a full core" in text
+    assert "deleted" not in text and "flash" not in text
+    busy = dict(STATUS["shards"], trash=65536, cache=131072, flash_day=8 << 30, flash_left=1 << 30)
+    text = " ".join("\n".join(answers.status(changed(shards=busy))).split())
+    assert "192.0 KiB of 4.0 GiB used, 64.0 KiB deleted lately, 128.0 KiB cached" in text
+    assert "flash 1.0 GiB of 8.0 GiB may be written for shards now" in text
     worn = dict(STATUS["shards"], read_only=True)
     text = " ".join("\n".join(answers.status(changed(shards=worn))).split())
     assert "used; no more are taken until it starts again: the disk is read-only or failed" in text

@@ -118,3 +118,11 @@ def test_addresses() -> None:
         "g::", "fe80::1%1", "1.2.3.4::", "::1.2.3", "[::1]", "1:2:3:4:5:6:7::8:9", "١.2.3.4", "1.2.3.4\n",
     ):  # fmt: skip
         assert not birth.is_address(text), text
+
+
+def test_confessions_are_names() -> None:
+    names = ["00" * 5, "ab" * 32]
+    assert birth.parse_telemetry({"confessed": names})["confessed"] == names
+    for hostile in (5, "00" * 5, ["00" * 4], ["00" * 33], ["0" * 11], ["AB" * 5], [b"12345"], ["x" * 10], names * 9):
+        body = {"confessed": hostile}
+        assert raises(PeerError, birth.parse_telemetry, body).code == "telemetry", hostile

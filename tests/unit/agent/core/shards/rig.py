@@ -3,7 +3,8 @@
 import hashlib
 
 from agent.core.shards import store as stores
-from agent.core.shards.ticket import CREATE, FLUSH, HASH, READ, REMOVE
+from agent.core.shards.recall import Recall
+from agent.core.shards.ticket import CREATE, FLUSH, HASH, MEMO, READ, REMOVE
 from agent.errors import PortError
 
 CORE = "00112233445566aa"
@@ -48,13 +49,18 @@ class Slots:
 
 
 class Rig:
-    """`held`: kinds of effects that wait for `release`. `failing`: kind -> code. `log`: kinds, in order."""
+    """`held`: kinds of effects that wait for `release`. `failing`: kind -> code. `log`: kinds, in order. `day`: flash
+    bytes, 0 = any number; `cache`: bytes of memory for it."""
+
+    day = 0
+    cache = 0
 
     def __init__(self, quota=64 * SLOT, slots=(SLOT,), times=None):
         self.times = times if times is not None else {CORE: 1_000_000, OTHER: 1_000_000}
         self.slots = slots
         self.quota = quota
         self.slabs = {}
+        self.memos = [bytes(512), bytes(512)]
         self.held = ()
         self.waiting = []
         self.failing = {}
@@ -65,14 +71,19 @@ class Rig:
     def start(self):
         """A new process on what the slabs hold."""
         self.store = stores.Store(self.quota, self.slots, self.times.get)
+        self.store.limit(self.day, self.cache)
+        recall = Recall(self.store)
+        if any(self.memos[1]):
+            recall.recall_memo(self.memos)
+            recall.distrust()
         self.waiting = []
         for slot_bytes, number in sorted(self.slabs):
-            slab = self.store.attach(slot_bytes, number, self.slabs[(slot_bytes, number)].length // slot_bytes)
+            slab = recall.attach(slot_bytes, number, self.slabs[(slot_bytes, number)].length // slot_bytes)
             for place in range(slab.slots - 1, -1, -1):
                 slot = slab.position * 256 + place
                 data = self.header(slot)
-                for twin in self.store.load(slab, place, data):
-                    self.store.settle_twins(slot, data, twin, self.header(twin))
+                for twin in recall.load(slab, place, data):
+                    recall.settle_twins(slot, data, twin, self.header(twin))
         self.store.start()
         self.pump()
 
@@ -106,9 +117,11 @@ class Rig:
         if effect.kind in self.failing:
             self.store.done(effect, PortError(self.failing[effect.kind], "a test said so"), self.now)
             return
-        name = effect.slab.name
+        name = effect.slab.name if effect.slab else None
         result = None
-        if effect.kind == CREATE:
+        if effect.kind == MEMO:
+            self.memos[effect.offset // 4096] = effect.data
+        elif effect.kind == CREATE:
             self.slabs[name] = Slots(name[0], effect.length)
         elif effect.kind == REMOVE:
             del self.slabs[name]
@@ -145,6 +158,9 @@ class Rig:
         """The bytes, or the result."""
         ticket = self.store.get(core, shard, False)
         self.pump()
+        return self.bytes_of(ticket)
+
+    def bytes_of(self, ticket):
         if ticket.result != "found":
             return ticket.result
         assert self.store.is_current(ticket)

@@ -2,11 +2,15 @@
 
 from agent.core.shards.header import ERASED, HEADER_BYTES, Header, decode_header, encode_header
 
-HEADER = Header(16, 65_408, 63, 1_800_000_000, 1 << 40, bytes(range(8)), bytes(range(100, 132)))
+HEADER = Header(16, 65_408, 63, 1_800_000_000, 1 << 40, bytes(range(8)), bytes(range(100, 132)), 0)
 
 
 def test_round_trip():
-    for header in (HEADER, Header(10, 0, 0, 0, 1, bytes(8), bytes(32))):
+    for header in (
+        HEADER,
+        Header(10, 0, 0, 0, 1, bytes(8), bytes(32), 2),
+        Header(10, 0, 0, 0, 1, bytes(8), bytes(32), 3),
+    ):
         data = encode_header(header)
         assert len(data) == HEADER_BYTES == len(ERASED) and decode_header(data) == header
 
@@ -27,9 +31,9 @@ def test_what_is_no_header():
 
 
 def test_a_length_beyond_the_slot():
-    fits = Header(10, 1024 - 128, 0, 0, 1, bytes(8), bytes(32))
+    fits = Header(10, 1024 - 128, 0, 0, 1, bytes(8), bytes(32), 0)
     assert decode_header(encode_header(fits)) == fits
-    assert decode_header(encode_header(Header(10, 1024 - 127, 0, 0, 1, bytes(8), bytes(32)))) is None
+    assert decode_header(encode_header(Header(10, 1024 - 127, 0, 0, 1, bytes(8), bytes(32), 0))) is None
 
 
 def test_a_later_version_is_left_alone():

@@ -1,6 +1,6 @@
 """The index against a plain dict, with random operations; and its size."""
 
-from agent.core.shards.index import KEEP_ALWAYS, Index, hours_of, key_of
+from agent.core.shards.index import KEEP_ALWAYS, QUARANTINED, Index, hours_of, key_of
 from tests.sim.chance import Xorshift32
 
 
@@ -31,7 +31,7 @@ def test_like_a_dict():
             if slot >= 0:
                 # Few distinct keys, so that chains are long and keys collide.
                 key, core = random.below(64) << 32 | random.below(4), 1 + random.below(3)
-                index.insert(slot, key, core, random.below(1000))
+                index.insert(slot, key, core, random.below(1000), random.below(4))
                 model[slot] = (key, core)
         elif choice < 9 and model:
             slot = sorted(model)[random.below(len(model))]
@@ -58,7 +58,7 @@ def test_growing_keeps_everything():
     for number in range(4):
         position = slab_of(index, 256)
         for count in range(256):
-            index.insert(index.take(position), number << 32 | count, 1, KEEP_ALWAYS)
+            index.insert(index.take(position), number << 32 | count, 1, KEEP_ALWAYS, 0)
     for number in range(4):
         for count in range(0, 256, 7):
             assert index.find(number << 32 | count, 1) == [number * 256 + count]
@@ -69,7 +69,7 @@ def test_ram_a_record():
     for number in range(4):
         position = slab_of(index, 256)
         for count in range(256):
-            index.insert(index.take(position), (number * 256 + count) * 0x9E3779B97F & 0xFFFFFFFFFF, 1, 1)
+            index.insert(index.take(position), (number * 256 + count) * 0x9E3779B97F & 0xFFFFFFFFFF, 1, 1, 0)
     tables = sum([4 * len(index._table(position)) for position in range(4)])
     assert (tables + 4 * len(index._heads)) / 1024 <= 16
 
@@ -78,12 +78,12 @@ def test_state_beside_the_key():
     index = Index()
     slot = index.take(slab_of(index, 1))
     key = key_of(b"\xff\xfe\xfd\xfc\xfb\xfa")
-    index.insert(slot, key, 63, KEEP_ALWAYS)
-    assert index.find(key, 63) == [slot] and index.core_of(slot) == 63 and index.hours(slot) == KEEP_ALWAYS
-    index.quarantine(slot)
-    assert index.is_quarantined(slot) and index.core_of(slot) == 63 and index.find(key, 63) == [slot]
-    index.set_hours(slot, 5)
-    assert index.hours(slot) == 5 and index.is_record(slot, key, 63)
+    index.insert(slot, key, 63, KEEP_ALWAYS, 0)
+    assert index.find(key, 63) == [slot] and index.core_of(slot) == 63 and index.note(slot) == KEEP_ALWAYS
+    index.set_kind(slot, QUARANTINED)
+    assert index.kind(slot) == QUARANTINED and index.core_of(slot) == 63 and index.find(key, 63) == [slot]
+    index.set_note(slot, 5)
+    assert index.note(slot) == 5 and index.is_record(slot, key, 63)
     index.remove(slot)
     assert index.core_of(slot) == 0 and index.find(key, 63) == []
     index.give(slot)

@@ -122,6 +122,8 @@ def test_twins_of_a_lost_erasure():
     old = bytes(rig.slabs[(SLOT, 0)].slot(0))
     rig.delete(name_of(data))
     rig.put(payload(2), OTHER)
+    assert rig.put(payload(3)) == "stored", "in the place of the deleted one"
+    rig.delete(name_of(payload(2)), OTHER)
     assert rig.put(data, keep_until=2_000_000) == "stored"
     rig.slabs[(SLOT, 0)].slot(0)[:] = old
     rig.start()

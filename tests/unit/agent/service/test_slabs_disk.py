@@ -1,0 +1,83 @@
+"""The driver of the store on a disk that fails, is full, is not ours alone, or flips bits between reads."""
+
+import asyncio
+
+from agent.errors import LimitError, PortError
+from tests.expect import araises, raises
+from tests.unit.agent.service.slab_bench import CORE, FOLDER, PIECE, SLOT, Bench, data_of, sha256
+
+
+def test_bits_that_flip_between_two_reads():
+    async def main():
+        bench = Bench()
+        await bench.slabs.open()
+        await bench.put(data_of(1))
+        ticket = bench.store.get(CORE, sha256(data_of(1)), False)
+        assert await bench.slabs.wait(ticket) == "found"
+        path, offset = bench.slot_of(data_of(1))
+        assert bench.slabs.read_piece(ticket, 0) == data_of(1)[:PIECE]
+        bench.disk.flip_bit(path, offset + PIECE + 500)
+        assert raises(PortError, bench.slabs.read_piece, ticket, 1).code == "spoiled"
+        assert raises(PortError, bench.slabs.read_piece, ticket, 0).code == "changed", "quarantined as a whole"
+        assert [report.reason for report in bench.store.reports] == ["sha256"] and await bench.get(
+            data_of(1)
+        ) == "corrupt"
+        await bench.slabs.close()
+
+    asyncio.run(main())
+
+
+def test_a_disk_that_fails():
+    async def main():
+        bench = Bench()
+        await bench.slabs.open()
+        await bench.put(data_of(1, 50))
+        bench.disk.failing = {"flush": "io"}
+        assert (await araises(PortError, bench.put(data_of(2, 50)))).code == "io"
+        bench.disk.failing = {}
+        assert (await araises(PortError, bench.put(data_of(3, 50)))).code == "io"
+        assert await bench.get(data_of(1, 50)) == data_of(1, 50)
+        await bench.slabs.close()
+        bench = Bench(disk=bench.disk)
+        await bench.slabs.open()
+        bench.disk.failing = {"write": "read_only"}
+        assert (await araises(PortError, bench.put(data_of(3, 50)))).code == "read_only"
+        assert await bench.get(data_of(1, 50)) == data_of(1, 50) and bench.store.usage()["read_only"]
+        await bench.slabs.close()
+
+    asyncio.run(main())
+
+
+def test_a_disk_without_room_for_a_slab():
+    async def main():
+        bench = Bench()
+        await bench.slabs.open()
+        bench.disk.free = 20 * SLOT + 1000
+        assert (await araises(LimitError, bench.put(data_of(1)))).code == "disk_full"
+        assert bench.store.fault == "" and bench.disk.files == {}
+        await bench.slabs.close()
+
+    asyncio.run(main())
+
+
+def test_strange_files_in_the_folder():
+    async def main():
+        bench = Bench()
+        for name in (
+            "slab.64.7.new",
+            "slab.0.1",
+            "slab.63.1",
+            "slab.64.x",
+            "slab.64",
+            "slab..",
+            "slab.64.\u00b2",
+            "notes",
+        ):
+            bench.disk.files[FOLDER + "/" + name] = [4096, {}]
+        bench.disk.files[FOLDER + "/slab.64.3"] = [2 * SLOT + 700, {}]
+        await bench.slabs.open()
+        assert "shards/slab.64.7.new" not in bench.disk.files and "shards/notes" in bench.disk.files
+        assert bench.store.usage()["allocated"] == 2 * SLOT + 700 and await bench.put(data_of(1)) == "stored"
+        await bench.slabs.close()
+
+    asyncio.run(main())
