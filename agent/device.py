@@ -6,11 +6,10 @@ cancelled (or until a reset asks for a new life). Errors: CoreletError, each wit
 
 import asyncio
 
-from agent import __version__, door, limits, port
+from agent import __version__, door, limits, no_relay, port
 from agent.errors import UsageError
 from agent.membership import Membership
 from agent.port.options import Service
-from agent.relays import Relays
 from agent.service import control, discovery, http, journal, lanes, shards, supervisor
 from agent.state import State
 from agent.wire import sec1
@@ -94,7 +93,7 @@ class Device:
     async def start(self) -> None:
         """Open the listeners and start every service. Raises PortError("port_busy") and the like."""
         self.supervisor = supervisor.Supervisor(self.journal)
-        self.relays = Relays(self)
+        self.relays = no_relay.relays_of(self)
         self.membership = Membership(self)
         self.shards = self._make_shards(shards.Cores(self.membership.secret, self.membership.core_time))
         self.door = door.Door(self)

@@ -25,6 +25,7 @@ class Membership:
         self._device = device
         self._records: dict[str, dict[str, Any]] = {}
         self._links: dict[str, link.LinkService] = {}
+        self._dials: dict[str, list[Any]] = {}  # tasks
         self._session = 0  # the highest session number of a link that ended in this boot
         for core_id in device.state.core_ids():
             record = device.state.core(core_id)
@@ -85,6 +86,7 @@ class Membership:
         if core_id not in device.state.core_ids():
             device.state.remove_core(core_id)  # raises, and says which cores there are
         service = self._links.pop(core_id, None)  # from here on its tokens are worth nothing
+        self.dial(core_id, {})
         device.relays.changed()
         is_told = False
         if service is not None:
@@ -116,8 +118,21 @@ class Membership:
         device.supervisor.spawn("link " + core_id, service.run)
         device.relays.changed()
 
+    def dial(self, core_id: str, body: "dict[str, Any]") -> "dict[str, Any]":
+        """This core cannot reach the data listener: serve it on connections to one of the "hosts", "port"; port 0 ends
+        that. PeerError("dial")."""
+        for task in self._dials.pop(core_id, []):
+            task.cancel()
+        if body.get("port"):
+            from agent.service import dials  # most devices never need it
+
+            key_der, handle = self._device.key_der(), self._device.shards.handle
+            self._dials[core_id] = dials.start(self._records[core_id], key_der, body, handle)
+        return {}
+
     def _disconnect(self, core_id: str) -> None:
         service = self._links.pop(core_id, None)
+        self.dial(core_id, {})
         if service is not None:
             self._session = max(self._session, service.session)
             port.net.spawn(service.stop())
@@ -160,15 +175,17 @@ class _Hooks:
             raise UsageError("pairing", "no pairing waits for this core; pair the device again")
 
     async def command(self, op: str, body: "dict[str, Any]") -> "dict[str, Any]":
-        """Ops: status, relay, leave. A core can ask, never raise a ceiling."""
+        """Ops: status, relay, dial, leave. A core can ask, never raise a ceiling."""
         if op == "status":
             return self.telemetry()
         if op == "relay":
             return self._device.relays.prove(body.get("reachable"))
+        if op == "dial":
+            return self._membership.dial(self._core_id, body)
         if op == "leave":
             port.net.spawn(self._leave_soon())
             return {}
-        raise UsageError("command", f"this device knows no command '{op}'; it knows status, relay and leave")
+        raise UsageError("command", f"this device knows no command '{op}'; it knows status, relay, dial and leave")
 
     async def _leave_soon(self) -> None:
         """After the answer has left."""

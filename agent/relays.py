@@ -1,6 +1,7 @@
 """The device as a relay for the users of its cores: when it runs, where, for whom, and what it says of itself.
 
-It runs while there is a core, the ceilings leave room for it and the owner lets it; before, nothing of it is loaded.
+It runs while there is a core; before, nothing of it is loaded. Where a ceiling, the heap or the owner is against it
+there is no_relay.py instead.
 Without a public IPv4 address it has a small pool of ports of its own, which the home router is asked to map
 (service/reach.py); so it keeps the same ones from start to start.
 A core signs its users' credentials with a secret that both ends derive from the link's: nothing is handed over, and it
@@ -81,19 +82,6 @@ class Relays:
         """The name in the certificate of who comes over TLS, "*" without one; "" where nobody can."""
         return self._service.tls if self._service is not None else ""
 
-    def refusal(self) -> str:
-        """Why it is not to run, as a sentence; "" when it is."""
-        device = self._device
-        choice, kib = device.settings["relay"], port.heap.kib()
-        if choice == "off":
-            return "switched off by the owner (relay in owner/settings.json)"
-        if not device.ceilings["allocations"] or not device.ceilings["relay_bps"]:
-            return "a ceiling of 0 leaves no room for it"
-        if choice == "auto" and 0 < kib < port.heap.RELAY_KIB:
-            wanted = f"needs a heap of {port.heap.RELAY_KIB} KiB and has {kib} KiB"
-            return wanted + '; "relay": "on" in owner/settings.json tries it all the same'
-        return ""
-
     def telemetry(self, core_id: str) -> "dict[str, Any]":
         """What one core hears of it, {} while it does not run: totals of its own users, and those with the most bytes.
         Of `refused` nobody knows whose it was: most of it are strangers'."""
@@ -116,7 +104,7 @@ class Relays:
 
     def status(self) -> "dict[str, Any]":
         """What `corelet status` shows."""
-        why = self.refusal() or self._trouble or ("" if self._service else "there is no core to work for yet")
+        why = self._trouble or ("" if self._service else "there is no core to work for yet")
         answer: dict[str, Any] = {"on": self._service is not None, "why": why, "port": self._port}
         answer.update({"offers": self.offers(), "proofs": self._proofs})
         answer["reach"] = self._reach.machine.sentence if self._reach is not None else ""
@@ -126,7 +114,7 @@ class Relays:
         return answer
 
     def _secrets(self) -> list[tuple[str, bytes]]:
-        cores = [] if self.refusal() else self._device.membership.secrets()
+        cores = self._device.membership.secrets()
         if not cores:
             return []
         from agent.core.relay.credentials import core_secret

@@ -62,6 +62,11 @@ def link() -> "contract.LinkModule":
     return _body("link")  # type: ignore[no-any-return]
 
 
+def dial() -> "contract.DialModule":
+    """Streams to a core, over mutual TLS."""
+    return _body("tls" if MICROPYTHON else "dial")  # type: ignore[no-any-return]
+
+
 def announce() -> "contract.AnnounceModule":
     """Multicast DNS service announcement."""
     return _body("announce")  # type: ignore[no-any-return]

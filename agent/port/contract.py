@@ -214,6 +214,11 @@ class LinkModule(Protocol):
     def open(self, options: Any) -> Link: ...
 
 
+class DialModule(Protocol):
+    async def connect(self, options: Any) -> Conn:
+        """`options`: agent/port/options.py LinkOptions. The handshake may still be to come. Codes: those of a Link."""
+
+
 class Announcer(Protocol):
     """Keeps one DNS-SD service registered (RFC 6762, 6763)."""
 

@@ -68,7 +68,7 @@ class HttpServer:
                     if len(self._tasks) > self._limits.connections_max * 3 // 2:
                         conn.close()  # so many are being told 503 that this one is not even told
                         continue
-                    self._tasks.append(net.spawn(self._admit(conn)))
+                    self._tasks.append(net.spawn(self.admit(conn)))
                 except PortError as error:
                     if error.code != "busy":
                         raise
@@ -84,7 +84,8 @@ class HttpServer:
             for task in self._tasks:
                 task.cancel()
 
-    async def _admit(self, conn: "contract.Conn") -> None:
+    async def admit(self, conn: "contract.Conn") -> None:
+        """Serve this connection until it ends."""
         wire = None
         try:
             wire = Wire(conn, self._limits.stall_ms)

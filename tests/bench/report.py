@@ -49,7 +49,7 @@ class Report:
     def spread(self, what: str, values: Sequence[float], unit: str, bar: str = "", is_met: bool | None = None) -> None:
         """A row of several rounds. The file has every one of them."""
         self.figure(f"{what}, {unit}", list(values))
-        self.row(what, spread(values, unit), bar, is_met)
+        self.row(what, spread(values, unit, 2 if unit == "times" else 1), bar, is_met)
 
     def close(self, file: Path | None) -> None:
         table = Table(title=self.title, title_justify="left")

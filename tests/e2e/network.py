@@ -131,15 +131,17 @@ class Device:
 
 
 class Core:
-    """One full core; its broker's port stays the same over restarts. `within`: words before its own."""
+    """One full core; its broker's port stays the same over restarts. `within`: words before its own; `more`: after."""
 
-    def __init__(self, state: Path, logs: Path, host: str = HOST, within: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, state: Path, logs: Path, host: str = HOST, within: tuple[str, ...] = (), more: tuple[str, ...] = ()
+    ) -> None:
         self.state = state
         self.id = ""
         program = str(Path(sys.executable).with_name("corelet-core"))
         self._command = [program]
         words = ["--state", str(state), "--name", state.name, "--listen", host, "--port", str(free_port())]
-        self.process = Program(state.name, [*within, program, "up", *words], logs)
+        self.process = Program(state.name, [*within, program, "up", *words, *more], logs)
 
     def start(self) -> None:
         self.process.start()
@@ -206,8 +208,10 @@ class Network:
         self._cores: list[Core] = []
         self._devices: list[Device] = []
 
-    def core(self, name: str = "core", host: str = HOST, within: tuple[str, ...] = ()) -> Core:
-        made = Core(self.folder / name, self._logs, host, within)
+    def core(
+        self, name: str = "core", host: str = HOST, within: tuple[str, ...] = (), more: tuple[str, ...] = ()
+    ) -> Core:
+        made = Core(self.folder / name, self._logs, host, within, more)
         self._cores.append(made)
         made.start()
         return made

@@ -101,9 +101,9 @@ class FakeDevice:
             writer.close()
 
     async def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        await asyncio.sleep(self.delay_s)
         name = hashlib.sha256(body).digest() if target == "/audit" else bytes.fromhex(target.removeprefix("/shards/"))
         self.requests.append((method, name))
+        await asyncio.sleep(self.delay_s)
         if self.stranger[0]:
             return self.stranger[0], b"hello"
         try:

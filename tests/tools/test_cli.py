@@ -18,8 +18,7 @@ from agent.wire import token
 from tests.programs import ROOT, Program, until
 from tools.gateway import cli
 
-COMMANDS = ["up", "status", "devices", "audit", "discover", "pair", "put", "get", "ls", "rm", "forget", "relay"]
-COMMANDS += ["token"]
+COMMANDS = "up status devices audit discover pair put get ls objects rm forget relay token".split()
 
 
 class Running(Program):
@@ -183,6 +182,29 @@ def test_file_there_and_back(network, file, tmp_path):
     assert network.ask("rm", "holiday.mp4")["waiting"] == 0
     assert network.ask("ls") == {"objects": []}
     assert "no object called" in network.fails("get", "holiday.mp4")
+
+
+def test_a_part_of_a_file(network, file, tmp_path):
+    network.ask("put", str(file), "--name", "parts")
+    part = tmp_path / "part"
+    answer = network.ask("get", "parts", "--range", "1000000-1999999", "-o", str(part))
+    assert (answer["first"], answer["length"]) == (1_000_000, 1_000_000)
+    assert part.read_bytes() == file.read_bytes()[1_000_000:2_000_000]
+    assert b"each stripe authenticated" in network.type("get", "parts", "--range", "-5", "-o", str(part)).stdout
+    assert part.read_bytes() == file.read_bytes()[-5:]
+    assert "no part of 3000000 bytes" in network.fails("get", "parts", "--range", "3000000-", status=2)
+    network.ask("rm", "parts")
+
+
+def test_health_in_words_and_numbers(network, file):
+    network.ask("put", str(file), "--name", "healthy")
+    value = network.ask("objects", "--health")
+    line = next(line for line in value["objects"] if line["name"] == "healthy")
+    assert (line["survives"], line["of"], line["repairing"], line["reasons"]) == (1, 1, 0, [])
+    assert value["summary"]["survive"] == 1 == network.ask("status")["health"]["survive"]
+    assert b"any 2 of 3, survives 1 of 1 losses now" in network.type("objects", "--health").stdout
+    assert network.ask("objects") == network.ask("ls")
+    network.ask("rm", "healthy")
 
 
 def test_plain_words_and_progress_lines(network, file):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tools.gateway import commands
+from tools.gateway import commands, object_commands
 
 NAME = "a-name-that-is-as-long-as-a-name-may-be"
 HUGE = (1 << 40) - 1
@@ -29,6 +29,7 @@ ANSWERS = {
     "/devices": {"devices": [DEVICE]},
     "/audits": {"audits": [AUDIT, AUDIT | {"missing": -1, "reputation": LOST | {"trusted": True}}]},
     "/discovered": {"found": [FOUND]},
+    "/health": {"objects": [OBJECT | {"survives": losses, "of": 6, "reasons": [NAME * 3]} for losses in (-12, 0, 6)]},
     "/objects": {"objects": [OBJECT | {"survives": losses} for losses in (-12, 0, 1, 12)]},
 }
 
@@ -38,11 +39,15 @@ class Client:
         return ANSWERS[path]
 
 
-@pytest.mark.parametrize(("command", "wanted"), [("devices", "01234567"), ("discover", "192.168.100.200:65535"),
-                                                 ("ls", "NOT READABLE"), ("audit", "mute")])  # fmt: skip
+WANTED = [("devices", "01234567"), ("discover", "192.168.100.200:65535"), ("ls", "NOT READABLE"),
+          ("objects", "CANNOT BE READ"), ("audit", "mute")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "wanted"), WANTED)
 def test_rows_fit_80_columns(command: str, wanted: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    options = argparse.Namespace(json=False, state=tmp_path, device="")
-    assert commands.COMMANDS[command](Client(), options) == (command == "audit")  # type: ignore[arg-type]
+    options = argparse.Namespace(json=False, state=tmp_path, health=True, device="")
+    known = commands.COMMANDS | {"objects": object_commands.objects}
+    assert known[command](Client(), options) == (command == "audit")  # type: ignore[arg-type]
     lines = capsys.readouterr().out.splitlines()
     assert wanted in "\n".join(lines)
     assert [line for line in lines if len(line) > 80] == []

@@ -6,7 +6,6 @@ import pytest
 
 from agent.errors import CoreletError, PortError, TrustError
 from tests.tools.fake_network import noise, run
-from tools.gateway import download
 from tools.gateway.coding import Profile
 from tools.gateway.stripes import stripe_bytes
 
@@ -102,7 +101,7 @@ def test_a_liar_is_never_believed_and_its_shards_are_made_again(tmp_path):
         data = noise(600_000)
         await net.put(data)
         net.devices[0].is_lying = True
-        net.client._peer(net.devices[0].id).latency_s = 0.0  # so that it is asked
+        net.prefer(net.devices[0].id)  # so that it is asked
         assert await net.get() == data
         assert sum(net.registry.job_counts().values()) > 0
         net.devices[1].is_lying = True
@@ -126,9 +125,8 @@ def test_manifest_hash_is_checked_at_the_end(tmp_path):
     run(tmp_path, 3, scenario)
 
 
-def test_slow_device_is_hedged(tmp_path, monkeypatch):
+def test_slow_device_is_hedged(tmp_path):
     async def scenario(net):
-        monkeypatch.setattr(download, "HEDGE_S", 0.2)
         data = noise(100_000)
         await net.put(data)
         net.devices[0].delay_s = net.devices[1].delay_s = 0.0

@@ -89,7 +89,7 @@ def test_a_scenario_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def run_both(micropython: str) -> subprocess.CompletedProcess[str]:
-    return run(sys.executable, "-m", "tests.sim.both", micropython, "counting")
+    return run("env", "CORELET_FULL=", sys.executable, "-m", "tests.sim.both", micropython, "counting")
 
 
 def test_both_interpreters_must_leave_the_same_traces(tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ def test_recoding_after_the_fleet_has_grown(tmp_path):
         for number in (8, 9):
             net.devices.append(FakeDevice(number))
             await net.devices[-1].start()
-        assert await net.objects.recode_better(4) == 1
-        assert await net.objects.recode_better(4) == 0
+        assert await net.recode() == 1
+        assert await net.recode() == 0
         await net.quiet()
         (line,) = net.objects.listed()
         assert (line.object.k, line.object.n, line.survives) == (2, 4, 2)
@@ -168,7 +168,7 @@ def test_denials_count_only_minutes_apart(tmp_path):
         lost = net.devices[0]
         gone = dict(lost.shards)
         lost.shards.clear()
-        net.client._peer(lost.id).latency_s = 0.0  # so that it is asked
+        net.prefer(lost.id)  # so that it is asked
         await net.get()
         states = []
         for ahead_s in (0, 1, 299, 310, 311, 620):
@@ -192,7 +192,7 @@ def test_lost_shard_moves_to_a_fresh_device_and_its_old_place_is_cleared(tmp_pat
         await fresh.start()
         net.devices.append(fresh)
         liar.is_lying = True
-        net.client._peer(liar.id).latency_s = 0.0
+        net.prefer(liar.id)
         assert await net.get() == data
         await net.much_later()
         assert fresh.shards and not liar.shards and net.objects.listed()[0].survives == 1
@@ -247,7 +247,7 @@ def test_recoding_goes_on_after_an_object_that_cannot_be_read(tmp_path):
         for number in (8, 9):
             net.devices.append(FakeDevice(number))
             await net.devices[-1].start()
-        assert await net.objects.recode_better(4) == 1
+        assert await net.recode() == 1
         assert {line.object.name: line.object.n for line in net.objects.listed()} == {"gone": 2, "fine": 4}
 
     run(tmp_path, 2, scenario)

@@ -24,7 +24,8 @@ from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustEr
 from tools.gateway import frames
 from tools.gateway.admission import Wanted
 from tools.gateway.app import REMOVE_WAIT_S, Core
-from tools.gateway.objects import Listed
+from tools.gateway.health import Health
+from tools.gateway.objects import Listed, span_of
 from tools.gateway.tables import Object
 from tools.gateway.web import Server
 
@@ -51,6 +52,18 @@ def _object(found: Object) -> dict[str, Any]:
 
 def _listed(line: Listed) -> dict[str, Any]:
     return _object(line.object) | {"shards": line.shards, "survives": line.survives, "is_readable": line.survives >= 0}
+
+
+def _healthy(line: Health) -> dict[str, Any]:
+    return {
+        "survives": line.survives,
+        "of": line.of,
+        "shards": line.margin.kept,
+        "away": line.margin.away,
+        "repairing": line.repairing,
+        "weak_stripes": line.margin.weak,
+        "reasons": line.reasons,
+    }
 
 
 async def _json(request: Request) -> dict[str, Any]:
@@ -97,6 +110,7 @@ class Api:
             Route("/pair", self._told(self._pair), methods=["POST"]),
             Route("/objects", self._told(self._objects), methods=["GET"]),
             Route("/objects", self._told(self._put), methods=["PUT"]),
+            Route("/health", self._told(self._health)),
             Route("/may-put", self._told(self._may_put)),
             Route("/objects/{reference:path}", self._told(self._get), methods=["GET"]),
             Route("/objects/{reference:path}", self._told(self._remove), methods=["DELETE"]),
@@ -123,6 +137,7 @@ class Api:
         return told
 
     async def _status(self, _: Request) -> Response:
+        await self._core.objects.doctor.look()
         return JSONResponse(self._core.status())
 
     async def _devices(self, _: Request) -> Response:
@@ -172,6 +187,10 @@ class Api:
         known = {"devices": stored.devices, "queued": stored.queued, "warning": stored.warning}
         return JSONResponse(_object(stored.object) | known)
 
+    async def _health(self, _: Request) -> Response:
+        found = [_object(each.object) | _healthy(each) for each in await self._core.objects.doctor.look()]
+        return JSONResponse({"objects": found, "summary": self._core.objects.doctor.summary})
+
     async def _may_put(self, request: Request) -> Response:
         self._core.objects.may_put(request.query_params.get("name", ""))
         return JSONResponse({})
@@ -182,19 +201,22 @@ class Api:
 
     async def _get(self, request: Request) -> Response:
         found = self._core.objects.find(request.path_params["reference"])
-        return StreamingResponse(self._content(found), media_type=frames.MEDIA_TYPE)
+        text = request.query_params.get("range", "")
+        span = span_of(text, found.size) if text else None
+        return StreamingResponse(self._content(found, span), media_type=frames.MEDIA_TYPE)
 
-    async def _content(self, found: Object) -> AsyncIterator[bytes]:
-        yield frames.encode_json("P", _object(found))
+    async def _content(self, found: Object, span: range | None) -> AsyncIterator[bytes]:
+        shown = _object(found) | ({} if span is None else {"first": span.start, "length": len(span)})
+        yield frames.encode_json("P", shown)
         try:
-            async with aclosing(self._core.objects.get(found)) as pieces:
+            async with aclosing(self._core.objects.get(found, span)) as pieces:
                 async for piece in pieces:
                     for frame in frames.data(piece):
                         yield frame
         except CoreletError as error:
             yield frames.encode_error(error)
             return
-        yield frames.encode_json("R", _object(found))
+        yield frames.encode_json("R", shown)
 
     async def _pair(self, request: Request) -> Response:
         value = await _json(request)

@@ -23,9 +23,12 @@ from tools.gateway import web
 from tools.gateway.admission import Admission, Parts, Progress, Wanted
 from tools.gateway.audits import Audits
 from tools.gateway.ca import CA
-from tools.gateway.coding import Profile, profile_for
+from tools.gateway.care import Care
+from tools.gateway.coding import profile_for
+from tools.gateway.dialled import Dialled
 from tools.gateway.fleet import Fleet
 from tools.gateway.objects import Objects
+from tools.gateway.reaching import Reaching
 from tools.gateway.registry import Registry
 from tools.gateway.relays import Relays
 from tools.gateway.shards import ShardClient
@@ -37,7 +40,6 @@ NEW_PORT = -1
 LINKS_S = 2.5
 WATCH_S = 1.0
 DISCOVER_AGAIN_S = 30.0  # a network may come up after the core
-RECODE_AFTER_S = 600  # a fleet must have been this large for so long before objects are coded anew
 STOP_S = 8.0
 RESTART_S = 5.0
 YEAR_2024 = 1_704_067_200
@@ -58,6 +60,7 @@ class Options:
     broker: str = "auto"
     port: int | None = None
     web: tuple[str, int] | None = None  # where applications ask for credentials of relays
+    care: Care = Care()
 
 
 class Core:
@@ -74,14 +77,15 @@ class Core:
         self.links: Any = None
         self.browser: Any = None
         self.fleet = Fleet(self.registry, self._presence)
-        self.objects = Objects(self.registry, self.client, self.fleet.targets)
+        self.objects = Objects(self.registry, self.client, self.fleet.targets, options.care)
         self.audits = Audits(self.registry, self.client, self.fleet.targets, self.fleet.confessions, self._make_again)
+        self.dialled = Dialled(self.ca, self.fleet.is_known)
+        self.client.dialled = self.dialled
         self.relays = Relays(self.registry, port.crypto(), self._presence, self._command)
         self.web: socket.socket | None = None
         self.admission: Admission | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._discover_at = time.monotonic() + DISCOVER_AGAIN_S
-        self._grown_since: tuple[Profile | None, float] = (None, 0.0)
         self._left: asyncio.Queue[str] = asyncio.Queue()
 
     def warnings(self) -> list[str]:
@@ -107,7 +111,7 @@ class Core:
             for each in self.registry.devices()
             if each.state == "left"
         ]
-        waiting = self.registry.job_counts().get(("", "put"), 0)
+        waiting = self.registry.homeless()
         if waiting and not self.registry.paired():
             shards = "1 shard waits" if waiting == 1 else f"{waiting} shards wait"
             found.append(f"no device is paired: {shards} for one, and files that need them cannot be read")
@@ -136,6 +140,10 @@ class Core:
         if undone:
             LOG.info("%d shards of puts that a stop interrupted will be deleted", undone)
         self._spawn("queue", self.objects.upkeep.run)
+        await self.dialled.start(self.options.listen, self.broker.endpoints()[0][1] + 1)
+        reaching = Reaching(self.dialled, self.fleet.targets, lambda: own_addresses(self.options.listen), self._command)
+        self._spawn("reaching", reaching.run)
+        self._spawn("recoding", self.objects.recoding.run)
         self._spawn("watch", self._watch)
         self._spawn("pairings", self._finish_pairings)
         self._spawn("departures", self._part_with)
@@ -207,7 +215,8 @@ class Core:
                 assert self.admission is not None
                 shards = await self.admission.part(device)
                 self.client.drop(device.id)
-                self.objects.upkeep.wake()
+                await self.dialled.drop(device.id)
+                self.objects.upkeep.released()
                 where = "are made again on the others" if self.registry.paired() else "have no other device to go to"
                 LOG.warning("%s has left this core; the %d shards it kept %s", device.name, shards, where)
 
@@ -237,28 +246,17 @@ class Core:
         self._tasks.append(asyncio.create_task(supervised(), name=name))
 
     async def _watch(self) -> None:
-        """Devices that come and go; the fleet's growth."""
+        """Devices that come and go."""
         while True:
             for device, is_up in self.fleet.changes():
                 LOG.info("device %s is %s", device, "up" if is_up else "down")
                 if is_up:
                     self.objects.upkeep.welcome(device)
-            await self._recode_when_grown()
+            self.objects.absences.look(self.fleet.targets(), not self.links.trouble)
             if self.browser is None and time.monotonic() > self._discover_at:
                 self._discover_at = time.monotonic() + DISCOVER_AGAIN_S
                 await self._open_browser()
             await asyncio.sleep(WATCH_S)
-
-    async def _recode_when_grown(self) -> None:
-        count = len(self.fleet.up())
-        profile = profile_for(count) if count else None
-        if profile != self._grown_since[0]:
-            self._grown_since = (profile, time.monotonic())
-        elif profile is not None and time.monotonic() - self._grown_since[1] > RECODE_AFTER_S:
-            self._grown_since = (profile, time.monotonic())
-            done = await self.objects.recode_better(count)
-            if done:
-                LOG.info("%d objects were coded anew as %s", done, profile)
 
     async def stop(self) -> None:
         """Close all parts, each within its share of STOP_S; one that hangs does not keep the others."""
@@ -271,6 +269,7 @@ class Core:
         if self.broker is not None:
             await _within(self.broker.stop(), "broker")
         await _within(self.client.close(), "shard client")
+        await _within(self.dialled.close(), "dialled connections")
         self.registry.close()
         self.state.close()
 
@@ -292,6 +291,7 @@ class Core:
             "devices_up": len(up),
             "profile": str(profile_for(len(up))) if up else "",
             "objects": len(self.registry.objects()),
+            "health": self.objects.doctor.summary,
             "waiting": sum(self.registry.job_counts().values()),
             "relay": self.relays.summary() | {"web": self.web_url()},
             "uptime_s": int(time.monotonic() - self.started),
@@ -307,7 +307,9 @@ class Core:
     def devices(self) -> list[dict[str, Any]]:
         """For `corelet-core devices`."""
         return [
-            line | {"relay": self.relays.about(line["id"]), "reputation": self.audits.listed(line["id"])}
+            line
+            | {"relay": self.relays.about(line["id"]), "dialled": self.dialled.has(line["id"])}
+            | {"reputation": self.audits.listed(line["id"])}
             for line in self.fleet.listed()
         ]
 
@@ -358,7 +360,8 @@ class Core:
         assert self.admission is not None
         shards = await self.admission.forget(device)
         self.client.drop(device.id)
-        self.objects.upkeep.wake()
+        await self.dialled.drop(device.id)
+        self.objects.upkeep.released()
         return {
             "device": device.id,
             "name": device.name,

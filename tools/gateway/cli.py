@@ -18,7 +18,10 @@ from tools.gateway.addresses import parsed
 WORDS = "list; credentials --user NAME; key new NAME; key list; key remove NAME"  # as relay_commands.py has them
 NEW_PORT = -1  # as tools/gateway/app.py has it; that module is slow to load
 
-WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path")
+SECONDS_MAX = 30 * 86400
+RATE_MIN, RATE_MAX = 65536, 1 << 40
+
+WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path", "range")
 WIDTH = 78
 
 
@@ -75,6 +78,13 @@ def _add_running(command: Command) -> None:
     words_web = "answer applications that ask for credentials of relays, over HTTP (default: off; ADDR: 127.0.0.1)"
     up.add_argument("--web", type=_web, default=None, metavar="[ADDR:]PORT", help=words_web)
     up.add_argument("--port", type=_port, default=None, metavar="N", help=words)
+    words_away = (
+        "make shards of a device that is away for so long again elsewhere (default 14400, four hours; shorter: "
+    )
+    words_away += "also where the next loss would take a file, for which ten minutes are enough)"
+    up.add_argument("--repair-after", type=_seconds, default=14400, metavar="S", help=words_away)
+    words_rate = "how fast repairs and coding anew may read (default 16777216)"
+    up.add_argument("--background-rate", type=_rate, default=16 << 20, metavar="BYTES/S", help=words_rate)
     command("status", "say how the core is", "status")
 
 
@@ -110,7 +120,12 @@ def _add_files(command: Command) -> None:
     get = command("get", "read a file back", "get holiday.mp4 -o copy.mp4")
     get.add_argument("object", metavar="OBJECT", help="name, id, or the beginning of the id")
     get.add_argument("-o", "--output", metavar="FILE", help="where to; - for standard output (default: its name, here)")
+    words = "only these bytes, from 0, both included; also FIRST- or -COUNT. What is needed of it is read and"
+    words += " authenticated, not the SHA-256 of the whole"
+    get.add_argument("--range", default="", metavar="FIRST-LAST", help=words)
     command("ls", "list the stored files and how many losses each survives now", "ls")
+    objects = command("objects", "list the stored files; how safe is each, and why not more", "objects --health")
+    objects.add_argument("--health", action="store_true", help="device losses each survives now, and what is repaired")
     remove = command("rm", "remove a file from all devices", "rm holiday.mp4")
     remove.add_argument("object", metavar="OBJECT", help="name, id, or the beginning of the id")
 
@@ -149,6 +164,18 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: a number of seconds from 1 to {SECONDS_MAX}")
+    return int(text)
+
+
+def _rate(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not RATE_MIN <= int(text) <= RATE_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate: a number of bytes from {RATE_MIN} to {RATE_MAX}")
+    return int(text)
+
+
 def _web(text: str) -> tuple[str, int]:
     host, _, number = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
@@ -161,6 +188,7 @@ def _up(options: argparse.Namespace, folder: Path) -> int:
     from agent import port
     from tools.gateway import life
     from tools.gateway.app import Options
+    from tools.gateway.care import Care
 
     port.files  # noqa: B018 (the port is loaded before the loop starts: it is part of the start's time)
     name = options.name or socket.gethostname().partition(".")[0] or "core"
@@ -168,7 +196,9 @@ def _up(options: argparse.Namespace, folder: Path) -> int:
         raise UsageError("name", "a core's name has at most 32 bytes and no control characters: choose another --name")
     if options.listen and parsed(options.listen) is None:
         raise UsageError("address", f"{options.listen!r} is no address: --listen takes one of this machine's")
-    return life.run(Options(folder, name, options.listen, options.broker, options.port, options.web), options.json)
+    care = Care.of(options.repair_after, options.background_rate)
+    made = Options(folder, name, options.listen, options.broker, options.port, options.web, care)
+    return life.run(made, options.json)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -182,12 +212,13 @@ def run(options: argparse.Namespace) -> int:
         from tools.gateway.bearer import bearer
 
         return bearer(options)
-    from tools.gateway import commands
+    from tools.gateway import commands, object_commands
     from tools.gateway.client import Client
 
     client = Client(folder)
     try:
-        return commands.COMMANDS[options.command](client, options)
+        known = commands.COMMANDS | {"objects": object_commands.objects}
+        return known[options.command](client, options)
     finally:
         client.close()
 

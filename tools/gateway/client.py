@@ -38,9 +38,9 @@ class Client:
         with self._stream(method, path, content, query) as response:
             return _read(response)
 
-    def frames(self, method: str, path: str, content: Any = None) -> Iterator[tuple[str, bytes]]:
+    def frames(self, method: str, path: str, content: Any = None, **query: str) -> Iterator[tuple[str, bytes]]:
         """(kind, payload) until the result; an E frame is raised."""
-        with self._stream(method, path, content, {}) as response:
+        with self._stream(method, path, content, query) as response:
             for kind, payload in frames.decode(response.iter_raw()):
                 if kind == "E":
                     raise _error(json.loads(payload))

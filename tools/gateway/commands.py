@@ -39,6 +39,7 @@ def status(client: Client, options: argparse.Namespace) -> int:
         ("devices", f"{value['devices_up']} up of {value['devices']} paired"),
         ("new files", coding),
         ("files", str(value["objects"])),
+        ("safety", _safety(value["health"])),
         ("waiting", f"{value['waiting']} shards to move or delete when devices are back"),
         ("relays", _relays(value["relay"])),
         ("up for", screen.age(value["uptime_s"])),
@@ -47,6 +48,15 @@ def status(client: Client, options: argparse.Namespace) -> int:
     for warning in value["warnings"]:
         screen.warn(warning)
     return 0
+
+
+def _safety(value: dict[str, Any]) -> str:
+    if not value.get("objects"):
+        return "-"
+    if value["unreadable"]:
+        return f"{value['unreadable']} files CANNOT BE READ NOW (corelet-core objects --health says why)"
+    text = f"every file survives {survives(value['survive'])}"
+    return text + (f", {value['repairing']} shards are made again" if value["repairing"] else "")
 
 
 def _relays(value: dict[str, Any]) -> str:
@@ -257,11 +267,13 @@ def _pieces(source: BinaryIO, tell: screen.Progress) -> Iterator[bytes]:
 def get(client: Client, options: argparse.Namespace) -> int:
     """Read one file back. A half-read one never carries the name."""
     started = time.monotonic()
-    frames = client.frames("GET", f"/objects/{options.object}")
+    part = {"range": options.range} if options.range else {}
+    frames = client.frames("GET", f"/objects/{options.object}", **part)
     _, payload = next(frames)
     found = json.loads(payload)
     target = options.output or Path(found["name"]).name
-    with screen.progress(f"get {found['name']}", found["size"], not options.json) as tell:
+    size = found.get("length", found["size"])
+    with screen.progress(f"get {found['name']}", size, not options.json) as tell:
         if target == "-":
             _receive(frames, sys.stdout.buffer, tell)
             sys.stdout.buffer.flush()
@@ -273,8 +285,9 @@ def get(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(found | {"file": target, "seconds": round(seconds, 2)})
         return 0
-    rate = screen.amount(found["size"] / max(seconds, 0.001))
-    screen.say(f"{screen.mark(True)} {target}: {screen.amount(found['size'])} in {seconds:.1f} s ({rate}/s), checked")
+    rate = screen.amount(size / max(seconds, 0.001))
+    checked = "each stripe authenticated" if part else "checked"
+    screen.say(f"{screen.mark(True)} {target}: {screen.amount(size)} in {seconds:.1f} s ({rate}/s), {checked}")
     return 0
 
 
@@ -331,16 +344,19 @@ def ls(client: Client, options: argparse.Namespace) -> int:
             screen.amount(line["size"]),
             str(line["shards"]),
             f"{line['k']}/{line['n']}",
-            _survives(line["survives"]),
+            survives(line["survives"]),
             time.strftime("%Y-%m-%d", time.localtime(line["created"])),
         )
         for line in value["objects"]
     ]
     screen.say(screen.table(("NAME", "ID", "SIZE", "SHARDS", "ANY", "SURVIVES", "STORED"), rows))
+    if any(line["survives"] < line["n"] - line["k"] or not line["survives"] for line in value["objects"]):
+        screen.warn(f"why some survive no more: {_hint(options, 'objects --health')}")
     return 0
 
 
-def _survives(losses: int) -> str:
+def survives(losses: int) -> str:
+    """In words."""
     if losses < 0:
         return "NOT READABLE"
     return "no loss" if losses == 0 else f"{losses} loss{'es' if losses > 1 else ''}"

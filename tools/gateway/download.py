@@ -1,8 +1,9 @@
 """One get: stripes come in from any k of n devices, plaintext streams out in order, in bounded memory.
 
 For each stripe the k cheapest shards are asked for (devices that are up first, whole data shards before parity, then by
-expected wait); an error brings in the next one at once, silence after HEDGE_S. Each shard is checked against its
-SHA-256 by the client, each stripe by its authentication tag, the whole by its SHA-256: a wrong byte is never returned.
+expected wait, scores.py); an error brings in the next one at once, silence after what is late today. Each shard is
+checked against its SHA-256 by the client, each stripe by its authentication tag (which binds object, place and end),
+the whole by its SHA-256: a wrong byte is never returned. A part is read by its stripes alone and authenticated by them.
 
 Only right bytes prove who answered. A denial or wrong bytes put the device last for this read and make the shard
 doubted (upkeep asks again); doubted and lost shards are still asked for, last, as long as their device is known.
@@ -14,6 +15,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 
 from agent.errors import CoreletError, PortError, TrustError
 from tools.gateway.coding import Code
@@ -24,7 +26,6 @@ from tools.gateway.tables import Object, Placed
 
 WINDOW_BYTES = 16 << 20
 STRIPES_MAX = 16
-HEDGE_S = 5.0
 ROWS_AT_ONCE = 64  # stripes whose places are read from the registry together
 DOUBT = {"kept": 0, "suspect": 1}
 PARITY_COST = 2.0  # a parity shard must promise to be this much faster to be preferred
@@ -47,26 +48,41 @@ class Download:
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The plaintext, a stripe at a time. PortError("too_few_shards"), TrustError("stripe", "hash")."""
-        stripes = self._layout.stripes(self._object.size)
-        ahead = min(STRIPES_MAX, max(1, WINDOW_BYTES // (self._layout.profile.k * self._layout.slot)))
         digest = hashlib.sha256()
-        started = 0
+        async with aclosing(self._stripes(0, self._layout.stripes(self._object.size))) as pieces:
+            async for plain in pieces:
+                digest.update(plain)
+                yield plain
+        if digest.digest() != self._object.sha256:
+            raise TrustError("hash", f"{self._object.name} came back with another SHA-256 than it was stored with")
+
+    async def part(self, span: range) -> AsyncGenerator[bytes, None]:
+        """Its bytes of these places, which the caller has checked."""
+        if not span:
+            return
+        each = self._layout.stripe_bytes
+        number, end = span.start // each, (span.stop - 1) // each + 1
+        async with aclosing(self._stripes(number, end)) as pieces:
+            async for plain in pieces:
+                yield plain[max(0, span.start - number * each) : span.stop - number * each]
+                number += 1
+
+    async def _stripes(self, first: int, end: int) -> AsyncGenerator[bytes, None]:
+        """Plaintext of stripes first..end-1, in order, read ahead."""
+        ahead = min(STRIPES_MAX, max(1, WINDOW_BYTES // (self._layout.profile.k * self._layout.slot)))
         waiting: deque[asyncio.Task[bytes]] = deque()
         try:
-            while started < stripes or waiting:
-                while started < stripes and len(waiting) < ahead:
-                    waiting.append(asyncio.create_task(self._plain(started)))
-                    started += 1
+            while first < end or waiting:
+                while first < end and len(waiting) < ahead:
+                    waiting.append(asyncio.create_task(self._plain(first)))
+                    first += 1
                 plain = await waiting[0]
                 waiting.popleft()
-                digest.update(plain)
                 yield plain
         finally:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-        if digest.digest() != self._object.sha256:
-            raise TrustError("hash", f"{self._object.name} came back with another SHA-256 than it was stored with")
 
     async def _plain(self, number: int) -> bytes:
         shards = await self.fetch(self._placed(number))
@@ -92,8 +108,9 @@ class Download:
                     self._ask(candidates.pop(0), tasks)
                 if not tasks:
                     raise self._shortage(placed, len(shards), problems)
-                done, _ = await asyncio.wait(tasks, timeout=HEDGE_S, return_when=asyncio.FIRST_COMPLETED)
-                if not done and candidates:
+                late_s = self._client.scores.hedge_s()
+                done, _ = await asyncio.wait(tasks, timeout=late_s, return_when=asyncio.FIRST_COMPLETED)
+                if not done and candidates and self._client.scores.may_hedge():
                     self._ask(candidates.pop(0), tasks)
                 for task in done:
                     self._take(task, tasks.pop(task), shards, problems)

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from agent.errors import PortError, UsageError
-from tools.gateway.relay_rows import RelayRows
-from tools.gateway.stripes import SLOT_HEADER_BYTES, SLOTS
+from tools.gateway.margins import MarginRows
 from tools.gateway.tables import (
+    ABSENCES,
     DEVICES,
     METADATA,
     OBJECTS,
@@ -31,7 +31,6 @@ from tools.gateway.tables import (
     Placed,
 )
 
-PROMISED = ("kept", "suspect")  # states of a shard that its device gave a receipt for
 REFERENCE_CHARS_MIN = 4  # an id may be shortened to this many characters
 Found = TypeVar("Found")
 
@@ -57,7 +56,7 @@ def _said(path: Path) -> Iterator[None]:
         raise PortError("registry", f"the registry {path} failed: {reason}") from error
 
 
-class Registry(RelayRows):
+class Registry(MarginRows):
     """Open (and create) the registry in `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -131,7 +130,7 @@ class Registry(RelayRows):
             connection.execute(sa.update(DEVICES).where(DEVICES.c.id == device_id).values(**fields))
 
     def remove_device(self, device_id: str) -> int:
-        """Forget it; the shards it kept are queued to be made again elsewhere. Returns how many."""
+        """Forget it; the shards it kept are to be made again elsewhere. Returns how many."""
         with self._write() as connection:
             connection.execute(sa.delete(DEVICES).where(DEVICES.c.id == device_id))
             connection.execute(sa.delete(PAIRINGS).where(PAIRINGS.c.id == device_id))
@@ -170,6 +169,8 @@ class Registry(RelayRows):
         """The put is complete: from here on it is listed, and everything written about it is on disk."""
         with self._write() as connection:
             if replaces:
+                if connection.execute(sa.select(OBJECTS.c.id).where(OBJECTS.c.id == replaces)).scalar() is None:
+                    raise UsageError("no_such_object", "what was to be replaced has been removed meanwhile")
                 _drop_object(connection, replaces)
             try:
                 connection.execute(
@@ -239,47 +240,18 @@ class Registry(RelayRows):
                 _withdraw(connection, "check", shard)
                 _enqueue(connection, [_job("put", shard._replace(device=""))])
 
+    def queue_repairs(self, shards: Sequence[Placed]) -> None:
+        """These are made again on any device that has room. Until a receipt names a new place the row names the old
+        one: a device that comes back in time keeps its shard."""
+        with self._write(durable=False) as connection:
+            for shard in shards:
+                if _set_shard(connection, shard, device=shard.device, state="missing", was=shard.state):
+                    _enqueue(connection, [_job("put", shard._replace(device=""))])
+
     def withdraw_delete(self, shard: Placed) -> None:
         """It is about to be stored there again: an older deletion must not take it away."""
         with self._write(durable=False) as connection:
             _withdraw(connection, "delete", shard)
-
-    def survival(self, up: Iterable[str]) -> dict[str, tuple[int, int]]:
-        """For each stored object (shards with a receipt, losses its weakest stripe survives now); below 0 = it cannot
-        be read now. Only shards on the devices `up` count as readable; doubted ones make an object readable, but no
-        losses survivable."""
-        is_kept, is_up = SHARDS.c.state == "kept", SHARDS.c.device.in_(list(up))
-        kept = sa.func.sum(sa.case((is_kept, 1), else_=0))
-        readable = sa.func.sum(sa.case((sa.and_(is_kept, is_up), 1), else_=0))
-        likely = sa.func.sum(sa.case((sa.and_(SHARDS.c.state.in_(PROMISED), is_up), 1), else_=0))
-        by_stripe = (
-            sa.select(SHARDS.c.object, kept.label("kept"), readable.label("readable"), likely.label("likely"))
-            .group_by(SHARDS.c.object, SHARDS.c.stripe)
-            .subquery()
-        )
-        sure, hoped = by_stripe.c.readable - OBJECTS.c.k, by_stripe.c.likely - OBJECTS.c.k
-        losses = sa.case((sure >= 0, sure), (hoped >= 0, 0), else_=hoped)
-        query = (
-            sa.select(OBJECTS.c.id, sa.func.sum(by_stripe.c.kept), sa.func.min(losses))
-            .join(by_stripe, by_stripe.c.object == OBJECTS.c.id)
-            .where(OBJECTS.c.state == "stored")
-            .group_by(OBJECTS.c.id)
-        )
-        return {row[0]: (int(row[1]), int(row[2])) for row in self._rows(query)}
-
-    def shard_counts(self) -> dict[str, int]:
-        """Device -> shards that it has given a receipt for."""
-        promised = SHARDS.c.state.in_(PROMISED)
-        query = sa.select(SHARDS.c.device, sa.func.count()).where(promised).group_by(SHARDS.c.device)
-        return {row[0]: row[1] for row in self._rows(query)}
-
-    def kept_bytes(self) -> dict[str, int]:
-        """Device -> bytes of its slots that our shards fill, as far as receipts tell."""
-        whole = SHARDS.c.size + SLOT_HEADER_BYTES
-        slot = sa.case(*[(whole <= slot, slot) for slot in SLOTS], else_=whole)
-        promised = SHARDS.c.state.in_(PROMISED)
-        query = sa.select(SHARDS.c.device, sa.func.sum(slot)).where(promised).group_by(SHARDS.c.device)
-        return {row[0]: int(row[1]) for row in self._rows(query)}
 
     # Work for later
 
@@ -297,6 +269,22 @@ class Registry(RelayRows):
         """(device, kind) -> waiting jobs."""
         query = sa.select(QUEUE.c.device, QUEUE.c.kind, sa.func.count()).group_by(QUEUE.c.device, QUEUE.c.kind)
         return {(row[0], row[1]): row[2] for row in self._rows(query)}
+
+    def has_job(self, job: Job) -> bool:
+        """False when it was withdrawn or finished meanwhile."""
+        return bool(self._rows(sa.select(QUEUE.c.id).where(QUEUE.c.id == job.id)))
+
+    def free_job(self, job: Job) -> None:
+        """Its device will not take the shard: any other may."""
+        with self._write() as connection:
+            connection.execute(sa.delete(QUEUE).where(QUEUE.c.id == job.id))
+            values = {key: value for key, value in job._asdict().items() if key != "id"}
+            _enqueue(connection, [values | {"device": "", "tries": 0, "due": 0}])
+
+    def waiting_for_any(self) -> int:
+        """Shards that any device with room may take."""
+        query = sa.select(sa.func.count()).where(QUEUE.c.device == "")
+        return int(self._rows(query)[0][0])
 
     def jobs_of(self, object_id: str) -> int:
         """How many wait for this object."""
@@ -358,12 +346,11 @@ def _enqueue(connection: sa.Connection, jobs: list[dict[str, Any]]) -> None:
 
 
 def _release(connection: sa.Connection, device_id: str) -> int:
-    """What it kept is to be made again elsewhere. Returns how many shards."""
+    """What it kept is to be made again elsewhere: repair.py finds it by its rows. Returns how many shards."""
     connection.execute(sa.delete(QUEUE).where(QUEUE.c.device == device_id))
-    lost = connection.execute(sa.select(SHARDS).where(SHARDS.c.device == device_id)).all()
-    connection.execute(sa.update(SHARDS).where(SHARDS.c.device == device_id).values(device="", state="missing"))
-    _enqueue(connection, [_job("put", Placed(**row._mapping)._replace(device="")) for row in lost])
-    return len(lost)
+    connection.execute(sa.delete(ABSENCES).where(ABSENCES.c.device == device_id))
+    lost = sa.update(SHARDS).where(SHARDS.c.device == device_id).values(device="", state="missing")
+    return connection.execute(lost).rowcount
 
 
 def _withdraw(connection: sa.Connection, kind: str, shard: Placed) -> None:

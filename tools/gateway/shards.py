@@ -21,6 +21,8 @@ import httpx
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
 from agent.wire import answers, audit, full_core, token
 from tools.gateway.addresses import parsed, plain, usable_port
+from tools.gateway.dialled import SUFFIX, Dialled
+from tools.gateway.scores import Scores
 
 if TYPE_CHECKING:
     from agent.port import contract
@@ -34,8 +36,6 @@ BUSY_WAIT_S_MAX = 5
 SUSPENDED_S = 10.0
 TOKEN_LIFE_S = 30  # made when its request leaves; a device must remember each id for so long
 ANSWER_BYTES_MAX = 4096
-LATENCY_START_S = 0.05
-LATENCY_WEIGHT = 0.2  # of the newest sample in the moving average
 KEEP_UNTIL_DELETED = 0
 RETRY_DIGITS_MAX = 4
 DENIALS = ("not_found", "corrupt")  # codes that say that the shard is not there
@@ -65,7 +65,6 @@ class _Peer:
     """What is remembered of one device while the core runs."""
 
     gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REQUESTS_PER_DEVICE_MAX))
-    latency_s: float = LATENCY_START_S
     in_flight: int = 0
     suspended_until: float = 0.0
     address: str = ""  # the one that worked last
@@ -102,6 +101,8 @@ class ShardClient:
         self._crypto = crypto
         self._unix_time = unix_time
         self._peers: dict[str, _Peer] = {}
+        self.scores = Scores()
+        self.dialled: Dialled | None = None  # connections of devices that cannot be reached
         # trust_env: a proxy set for the web must never see the traffic between core and devices.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=5.0)
         self._http = httpx.AsyncClient(trust_env=False, limits=limits, follow_redirects=False)
@@ -111,9 +112,9 @@ class ShardClient:
         await self._http.aclose()
 
     def cost(self, device: str) -> float:
-        """Expected seconds until a request to it would be answered; more while it is suspended."""
-        peer = self._peer(device)
-        return peer.latency_s * (peer.in_flight + 1) + (1000 if self.is_suspended(device) else 0)
+        """Expected seconds until a read from it would be answered; more while it is suspended."""
+        waiting = self._peer(device).in_flight + 1
+        return self.scores.expected_s(device) * waiting + (1000 if self.is_suspended(device) else 0)
 
     def is_suspended(self, device: str) -> bool:
         """It could not be reached a moment ago."""
@@ -126,6 +127,7 @@ class ShardClient:
     def drop(self, device: str) -> None:
         """It was forgotten."""
         self._peers.pop(device, None)
+        self.scores.drop(device)
 
     async def put(self, target: Target, name: bytes, data: bytes) -> None:
         """Return when the device has promised to keep it and proven so. Raises CoreletError."""
@@ -139,10 +141,17 @@ class ShardClient:
 
     async def get(self, target: Target, name: bytes, size: int) -> bytes:
         """The shard, checked against its name. PeerError: DENIALS, which nobody has signed."""
-        with _contained(target):
-            answer, _ = await self._ask(target, _Order("get", name, size))
+        started = time.monotonic()
+        try:
+            with _contained(target):
+                answer, _ = await self._ask(target, _Order("get", name, size))
+        except asyncio.CancelledError:  # another device was faster
+            self.scores.given_up(time.monotonic() - started)
+            raise
         if len(answer.body) != size or hashlib.sha256(answer.body).digest() != name:
+            self.scores.lied(target.device)
             raise PeerError("corrupt", f"{target.name} sent bytes that are not the shard asked for")
+        self.scores.took(time.monotonic() - started)
         return answer.body
 
     async def challenge(self, target: Target, challenge: audit.Challenge) -> bytes:
@@ -220,12 +229,15 @@ class ShardClient:
         """Try the address that worked last, then the others. A refused connection costs nothing; a time-out ends it."""
         peer = self._peer(target.device)
         addresses = sorted(plain(target.addresses), key=lambda address: address != peer.address)
+        client = self._http
+        if self.dialled is not None and self.dialled.has(target.device):
+            addresses, client = [target.device + SUFFIX], self.dialled.client(target.device)
         problem = "it has announced no address"
         for address in addresses:
             started = time.monotonic()
             try:
                 async with asyncio.timeout(GET_TIMEOUT_S if order.operation == "get" else PUT_TIMEOUT_S):
-                    answer = await self._send(_url(address, target.port, order.path), order, headers)
+                    answer = await self._send(client, _url(address, target.port, order.path), order, headers)
             except TimeoutError:
                 problem = "it did not answer in time"
                 break
@@ -235,19 +247,24 @@ class ShardClient:
                 problem = f"no answer from {address} port {target.port}"
             except httpx.HTTPError as error:
                 problem = f"the connection broke ({type(error).__name__})"
+            except asyncio.CancelledError:
+                if order.operation == "get":
+                    self.scores.late(target.device, time.monotonic() - started)
+                raise
             else:
                 peer.address = address
-                peer.latency_s += LATENCY_WEIGHT * (time.monotonic() - started - peer.latency_s)
+                if order.operation == "get" and answer.status == 200:
+                    self.scores.answered(target.device, time.monotonic() - started)
                 return answer
         peer.suspended_until = time.monotonic() + SUSPENDED_S
         raise PortError("unreachable", f"{target.name} cannot be reached: {problem}")
 
-    async def _send(self, url: httpx.URL, order: _Order, headers: dict[str, str]) -> _Answer:
+    async def _send(self, client: httpx.AsyncClient, url: httpx.URL, order: _Order, headers: dict[str, str]) -> _Answer:
         timeout = httpx.Timeout(GET_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         headers = headers | {"accept-encoding": "identity"}
         method = "POST" if order.operation == "audit" else order.operation.upper()
         content = order.data if order.operation in ("put", "audit") else None
-        async with self._http.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
+        async with client.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
             good_room = order.size if order.operation == "get" else order.room
             room = good_room if response.status_code == 200 else ANSWER_BYTES_MAX
             body = bytearray()
@@ -278,7 +295,7 @@ def _seconds(text: str) -> int:
 
 def _url(address: str, port: int, path: str) -> httpx.URL:
     """Built of parts that were checked: nothing in an address can become another part."""
-    if parsed(address) is None or not usable_port(port):
+    if not address.endswith(SUFFIX) and (parsed(address) is None or not usable_port(port)):
         raise ValueError("it has announced no usable address")
     return httpx.URL(scheme="http", host=address, port=port, path=path)
 

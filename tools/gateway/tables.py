@@ -78,6 +78,12 @@ QUEUE = sa.Table(
     sa.UniqueConstraint("kind", "device", "name"),
     sa.Index("queue_due", "device", "due"),
 )
+ABSENCES = sa.Table(
+    "absences",
+    METADATA,
+    sa.Column("device", sa.String, primary_key=True),
+    sa.Column("seconds", sa.Integer, nullable=False),  # that the core was there to see
+)
 PROOFS = sa.Table(  # what tells whether an answer about a shard is true; rows of objects that are gone are swept
     "proofs",
     METADATA,
@@ -121,6 +127,7 @@ RELAYED = sa.Table(
     sa.Column("last_packets", sa.Integer, nullable=False),  # of its present start
     sa.Column("last_bytes", sa.Integer, nullable=False),
 )
+PROMISED = ("kept", "suspect")  # states of a shard that its device gave a receipt for
 sa.Index("objects_name", OBJECTS.c.name, unique=True, sqlite_where=OBJECTS.c.state == "stored")
 
 

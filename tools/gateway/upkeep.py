@@ -1,12 +1,16 @@
 """Work that waits: shards to be made again, shards to be deleted. Durable in the registry's queue.
 
-One loop. It serves the devices that are up; a device that comes back is served at once, a job that fails waits
-2, 4, 8, … BACKOFF_S_MAX seconds. A missing shard is rebuilt from k others of its stripe, so nothing is spooled on disk.
+One loop. It asks repair.py what else there is, and serves the devices that are up; a device that comes back is served
+at once, a job that fails waits 2, 4, 8, … BACKOFF_S_MAX seconds. A missing shard is rebuilt from k others of its
+stripe, so nothing is spooled on disk.
 
 A plain "I do not have it" proves nothing: whoever sits at the device's address can say it. A doubted shard ("check")
 is asked for again; it is lost, and an absent one deleted, only when DENIALS_MIN answers said so, DENIED_AGAIN_S apart.
 
-Bounds: JOBS_AT_ONCE in flight, ROUND_JOBS read per device and round.
+The lost shards of one stripe are made again together, out of one reading of k others. A deletion and a restoration of
+one shard on one device never overlap.
+
+Bounds: JOBS_AT_ONCE in flight, STRIPES_AT_ONCE of them rebuild; ROUND_JOBS read per device and round; the care's brake.
 """
 
 import asyncio
@@ -15,14 +19,17 @@ import time
 from collections.abc import Callable, Mapping
 
 from agent.errors import CoreletError, LimitError, PeerError
+from tools.gateway.care import Brake
 from tools.gateway.download import Download
 from tools.gateway.placement import ranked
 from tools.gateway.registry import Registry
+from tools.gateway.repair import Repair
 from tools.gateway.shards import DENIALS, ShardClient, Target
 from tools.gateway.stripes import rebuild
 from tools.gateway.tables import Job, Object, Placed
 
 JOBS_AT_ONCE = 4
+STRIPES_AT_ONCE = 2
 ROUND_JOBS = 64
 ROUND_S = 5.0
 BACKOFF_S_MAX = 300
@@ -34,25 +41,35 @@ LOG = logging.getLogger("corelet.upkeep")
 
 
 class Upkeep:
-    """Run `run()` as a task for as long as the core lives."""
+    """Run `run()` as a task for as long as the core lives. `brake`: for what rebuilding reads."""
 
     def __init__(
         self,
         registry: Registry,
         client: ShardClient,
         targets: Callable[[], Mapping[str, Target]],
-        unix_time: Callable[[], float] = time.time,
+        repair: Repair,
+        brake: Brake,
     ) -> None:
         self._registry = registry
         self._client = client
         self._targets = targets
-        self._unix_time = unix_time
+        self._repair = repair
+        self._brake = brake
+        self._unix_time: Callable[[], float] = time.time
+        self._rebuilding = asyncio.Semaphore(STRIPES_AT_ONCE)
+        self._deleting: set[tuple[str, bytes]] = set()  # (device, shard)
         self._is_wanted = asyncio.Event()
         self._round_ended = asyncio.Condition()
 
     def wake(self) -> None:
         """There is new work."""
         self._is_wanted.set()
+
+    def released(self) -> None:
+        """A device has gone for good: its shards are to be made again at once."""
+        self._repair.wake()
+        self.wake()
 
     def welcome(self, device: str) -> None:
         """This device is back: what waited for it is due."""
@@ -95,32 +112,42 @@ class Upkeep:
         """Serve what is due on devices that can be reached. Whether anything was done."""
         now = int(self._unix_time())
         targets = self._targets()
-        jobs: list[Job] = []
+        await self._repair.plan()
+        groups: dict[tuple[object, ...], list[Job]] = {}
         for device in ["", *targets]:
             if device and (not targets[device].is_up or self._client.is_suspended(device)):
                 continue
-            jobs += self._registry.jobs(device, now, ROUND_JOBS)
+            for job in self._registry.jobs(device, now, ROUND_JOBS):
+                # A restoration shares what it reads with those of the same stripe.
+                key = (job.object, job.stripe) if job.kind == "put" else (job.id,)
+                groups.setdefault(key, []).append(job)
         gate = asyncio.Semaphore(JOBS_AT_ONCE)
 
-        async def serve(job: Job) -> bool:
+        async def serve(jobs: list[Job]) -> bool:
             async with gate:
-                return await self._serve(job)
+                read: dict[int, bytes] = {}
+                return any([await self._serve(job, read) for job in jobs])
 
-        # Each job stands alone: what one device makes fail, even by a defect of ours, must not stop the others.
-        results = await asyncio.gather(*[serve(job) for job in jobs], return_exceptions=True)
-        for job, result in zip(jobs, results, strict=True):
-            if isinstance(result, Exception):
-                LOG.error("%s of a shard of object %s failed", job.kind, job.object[:8], exc_info=result)
-                self._postpone(job, is_denial=False)
-        return any(result is True for result in results)
+        return any(await asyncio.gather(*[serve(jobs) for jobs in groups.values()]))
 
-    async def _serve(self, job: Job) -> bool:
-        work = {"delete": self._delete, "check": self._check, "put": self._restore}[job.kind]
+    async def _serve(self, job: Job, read: dict[int, bytes]) -> bool:
+        """`read`: shards of its stripe that were read already. Each job stands alone: what one device makes fail, even
+        by a defect of ours, must not stop the others."""
         try:
-            await work(job)
+            if job.kind == "put":
+                await self._restore(job, read)
+            else:
+                await {"delete": self._delete, "check": self._check}[job.kind](job)
         except CoreletError as error:
             LOG.info("%s of a shard of object %s waits: %s", job.kind, job.object[:8], error.text)
+            if job.kind == "put" and job.device and error.code in ("quota", "too_big"):
+                self._registry.free_job(job)
+                return True
             self._postpone(job, error.code in DENIALS)
+            return False
+        except Exception as error:
+            LOG.error("%s of a shard of object %s failed", job.kind, job.object[:8], exc_info=error)
+            self._postpone(job, is_denial=False)
             return False
         return True
 
@@ -133,12 +160,17 @@ class Upkeep:
 
     async def _delete(self, job: Job) -> None:
         target = self._targets().get(job.device)
+        if not self._registry.has_job(job):
+            return  # the shard is wanted there again
+        self._deleting.add((job.device, job.name))
         try:
             if target is not None:
                 await self._client.delete(target, job.name, job.size)
         except PeerError as error:
             if not _is_final(job, error):
                 raise
+        finally:
+            self._deleting.discard((job.device, job.name))
         self._registry.finish_job(job)
 
     async def _check(self, job: Job) -> None:
@@ -162,7 +194,7 @@ class Upkeep:
         stripe = self._registry.shards(job.object, job.stripe, 1).get(job.stripe, [])
         return next((place for place in stripe if place.number == job.number), None)
 
-    async def _restore(self, job: Job) -> None:
+    async def _restore(self, job: Job, read: dict[int, bytes]) -> None:
         """Store one shard again and get a receipt: where it was if it is there after all, else rebuilt from k others,
         on the device the job names or a fresh one."""
         found = self._registry.object_by_id(job.object)
@@ -175,8 +207,10 @@ class Upkeep:
         data = await self._still_there(place, target)
         if target is None or data is None or not target.is_trusted:
             target = self._target(job, found, stripe)
-            data = await self._rebuilt(job, found, [each for each in stripe if each.number != job.number])
+            data = await self._rebuilt(job, found, [each for each in stripe if each.number != job.number], read)
         kept = place._replace(device=target.device, state="kept")
+        if (target.device, job.name) in self._deleting:
+            raise LimitError("busy", f"{target.name} is just deleting an older copy")
         self._registry.withdraw_delete(kept)
         await self._client.put(target, job.name, data)
         self._registry.finish_job(job, kept)
@@ -190,9 +224,12 @@ class Upkeep:
             LOG.debug("%s", error.text)
             return None
 
-    async def _rebuilt(self, job: Job, found: Object, others: list[Placed]) -> bytes:
-        shards = await Download(self._registry, self._client, self._targets, found).fetch(others)
-        made = await asyncio.to_thread(rebuild, found.layout, shards, job.number)
+    async def _rebuilt(self, job: Job, found: Object, others: list[Placed], read: dict[int, bytes]) -> bytes:
+        async with self._rebuilding:
+            if not read:
+                await self._brake.pass_by(found.k * job.size)
+                read.update(await Download(self._registry, self._client, self._targets, found).fetch(others))
+            made = await asyncio.to_thread(rebuild, found.layout, read, job.number)
         if made.name != job.name:
             raise PeerError("rebuild", "a rebuilt shard has another name than the one that was lost")
         return made.data

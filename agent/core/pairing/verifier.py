@@ -8,9 +8,8 @@ its share arrives (a mere hello blocks nobody), and the count is persisted (even
 leaves, because that answer already lets the other side test one guess. FREE_ATTEMPTS wrong ones, then a
 doubling delay; ATTEMPTS_MAX close the window.
 A request that comes twice gets the same answer twice and counts once.
-
-What it is not: HTTP (agent/service/pairing.py) or mathematics (spake2plus.py).
-Raises PeerError for bytes that are no frame; everything else is refused with a frame of step 0.
+Not here: HTTP (agent/service/pairing.py), mathematics (spake2plus.py). PeerError for what is no frame; everything else
+is refused with a frame of step 0.
 """
 
 from collections import namedtuple
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 WINDOW_MS = 15 * 60 * 1000
 STEP_MS = 30_000
+LOST_MS = 3_000  # a core that is linked and lost the last answer asks again at once; then the memory is free
 FAIL_SAFE_MS = 60_000
 ATTEMPTS_MAX = 20
 CONTEXT = b"corelet-pair-v1"
@@ -105,7 +105,7 @@ class Verifier(Machine):
         self._arm()
 
     def close_window(self, now: int, reason: str = "owner") -> None:
-        """No further attempts. A pairing that waits for its link is not ended by this."""
+        """No further attempts. A pairing that waits for its link is not ended."""
         if self._session is not None and self._session.step != Step.REFUSED and not self._session.is_pending:
             self._session = None
         self._hellos.clear()
@@ -121,7 +121,7 @@ class Verifier(Machine):
             return False
         session.is_pending = False
         session.step = Step.REFUSED  # only the lost answer may still be asked for
-        session.deadline = now + STEP_MS
+        session.deadline = now + LOST_MS
         self.events.append(Committed(core))
         self.close_window(now, "paired")  # with the window goes its record: a self-made code serves once
         return True

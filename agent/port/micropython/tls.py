@@ -29,6 +29,7 @@ class TlsConn:
 
     def __init__(self, conn: "streams.Conn", sock: "Any", what: str) -> None:
         self.is_open = False
+        self.source = conn.source
         self._conn = conn
         self._sock = sock
         self._what = what

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.unit.agent.port.pumping import CHANNEL, RELAY, End, beside, frame
+from tests.unit.agent.port.pumping import CHANNEL, RELAY, End, beside, frame, until
 
 SIZES = (160, 160, 7, 0, 160, 1, 1200, 2048, 160)
 
@@ -69,7 +69,7 @@ def test_strangers_are_the_controls_matter_and_a_client_keeps_its_key():
         for is_whole in (True, False):
             await bed.told(lambda is_whole=is_whole: bed.pump.send_to_peer(8, stranger.address, b"data", is_whole))
             assert await stranger.heard() == b"data"
-        await asyncio.sleep(0.02)
+        await until(lambda: bed.control.strange and len(bed.control.received) > 1)
         assert bed.control.received == [(b"first", key), (b"second", key)]
         assert bed.control.strange == [(8, stranger.address, b"let me in")]
 
