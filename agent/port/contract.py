@@ -14,10 +14,9 @@ class Clock(Protocol):
         """Monotonic milliseconds; never wraps, never goes back, starts anywhere."""
 
     def unix_time(self) -> int:
-        """Wall clock in seconds; may be wrong (a board without a battery starts in the past)."""
+        """Wall clock in seconds; may be wrong (a board without a battery starts in the past). The other: ms."""
 
-    def unix_ms(self) -> int:
-        """The same in milliseconds."""
+    def unix_ms(self) -> int: ...
 
 
 class Slab(Protocol):
