@@ -4,7 +4,7 @@ hash, for FRESH_MS after they were verified and as long as the file system says 
 Its word has the grain of a second: only a slab that was last written in an earlier second than the hash began counts,
 and its time must be the same after each read. So what is overwritten through the file system, by whomever, is noticed;
 what the medium itself spoils is noticed by the next hash, FRESH_MS later at most, and by who reads it (names are
-hashes). Bounds: `most` shards, 200 bytes of heap each.
+hashes). Bounds: `most` shards, 500 bytes of heap each.
 """
 
 from agent import port

@@ -31,7 +31,7 @@ def make_hot(bytes_max: int, slabs: "Slabs") -> "Any":
     else:
         from agent.service.fresh import Fresh
 
-        made = Fresh(slabs, lane.changed_s, port.heap.known_max())
+        made = Fresh(slabs, lane.changed_s, port.heap.known_max() // 2)
     slabs.hot, slabs.store.space.gone = made, made.drop
     return made
 

@@ -3,7 +3,7 @@
 All else is left to service/shards.py, which finds the same and says it in words. The head of a request that was
 answered is remembered by its SHA-256, and a token by its text: the same again needs neither reading nor a MAC, but the
 secret must still be its core's, and its time is judged each time. Runs in the thread of the port's lane.
-Bounds: `known_max` heads and as many tokens; when there are more, all are forgotten.
+Bounds: `known_max` heads and a quarter as many tokens; when there are more, all are forgotten.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     # claims, None for open reads; secret; shard; head of the answer, None for all of it; first byte; count
     Known = tuple[Claims | None, bytes | None, bytes, bytes | None, int, int]
 
+TOKENS_SHARE = 4  # so many heads for each token: one is asked with again only for another range
 # Fields that change what a GET means; whoever sends one is served by the other path.
 ODD = ("content-length", "expect", "if-range")
 
@@ -104,7 +105,7 @@ class Quick:
         if known is None or known[1] != self._cores.secret(known[0].core):
             claims = self._claims(head)
             known = claims, self._cores.secret(claims.core)
-            _put(self._tokens, text, known, self._known_max)
+            _put(self._tokens, text, known, self._known_max // TOKENS_SHARE)
         return known
 
 
