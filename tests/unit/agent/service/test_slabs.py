@@ -13,7 +13,7 @@ def test_pieces():
 def test_concurrent_puts_share_flushes():
     async def main():
         bench = Bench()
-        await bench.slabs.open()
+        await bench.open()
         assert await bench.put(data_of(0, 100)) == "stored"
         count = bench.disk.log.count("flush")
         bodies = [data_of(number, 100) for number in range(1, 11)]

@@ -10,7 +10,7 @@ from tests.unit.agent.service.slab_bench import SLOT, Bench, data_of
 def test_clients_that_do_not_deliver():
     async def main():
         bench = Bench(quota=SLOT)
-        await bench.slabs.open()
+        await bench.open()
 
         async def broken(bytes_max):
             raise PortError("closed", "gone")
@@ -28,6 +28,15 @@ def test_clients_that_do_not_deliver():
         ):
             assert (await araises(kind, bench.put(data_of(1), read))).code == code
             assert bench.store.usage()["used"] == 0
+        await bench.slabs.close()
+
+    asyncio.run(main())
+
+
+def test_a_client_that_stalls_and_vanishes():
+    async def main():
+        bench = Bench(quota=SLOT)
+        await bench.open()
         stuck = asyncio.Event()
 
         async def stall(bytes_max):
@@ -50,7 +59,7 @@ def test_a_client_that_leaves_during_the_flush_breaks_nothing():
     async def main():
         bench = Bench()
         bench.disk.flush_turns = 20
-        await bench.slabs.open()
+        await bench.open()
         one = asyncio.create_task(bench.put(data_of(1, 50)))
         while "header" not in bench.disk.log:
             await asyncio.sleep(0)

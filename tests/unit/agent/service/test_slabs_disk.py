@@ -10,7 +10,7 @@ from tests.unit.agent.service.slab_bench import CORE, FOLDER, PIECE, SLOT, Bench
 def test_bits_that_flip_between_two_reads():
     async def main():
         bench = Bench()
-        await bench.slabs.open()
+        await bench.open()
         await bench.put(data_of(1))
         ticket = bench.store.get(CORE, sha256(data_of(1)), False)
         assert await bench.slabs.wait(ticket) == "found"
@@ -30,7 +30,7 @@ def test_bits_that_flip_between_two_reads():
 def test_a_disk_that_fails():
     async def main():
         bench = Bench()
-        await bench.slabs.open()
+        await bench.open()
         await bench.put(data_of(1, 50))
         bench.disk.failing = {"flush": "io"}
         assert (await araises(PortError, bench.put(data_of(2, 50)))).code == "io"
@@ -39,7 +39,7 @@ def test_a_disk_that_fails():
         assert await bench.get(data_of(1, 50)) == data_of(1, 50)
         await bench.slabs.close()
         bench = Bench(disk=bench.disk)
-        await bench.slabs.open()
+        await bench.open()
         bench.disk.failing = {"write": "read_only"}
         assert (await araises(PortError, bench.put(data_of(3, 50)))).code == "read_only"
         assert await bench.get(data_of(1, 50)) == data_of(1, 50) and bench.store.usage()["read_only"]
@@ -51,7 +51,7 @@ def test_a_disk_that_fails():
 def test_a_disk_without_room_for_a_slab():
     async def main():
         bench = Bench()
-        await bench.slabs.open()
+        await bench.open()
         bench.disk.free = 20 * SLOT + 1000
         assert (await araises(LimitError, bench.put(data_of(1)))).code == "disk_full"
         assert bench.store.fault == "" and bench.disk.files == {}
@@ -75,7 +75,7 @@ def test_strange_files_in_the_folder():
         ):
             bench.disk.files[FOLDER + "/" + name] = [4096, {}]
         bench.disk.files[FOLDER + "/slab.64.3"] = [2 * SLOT + 700, {}]
-        await bench.slabs.open()
+        await bench.open()
         assert "shards/slab.64.7.new" not in bench.disk.files and "shards/notes" in bench.disk.files
         assert bench.store.usage()["allocated"] == 2 * SLOT + 700 and await bench.put(data_of(1)) == "stored"
         await bench.slabs.close()

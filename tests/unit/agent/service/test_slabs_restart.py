@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.unit.agent.service.slab_bench import FOLDER, PIECE, SLOT, Bench, data_of
+from tests.unit.agent.service.slab_bench import FOLDER, PIECE, Bench, data_of
 
 LENGTHS = (0, 1, PIECE + 1)
 
@@ -10,7 +10,7 @@ LENGTHS = (0, 1, PIECE + 1)
 def test_there_and_back_over_a_restart():
     async def first():
         bench = Bench()
-        await bench.slabs.open()
+        await bench.open()
         for length in LENGTHS:
             assert await bench.put(data_of(1, length)) == "stored"
             assert await bench.get(data_of(1, length)) == data_of(1, length)
@@ -20,7 +20,7 @@ def test_there_and_back_over_a_restart():
 
     async def second(disk):
         bench = Bench(disk=disk)
-        await bench.slabs.open()
+        await bench.open()
         for length in LENGTHS:
             assert await bench.get(data_of(1, length)) == data_of(1, length)
         assert await bench.put(data_of(1, 1)) == "present"
@@ -34,7 +34,7 @@ def test_an_orderly_stop_leaves_a_checkpoint_and_a_start_reads_no_header():
     async def life(disk, number, start_reads):
         bench = Bench(disk=disk)
         bench.disk.log.clear()
-        await bench.slabs.open()
+        await bench.open()
         assert bench.disk.log.count("read") == start_reads
         assert await bench.put(data_of(number, 50)) == "stored"
         for each in range(number + 1):
@@ -51,64 +51,3 @@ def test_an_orderly_stop_leaves_a_checkpoint_and_a_start_reads_no_header():
     disk = asyncio.run(life(disk, 3, 2 + 20))
     disk.files[FOLDER + "/slab.index"] = index
     asyncio.run(life(disk, 4, 3 + 20))
-
-
-def test_a_kill_after_a_checkpoint():
-    """What was written since then is found, and only the slab that has it is read."""
-    large = 4 * SLOT
-
-    async def first():
-        bench = Bench(20 * large, slot=large)  # slabs of 16 and of 4
-        await bench.slabs.open()
-        for number in range(18):
-            assert await bench.put(data_of(number, 10)) == "stored"
-        await bench.slabs.close()
-        return bench.disk
-
-    async def second(disk):
-        bench = Bench(20 * large, disk, slot=large)
-        await bench.slabs.open()
-        assert await bench.put(data_of(18, 10)) == "stored", "in the slab of 4, and never closed"
-        bench.slabs._tidying.cancel()
-
-    async def third(disk):
-        bench = Bench(20 * large, disk, slot=large)
-        disk.log.clear()
-        await bench.slabs.open()
-        assert disk.log.count("read") == 2 + 1 + 3 + 4
-        assert bench.store.usage()["shards"] == 19
-        assert await bench.get(data_of(18, 10)) == data_of(18, 10)
-        await bench.slabs.close()
-
-    disk = asyncio.run(first())
-    asyncio.run(second(disk))
-    asyncio.run(third(disk))
-
-
-def test_a_checkpoint_that_could_not_be_read_never_counts_again():
-    path = FOLDER + "/slab.index"
-
-    async def first():
-        bench = Bench()
-        await bench.slabs.open()
-        assert await bench.put(data_of(0, 10)) == "stored"
-        await bench.slabs.close()
-        return bench.disk
-
-    async def second(disk):
-        index = disk.files.pop(path)
-        bench = Bench(disk=disk)
-        await bench.slabs.open()
-        assert await bench.put(data_of(1, 10)) == "stored"
-        bench.slabs._tidying.cancel()
-        disk.files[path] = index
-
-    async def third(disk):
-        bench = Bench(disk=disk)
-        await bench.slabs.open()
-        assert await bench.get(data_of(1, 10)) == data_of(1, 10) and await bench.get(data_of(0, 10)) == data_of(0, 10)
-        await bench.slabs.close()
-
-    disk = asyncio.run(first())
-    asyncio.run(second(disk))
-    asyncio.run(third(disk))
