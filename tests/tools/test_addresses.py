@@ -51,7 +51,7 @@ def test_ports(port, wanted):
 
 
 def test_url_is_built_of_parts():
-    assert str(_url("2001:db8::1", 7412, b"\xab")) == "http://[2001:db8::1]:7412/shards/ab"
+    assert str(_url("2001:db8::1", 7412, "/shards/ab")) == "http://[2001:db8::1]:7412/shards/ab"
     for address, port in (
         ("2001:db8::1%]@localhost:80?x=", 7412),
         ("a@b", 7412),
@@ -59,4 +59,4 @@ def test_url_is_built_of_parts():
         ("10.0.0.1", 1 << 16),
     ):
         with pytest.raises(ValueError, match="usable"):
-            _url(address, port, b"\xab")
+            _url(address, port, "/shards/ab")
