@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PATH = "/pair"
 CLOSED = "no pairing window is open: run 'corelet pair-window' on the device"
-NO_ROOM = 'no room to pair in this heap beside the relay; set "relay": "off" in owner/settings.json and start it again'
+NO_ROOM = 'no room to pair in this heap now; start it again, with "relay": "off" in owner/settings.json if it relays'
 # What pairing alone needs; nobody else may import one of these at its top.
 MODULES = ("agent.service.pairing", "agent.core.pairing", "agent.wire.pairing", "agent.wire.x509")
 

@@ -5,7 +5,7 @@ import sys
 
 SLOT_BYTES_MAX = 65536  # a small heap and small slots belong together (design section 7)
 RELAY_KIB = 576  # in 506 (heapsize=512k) an idle device and relay leave 69, too few for shards and pairing beside
-PAIRING_BYTES = 81920  # 36 KiB of modules, 28 KiB for the table of names beside a relay, and what it computes
+PAIRING_BYTES = 57344  # 36 KiB of modules, and what it computes; a MemoryError after all is told as well
 CACHE_BYTES_MAX = 0  # shards that are only cached are on the flash or nowhere
 PIECE_BYTES_MAX = 4096
 LANE_KIB = 768  # a heap that holds the fast lane beside the device: 20 KiB of modules, its buffer, what it remembers

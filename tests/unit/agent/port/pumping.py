@@ -70,9 +70,9 @@ class End:
     def connect(self, host, number):
         self.sock.connect(socket.getaddrinfo(host, number)[0][-1])
 
-    def now(self):
+    def now(self, most=2100):
         try:
-            return self.sock.recv(2100)
+            return self.sock.recv(most)
         except OSError as error:
             if error.errno != errno.EAGAIN:
                 raise

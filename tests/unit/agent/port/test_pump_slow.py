@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.unit.agent.port.pumping import BINDING, beside, frame, tcp_client, until
+from tests.unit.agent.port.pumping import BINDING, beside, frame, tcp_client
 
 
 def test_a_client_that_does_not_read_loses_data_and_no_frame_is_cut():
@@ -20,7 +20,7 @@ def test_a_client_that_does_not_read_loses_data_and_no_frame_is_cut():
             await bed.told(lambda: bed.pump.send(BINDING, key))
         rest, count, quiet = b"", 0, 0
         while quiet < 30:
-            data = client.now()
+            data = client.now(404)  # the heap is small, and full of splinters by now
             if data is None:
                 quiet += 1
                 await asyncio.sleep(0.005)
@@ -35,20 +35,5 @@ def test_a_client_that_does_not_read_loses_data_and_no_frame_is_cut():
         assert not rest and count == bed.usage[3] < sent
         peer.sock.send(b"now it reads")
         assert await client.heard() == frame(b"now it reads")
-
-    beside(main, is_tcp=True)
-
-
-def test_connections_of_one_address_are_bounded():
-    async def main(bed):
-        for _ in range(40):
-            bed.end(bed.number, True)
-            await asyncio.sleep(0.002)  # it connects blocking, and the queue of connections has an end
-        await until(lambda: bed.pump.counters["tcp_refused"])
-        while bed.ends:
-            bed.ends.pop().sock.close()
-        await until(lambda: bed.control.left)
-        await asyncio.sleep(0.1)
-        await tcp_client(bed)
 
     beside(main, is_tcp=True)
