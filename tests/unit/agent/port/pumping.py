@@ -11,6 +11,9 @@ from agent.errors import PortError
 from agent.port.options import PumpOptions
 
 port.terminal.begin()  # as every program
+if port.MICROPYTHON:  # no files here: their room is the pump's
+    port.files = port.net.files = None
+    port.heap.forget(("agent.port.micropython.files", "agent.port.folders"))
 BODY = port.pump()  # the largest import first, while the heap is empty
 CHANNEL = 0x4001
 RELAY = 7
