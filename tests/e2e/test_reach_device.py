@@ -24,7 +24,7 @@ RELAY = 3478
 POOL = 64
 MOVED = "11.22.33.2"
 HOME = "192.168.7.0/24"
-WIDE = {f"heapsize={HEAP}": "heapsize=768k"}  # the usual one has no room for relay and router together
+WIDE = {f"heapsize={HEAP}": "heapsize=1m"}  # the usual one has no room for relay and router together
 
 # One client and a peer outside; then two clients of this relay, whose datagrams never leave the device.
 _CLIENTS = """

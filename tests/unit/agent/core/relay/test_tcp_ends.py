@@ -1,9 +1,13 @@
 """TCP allocations (RFC 6062): how many connections there may be, and how they end."""
 
+# Imports that nest less need less of the heap.
+# isort: off
+from agent.core.relay.credentials import User  # noqa: F401
+from agent.core.relay.server import Relay  # noqa: F401
 from agent.core.relay import tcp
 from agent.core.relay.connections import Dial, Drop, Listen
-from agent.core.relay.credentials import User  # noqa: F401  (imports that nest less need less of the heap)
-from agent.core.relay.events import Close  # noqa: F401  # isort: split
+
+# isort: on
 from agent.wire import stun
 from tests.unit.agent.core.relay.tcp_place import NO_LIFE, PEER, UDP_ONLY, TcpCaller, TcpPlace, allocated, connected
 
