@@ -12,7 +12,7 @@ from agent import port
 from agent.core.shards.access import Access
 from agent.core.shards.confessions import Confessions
 from agent.core.shards.store import Store
-from agent.errors import CoreletError, PeerError, TrustError
+from agent.errors import CoreletError, LimitError, PeerError, TrustError
 from agent.service import lanes, shard_answers, slabs
 from agent.service.http import Body, Response
 from agent.wire import token
@@ -36,6 +36,7 @@ QUIET_MS = 1000
 SCRUB_S = 600  # until the scrub is loaded
 DISCARD_BYTES_MAX = 2 << 20
 AUDIT = "/audit"
+DAMAGED = "What is stored under this name does not match it; it is not served."
 STATUS = {"stored": 201, "cached": 201, "declined": 202}
 OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
 
@@ -123,8 +124,7 @@ class ShardService:
         await asyncio.sleep(SCRUB_S)
         from agent.service import scrub  # here: a start needs its heap for something else
 
-        mark = scrub.Mark(port.files, self._folder + "/scrub")
-        await scrub.run(self._store, self._slabs, mark, self)
+        await scrub.run(self._store, self._slabs, scrub.Mark(port.files, self._folder + "/scrub"), self)
 
     def is_quiet(self) -> bool:
         """Whether nobody has asked for anything lately."""
@@ -152,8 +152,11 @@ class ShardService:
         """POST /audit."""
         claims = self._claims(request)
         request.trust()
-        from agent.service import audits  # here: it costs heap, and a device that is never asked does without
-
+        try:
+            from agent.service import audits  # here: it costs heap, and a device that is never asked does without
+        except MemoryError:  # half of it may be there
+            port.heap.forget(("agent.service.audits",))
+            raise LimitError("busy", "There is no room in the heap for an audit now; ask again.", 3)
         question = await request.body(audits.QUESTION_BYTES_MAX)
         self._access.check(claims, "audit", self._crypto.sha256(question), len(question))
         core_now = self._cores.time(claims.core)
@@ -238,18 +241,15 @@ class ShardService:
     async def _get(self, request: "Request", core: str, shard: bytes) -> Response:
         ticket = self._store.get(core, shard, request.method == "HEAD")
         result = await self._slabs.wait(ticket)
-        if result == "absent":
-            raise _absent()
-        if result == "corrupt":
-            raise PeerError("corrupt", "What is stored under this name does not match it; it is not served.")
+        if result != "found":
+            raise _absent() if result == "absent" else PeerError("corrupt", DAMAGED)
         is_partial = request.method == "GET" and "if-range" not in request.headers
         wanted = request.headers.get("range", "") if is_partial else ""
         status, headers, first, length = shard_answers.partial(shard, ticket.length, wanted)
         return Response(status, headers, ShardBody(self, self._slabs, ticket, first, length))
 
     def _receipt(self, status: int, claims: "Claims", size: int, result: str) -> Response:
-        data = self._sign(claims, claims.shard, size, result)
-        return Response(status, [("Content-Type", "application/cose")], data)
+        return Response(status, [("Content-Type", "application/cose")], self._sign(claims, claims.shard, size, result))
 
     def _sign(self, claims: "Claims", shard: bytes, size: int, result: str) -> bytes:
         secret = self._cores.secret(claims.core)

@@ -74,7 +74,7 @@ def test_rot_and_loss_are_found_and_repaired(network: Network) -> None:
     until("all shards are there", lambda: survives(core) == 1)
     for _, identity in devices:
         line = ask(core, identity)
-        assert set(line["outcomes"]) == {"ok"} and (line["missing"], line["strays"]) == (0, 0)
+        assert set(line["outcomes"]) == {"ok"} and (line["missing"], line["strays"]) == (0, 0), line
 
     rotten, identity = devices[0]
     assert spoil(rotten, 2) == 2
