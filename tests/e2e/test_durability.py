@@ -10,7 +10,8 @@ import pytest
 from tests.e2e import needs
 from tests.programs import ROOT, RUNTIMES, interpreter
 
-HOURS = {"cpython": 24, "micropython": 24 if os.environ.get("CORELET_FULL") == "1" else 2}
+IS_FULL = os.environ.get("CORELET_FULL") == "1"
+HOURS = {"cpython": 24 if IS_FULL else 4, "micropython": 24 if IS_FULL else 2}
 DURABLE = """
 import sys
 sys.path.insert(0, ".")
