@@ -51,7 +51,11 @@ def crypto() -> "contract.Crypto":
 
 def codec() -> "contract.Codec":
     """Deterministic, strict CBOR."""
-    body = _body("cbor" if MICROPYTHON else "codec")
+    if MICROPYTHON:
+        from ota import cbor
+
+        return cbor
+    body = _body("codec")
     if isinstance(body, Absent):
         body.open()  # nothing works without it
     return body  # type: ignore[no-any-return]

@@ -37,7 +37,14 @@ def test_the_table_names_every_board_file() -> None:
 def test_an_image_carries_only_its_own_profile(runtime: str, tmp_path: Path) -> None:
     (tmp_path / "agent").mkdir()
     (tmp_path / "boards").mkdir()
-    for name in ("agent/__init__.py", "agent/errors.py", f"boards/{OWN.replace('-', '_')}.py"):
+    (tmp_path / "ota").mkdir()
+    for name in (
+        "agent/__init__.py",
+        "agent/errors.py",
+        "ota/__init__.py",
+        "ota/errors.py",
+        f"boards/{OWN.replace('-', '_')}.py",
+    ):
         shutil.copy(ROOT / name, tmp_path / name)
     for name in CODE:
         shutil.copy(FOLDER / name, tmp_path / "boards" / name)

@@ -25,8 +25,8 @@ sys.modules.setdefault("cryptolib", _cryptolib)
 
 from agent.port.cpython import codec as library_codec  # noqa: E402  (after cryptolib has its stand-in)
 from agent.port.cpython import crypto as library_crypto  # noqa: E402
-from agent.port.micropython import cbor as own_codec  # noqa: E402
 from agent.port.micropython import crypto as own_crypto  # noqa: E402
+from ota import cbor as own_codec  # noqa: E402
 
 CRYPTOS = (library_crypto, own_crypto)
 CODECS = (library_codec, own_codec)

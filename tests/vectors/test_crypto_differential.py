@@ -15,13 +15,14 @@ import pytest
 
 from agent.errors import PortError
 from agent.port import contract
-from agent.port.micropython import p256
+from agent.port.micropython import ladder
+from ota import p256
 from tests.vectors.bodies import CODECS, CRYPTOS, library_crypto, outcome, own_crypto
 
 FULL = 25
 ROUNDS = FULL if os.environ.get("CORELET_FULL") == "1" else 1
 
-GOOD = p256.base()
+GOOD = ladder.base()
 
 
 def both(name: str, *arguments: Any) -> Any:
@@ -117,19 +118,19 @@ def test_the_mask_changes_nothing() -> None:
         scalar = random_scalar(seed)
         expected = library_crypto.p256_multiply(scalar, point)
         for mask in (1, 2, p256.P - 1, p256.P + 1, seed.getrandbits(248) | 1):
-            assert p256.multiply(scalar, point, mask) == expected
+            assert ladder.multiply(scalar, point, mask) == expected
 
 
 def test_the_ladder_has_one_shape(monkeypatch: Any) -> None:
     """The same count of doublings and additions for every scalar: its length and weight do not show in them."""
     calls: list[str] = []
-    for name in ("_double", "_add"):
+    for name in ("double", "add"):
         monkeypatch.setattr(p256, name, counted(calls, name, getattr(p256, name)))
     shapes = set()
     for scalar in (1, 2, 3, 0xFFFF, 1 << 128, 1 << 255, p256.N - 1, p256.N - 2, p256.N >> 1, 0x5555 << 200):
         calls.clear()
-        p256.multiply(scalar, p256.base(), 3)
-        shapes.add((calls.count("_double"), calls.count("_add")))
+        ladder.multiply(scalar, ladder.base(), 3)
+        shapes.add((calls.count("double"), calls.count("add")))
     assert len(shapes) <= 2 and max(shapes)[0] - min(shapes)[0] <= 1, shapes  # one more where a sum meets itself
 
 

@@ -24,9 +24,11 @@ class Floor(NamedTuple):
 
 
 _FLOOR_0 = ("agent.errors", "agent.limits", "boards.schema")
-_FLOOR_1 = (*_FLOOR_0, "agent.wire", "ota.manifest", "ota.slots")
-_FLOOR_2 = (*_FLOOR_1, "agent.core", "ota.install")
+_FLOOR_1 = (*_FLOOR_0, "agent.wire")
+_FLOOR_2 = (*_FLOOR_1, "agent.core")
 _FLOOR_3 = (*_FLOOR_2, "agent.service", "agent.port", "boards.loader", "ota")
+# The bodies that stage-0 and the port of MicroPython share.
+_SHARED = ("ota.cbor", "ota.p256")
 
 _VALUES = ("binascii", "collections", "hashlib", "struct")
 _MACHINES = (*_VALUES, "heapq", "array")
@@ -37,13 +39,20 @@ _DEVICE_LIBRARIES = ("paho", "zeroconf", "ifaddr", "cbor2", "Crypto", "psutil", 
 
 FLOORS = (
     Floor("agent/__init__", ("agent.__init__", "agent.core.__init__", "agent.wire.__init__"), (), ()),
-    Floor("0 errors, limits, boards", ("agent.errors", "agent.limits"), ("agent.errors",), ("collections",)),
+    Floor(
+        "0 errors, limits, boards", ("agent.errors", "agent.limits"), ("agent.errors", "ota.errors"), ("collections",)
+    ),
     Floor("0 boards", ("boards",), ("boards", "agent.errors", "agent.limits"), ("collections",)),
-    Floor("1 wire", ("agent.wire", "ota.manifest", "ota.slots"), _FLOOR_1, _VALUES),
-    Floor("2 core", ("agent.core", "ota.install"), _FLOOR_2, _MACHINES),
+    Floor("1 wire", ("agent.wire",), _FLOOR_1, _VALUES),
+    Floor("2 core", ("agent.core",), _FLOOR_2, _MACHINES),
     Floor("3 service", ("agent.service",), _FLOOR_3, _DRIVERS),
     Floor("4 app", ("agent",), ("agent", "boards", "ota"), (*_DRIVERS, "sys")),
-    Floor("port, shared", ("agent.port",), ("agent.port", "agent.errors"), (*_VALUES, "errno", "os", "socket", "sys")),
+    Floor(
+        "port, shared",
+        ("agent.port",),
+        ("agent.port", "agent.errors", *_SHARED),
+        (*_VALUES, "errno", "os", "socket", "sys"),
+    ),
     Floor("port contract", ("agent.port.contract", "agent.port.relaying"), (), ("typing",)),
     Floor(
         "port, CPython",
@@ -55,13 +64,13 @@ FLOORS = (
     Floor(
         "port, MicroPython",
         ("agent.port.micropython",),
-        ("agent.errors", "agent.wire", "agent.port"),
+        ("agent.errors", "agent.wire", "agent.port", *_SHARED),
         _MICROPYTHON,
         _MICROPYTHON_ONLY,
     ),
-    # Stage-0 must work when the slot that holds agent/ is torn.
-    Floor("ota, stage-0", ("ota.boot", "ota.port"), ("ota",), ANY),
-    Floor("ota", ("ota",), ("agent.errors", "agent.wire", "ota"), _MACHINES),
+    # Stage-0 must work when the slot that holds agent/ is torn: nothing of ota imports agent.
+    Floor("ota, world", ("ota.__main__", "ota.boot", "ota.port"), ("ota",), ANY),
+    Floor("ota", ("ota",), ("ota",), _MACHINES),
     Floor("tools", ("tools",), ("agent", "boards", "ota", "tools"), ANY, ANY),
     Floor("tests", ("tests",), ("agent", "boards", "ota", "tools", "tests"), ANY, ANY),
 )

@@ -1,13 +1,13 @@
 """The contract's Crypto on MicroPython: native SHA-256 and AES, the rest in plain Python beside this file.
 
 P-256 and CCM are loaded when first used: they cost some 10 KiB of heap, and only pairing and signatures need
-them. Secrets meet only the fixed-shape ladder and masked inverses; see p256 for what that does not hide.
+them. Secrets meet only the fixed-shape ladder and masked inverses; see ladder.py for what that does not hide.
 """
 
 import hashlib
 import os
 
-from agent.errors import PeerError, PortError
+from agent.errors import PortError
 from agent.port.micropython import hmac
 
 TYPE_CHECKING = False
@@ -66,38 +66,39 @@ def ccm_open(key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes:
 
 
 def p256_public(scalar: int) -> bytes:
-    from agent.port.micropython import p256
+    from agent.port.micropython import ladder
 
-    return p256.multiply(scalar, p256.base(), _mask())
+    return ladder.multiply(scalar, ladder.base(), _mask())
 
 
 def p256_multiply(scalar: int, point: bytes) -> bytes:
-    from agent.port.micropython import p256
+    from agent.port.micropython import ladder
 
-    return p256.multiply(scalar, point, _mask())
+    return ladder.multiply(scalar, point, _mask())
 
 
 def p256_add(one: bytes, other: bytes) -> bytes:
-    from agent.port.micropython import p256
+    from agent.port.micropython import ladder
 
-    return p256.add(one, other)
+    return ladder.add(one, other)
 
 
 def p256_negate(point: bytes) -> bytes:
-    from agent.port.micropython import p256
+    from agent.port.micropython import ladder
 
-    return p256.negate(point)
+    return ladder.negate(point)
 
 
 def ecdsa_sign(scalar: int, message: bytes) -> bytes:
-    from agent.port.micropython import p256
+    from agent.port.micropython import ladder
+    from ota.p256 import N, inverse
 
-    p256.check_scalar(scalar)
-    number = int.from_bytes(sha256(message), "big") % p256.N
-    for nonce in _nonces(scalar, number, p256.N):
-        r = int.from_bytes(p256.multiply(nonce, p256.base(), _mask())[1:33], "big") % p256.N
+    ladder.check_scalar(scalar)
+    number = int.from_bytes(sha256(message), "big") % N
+    for nonce in _nonces(scalar, number, N):
+        r = int.from_bytes(ladder.multiply(nonce, ladder.base(), _mask())[1:33], "big") % N
         mask = _mask()
-        s = p256.inverse(nonce * mask, p256.N) * (mask * (number + r * scalar) % p256.N) % p256.N
+        s = inverse(nonce * mask, N) * (mask * (number + r * scalar) % N) % N
         if r and s:
             return r.to_bytes(32, "big") + s.to_bytes(32, "big")
     raise AssertionError("the nonces of RFC 6979 do not end")
@@ -105,19 +106,9 @@ def ecdsa_sign(scalar: int, message: bytes) -> bytes:
 
 def ecdsa_verify(public: bytes, message: bytes, signature: bytes) -> bool:
     """False for anything but a valid signature by a valid key."""
-    from agent.port.micropython import p256
+    from ota import p256
 
-    r = int.from_bytes(signature[:32], "big")
-    s = int.from_bytes(signature[32:], "big")
-    if len(signature) != 64 or not (1 <= r < p256.N and 1 <= s < p256.N):
-        return False
-    number = int.from_bytes(sha256(message), "big")
-    inverse = p256.inverse(s, p256.N)
-    try:
-        x = p256.multiply_two(number * inverse % p256.N, r * inverse % p256.N, public)
-    except PeerError:  # not a point
-        return False
-    return x >= 0 and x % p256.N == r
+    return p256.verify(public, message, signature)
 
 
 def _nonces(scalar: int, number: int, order: int) -> "Iterator[int]":

@@ -25,13 +25,13 @@ def load() -> tuple:
 
         agent.core.__path__, kept = "agent/port", agent.core.__path__
         sys.modules["agent.port"] = agent.core
-        import agent.port.micropython.cbor
         import agent.port.micropython.ccm
         import agent.port.micropython.crypto
-        import agent.port.micropython.p256
+        import agent.port.micropython.ladder
 
         agent.core.__path__ = kept
-    from agent.port.micropython import cbor, crypto
+    from agent.port.micropython import crypto
+    from ota import cbor
 
     return crypto, cbor
 

@@ -8,7 +8,7 @@ of heap); the caller caps the input. Recursion is at most DEPTH_MAX deep.
 
 from collections import namedtuple
 
-from agent.errors import PeerError, UsageError
+from ota.errors import PeerError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,12 +1,13 @@
-"""NIST P-256 in plain integers: points as 65-byte uncompressed SEC1, Jacobian inside.
+"""NIST P-256 in plain integers, for public values only: the curve and ECDSA verification (FIPS 186-5 section 6.4.2).
 
-Not constant time: MicroPython's integers are not. What can be had cheaply is done: `multiply` runs the same
-64 rounds of four doublings and one addition for every scalar (Joye-Tunstall odd digits), starts from
-coordinates randomised by `mask`, and looks nothing up by a zero digit. What remains, as a known limit: the
-time of one big-integer operation, and which table entry is read. `multiply_two` is for public values only.
+Points are 65-byte uncompressed SEC1, Jacobian inside. Variable time: what meets secrets is the ladder of
+agent/port/micropython/ladder.py, which builds on this. Both interpreters verify releases with it: stage-0 has no
+library.
 """
 
-from agent.errors import PeerError, UsageError
+import hashlib
+
+from ota.errors import PeerError
 
 P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
 B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
@@ -17,10 +18,6 @@ GY = 0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     Jacobian = tuple[int, int, int]  # x / z^2, y / z^3; z = 0 is infinity
-
-
-def base() -> bytes:
-    return encode(GX, GY)
 
 
 def encode(x: int, y: int) -> bytes:
@@ -37,11 +34,6 @@ def decode(point: bytes) -> tuple[int, int]:
     raise PeerError("point", "expected an uncompressed P-256 point of 65 bytes that is on the curve")
 
 
-def check_scalar(scalar: int) -> None:
-    if not 1 <= scalar < N:
-        raise UsageError("scalar", "expected a P-256 scalar of 1 to n - 1")
-
-
 def inverse(value: int, modulus: int) -> int:
     """By extended Euclid: six times faster than a power, and its time depends on `value`, so mask secrets."""
     old, new = modulus, value % modulus
@@ -53,25 +45,19 @@ def inverse(value: int, modulus: int) -> int:
     return old_factor % modulus
 
 
-def multiply(scalar: int, point: bytes, mask: int) -> bytes:
-    """`mask`: a fresh random integer, not 0 modulo p."""
-    check_scalar(scalar)
-    x, y = decode(point)
-    square = mask * mask % P
-    start = (x * square % P, y * square * mask % P, mask % P)
-    return _affine(_ladder(scalar, start))
-
-
-def add(one: bytes, other: bytes) -> bytes:
-    """PeerError("point") also when the sum is infinity."""
-    x1, y1 = decode(one)
-    x2, y2 = decode(other)
-    return _affine(_add((x1, y1, 1), (x2, y2, 1)))
-
-
-def negate(point: bytes) -> bytes:
-    x, y = decode(point)
-    return encode(x, P - y)  # y is never 0: the order of the group is odd
+def verify(public: bytes, message: bytes, signature: bytes) -> bool:
+    """ES256 over SHA-256(message), raw r||s. False for anything but a valid signature by a valid key."""
+    r = int.from_bytes(signature[:32], "big")
+    s = int.from_bytes(signature[32:], "big")
+    if len(signature) != 64 or not (1 <= r < N and 1 <= s < N):
+        return False
+    number = int.from_bytes(hashlib.sha256(message).digest(), "big")
+    shift = inverse(s, N)
+    try:
+        x = multiply_two(number * shift % N, r * shift % N, public)
+    except PeerError:  # not a point
+        return False
+    return x >= 0 and x % N == r
 
 
 def multiply_two(first: int, second: int, point: bytes) -> int:
@@ -79,51 +65,20 @@ def multiply_two(first: int, second: int, point: bytes) -> int:
     x, y = decode(point)
     one = (GX, GY, 1)
     two = (x, y, 1)
-    table = ((0, 1, 0), one, two, _add(one, two))
+    table = ((0, 1, 0), one, two, add(one, two))
     total = table[0]
     for bit in range(255, -1, -1):
-        total = _double(total)
+        total = double(total)
         choice = (first >> bit & 1) | (second >> bit & 1) << 1
         if choice:
-            total = _add(total, table[choice])
+            total = add(total, table[choice])
     if total[2] == 0:
         return -1
     shift = inverse(total[2], P)
     return total[0] * shift * shift % P
 
 
-def _ladder(scalar: int, start: "Jacobian") -> "Jacobian":
-    """Every odd scalar is 1 followed by 64 digits out of -15, -13 … 15; an even one is n minus an odd one."""
-    is_even = 1 - (scalar & 1)
-    odd = (scalar, N - scalar)[is_even]
-    digits = []
-    for _ in range(64):
-        digit = (odd & 31) - 16
-        digits.append(digit)
-        odd = (odd - digit) >> 4
-    twice = _double(start)
-    table = [start]
-    for _ in range(7):
-        table.append(_add(table[-1], twice))
-    total = start
-    for digit in reversed(digits):
-        total = _double(_double(_double(_double(total))))
-        x, y, z = table[abs(digit) >> 1]
-        total = _add(total, (x, (y, P - y)[digit < 0], z))
-    x, y, z = total
-    return x, (y, P - y)[is_even], z
-
-
-def _affine(point: "Jacobian") -> bytes:
-    x, y, z = point
-    if z == 0:
-        raise PeerError("point", "expected points with a sum, got a point and its negative")
-    shift = inverse(z, P)
-    square = shift * shift % P
-    return encode(x * square % P, y * square * shift % P)
-
-
-def _double(point: "Jacobian") -> "Jacobian":
+def double(point: "Jacobian") -> "Jacobian":
     x, y, z = point
     delta = z * z % P
     gamma = y * y % P
@@ -133,7 +88,7 @@ def _double(point: "Jacobian") -> "Jacobian":
     return third, (alpha * (4 * beta - third) - 8 * gamma * gamma) % P, 2 * y * z % P
 
 
-def _add(one: "Jacobian", other: "Jacobian") -> "Jacobian":
+def add(one: "Jacobian", other: "Jacobian") -> "Jacobian":
     x1, y1, z1 = one
     x2, y2, z2 = other
     if z1 == 0:
@@ -147,7 +102,7 @@ def _add(one: "Jacobian", other: "Jacobian") -> "Jacobian":
     base_y = y1 * square2 * z2 % P
     slope = (y2 * square1 * z1 - base_y) % P
     if height == 0:
-        return (0, 1, 0) if slope else _double(one)
+        return (0, 1, 0) if slope else double(one)
     height2 = height * height % P
     height3 = height * height2 % P
     middle = left * height2 % P
