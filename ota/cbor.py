@@ -31,7 +31,7 @@ def decode(data: bytes, tags: tuple[int, ...] = (), depth_max: int = 16) -> "Any
     """The value whose encoding is `data`; PeerError("cbor") for anything else."""
     if depth_max > DEPTH_MAX:
         raise UsageError("cbor", f"expected a depth of at most {DEPTH_MAX}, got {depth_max}")
-    reader = _Reader(bytes(data), tags)
+    reader = _Reader(data if isinstance(data, bytes) else bytes(data), tags)
     value = reader.value(depth_max)
     if reader.offset != len(data):
         raise reader.bad(f"{len(data) - reader.offset} bytes too many")

@@ -34,6 +34,14 @@ def decode(point: bytes) -> tuple[int, int]:
     raise PeerError("point", "expected an uncompressed P-256 point of 65 bytes that is on the curve")
 
 
+def is_point(data: bytes) -> bool:
+    try:
+        decode(data)
+    except PeerError:
+        return False
+    return True
+
+
 def inverse(value: int, modulus: int) -> int:
     """By extended Euclid: six times faster than a power, and its time depends on `value`, so mask secrets."""
     old, new = modulus, value % modulus
