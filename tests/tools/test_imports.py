@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import needs
+from tests.programs import RUNTIMES, interpreter
 from tools.check.__main__ import ROOT, tracked_paths
 
 MODULES = [
@@ -141,3 +142,12 @@ def test_micropython_imports_what_runs_on_a_board(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.stdout == "imported\n", done.stdout + done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["all.py"]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_device_without_an_update_has_no_verifier_in_its_heap(runtime: str) -> None:
+    program = "import sys, agent.app\nprint(*sorted([name for name in sys.modules if name.startswith('ota')]))"
+    command = [*interpreter(runtime), "-c", program]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    shared = {"ota", "ota.errors", "ota.cbor", "ota.p256"}
+    assert done.stdout.split() and set(done.stdout.split()) <= shared, done.stdout + done.stderr
