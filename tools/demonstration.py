@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tools import turn_clients
+from tools.process import Process
 
 TALK_ROUNDS, TALK_BYTES = 250, 160
 SAMPLE_BYTES = 8 * 1024 * 1024
@@ -34,55 +37,11 @@ VICTIM = "cellar"
 CODE = re.compile(r"setup code\s+([0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4})")
 # What each interpreter's devices get as heap; the whole device must live in it (README, "What it needs").
 HEAP = "512k"
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Failed(Exception):
     """One sentence for the person who started the demo."""
-
-
-class Process:
-    """One program of the network, its output in a log file."""
-
-    def __init__(self, name: str, command: list[str], folder: Path, environment: dict[str, str]) -> None:
-        self.name = name
-        self.command = command
-        self.log = folder / f"{name}.log"
-        self.environment = environment
-        self._popen: subprocess.Popen[bytes] | None = None
-
-    def start(self, cwd: Path) -> None:
-        with self.log.open("ab") as log:
-            self._popen = subprocess.Popen(  # noqa: S603 - our own commands
-                self.command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                cwd=cwd,
-                env=self.environment,
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._popen.pid if self._popen else 0
-
-    def is_running(self) -> bool:
-        return self._popen is not None and self._popen.poll() is None
-
-    def stop(self, number: int, seconds: float = 15) -> int:
-        """Send signal `number` and wait; a process that does not follow is killed. Its exit status."""
-        if self._popen is None:
-            return 0
-        if self._popen.poll() is None:
-            self._popen.send_signal(number)
-        try:
-            return self._popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            return self._popen.wait(5)
-
-    def output(self) -> str:
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
 class Demonstration:
@@ -117,11 +76,12 @@ class Demonstration:
     def step(self, words: str, action: Callable[[], str]) -> None:
         """Show `words` while `action` runs; it returns what was seen, or raises Failed."""
         started = time.monotonic()
-        with self.console.status(words + " ...") if self.console.is_terminal else _Plain(self.console, words):
+        shown = escape(words)
+        with self.console.status(shown + " ...") if self.console.is_terminal else _Plain(self.console, shown):
             seen = action()
         taken = f"{time.monotonic() - started:.1f} s"
         self.rows.append((words, seen, taken))
-        self.console.print(f"  [green]ok[/green]  {words}: {seen} ({taken})", highlight=False)
+        self.console.print(f"  [green]ok[/green]  {shown}: {escape(seen)} ({taken})", highlight=False, soft_wrap=True)
 
     def say_core(self, *arguments: str, seconds: int = 120) -> dict[str, Any]:
         """One `corelet-core ... --json`; raises Failed with what it said."""
@@ -279,31 +239,31 @@ class Demonstration:
         for column in ("step", "seen", "time"):
             times.add_column(column, justify="right" if column == "time" else "left")
         for words, seen, taken in self.rows:
-            times.add_row(words, seen, taken)
+            times.add_row(escape(words), escape(seen), taken)
         self.console.print(times)
 
     def proof(self) -> str:
         return (
-            f"Proved: a file kept encrypted on three devices was read back whole, byte for byte, while {VICTIM} was "
-            "dead;\nand the network took that device in again by itself."
+            "Proved: a file kept encrypted on three devices was read back whole, byte for byte,\n"
+            f"while {VICTIM} was dead; and the network took that device in again by itself."
         )
 
     def close(self) -> None:
+        """Whoever asks twice for the end still leaves no process behind."""
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN)
         for process in [*self.devices.values(), self.core]:
             process.stop(signal.SIGINT)
 
     def next_words(self) -> str:
         pids = " ".join(str(process.pid) for process in [*self.devices.values(), self.core])
-        core = f"{self.bin / 'corelet-core'}"
-        state = f"--state {self.core_state}"
-        return (
-            "The network is still running. Try:\n"
-            f"  {core} devices {state}\n"
-            f"  {core} put README.md {state}\n"
-            f"  {core} ls {state}\n"
-            f"  {self.bin / 'corelet'} status --state {self.folder / 'attic'}\n"
-            f"Stop it with:\n  kill -INT {pids}"
-        )
+        words = (["devices"], ["put", self.root / "README.md"], ["ls"])
+        core = [[self.bin / "corelet-core", *each, "--state", self.core_state] for each in words]
+        device = [self.bin / "corelet", "status", "--state", self.folder / "attic"]
+        lines = ["The network is still running. Try:"]
+        lines += ["  " + shlex.join([str(word) for word in each]) for each in [*core, device]]
+        lines += ["Stop it, and delete what it stored, with:", f"  kill -INT {pids}"]
+        return "\n".join([*lines, "  " + shlex.join(["rm", "-r", str(self.folder)])])
 
 
 class _Plain:
@@ -314,7 +274,7 @@ class _Plain:
         self._words = words
 
     def __enter__(self) -> None:
-        self._console.print(f"{self._words} ...", highlight=False)
+        self._console.print(f"{self._words} ...", highlight=False, soft_wrap=True)
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -362,33 +322,37 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> int:
+    """0 everything was true; 1 something was not; 130 stopped."""
     options = parse()
     console = Console()
-    if options.file and not Path(options.file).is_file():
-        console.print(f"tools/demo: {options.file} is no file; give one that can be read, or none")
-        return 2
     if not options.micropython:
-        console.print(f"tools/demo: all three devices will run on CPython: {options.micropython_why}")
+        why = f"tools/demo: all three devices will run on CPython: {options.micropython_why}"
+        console.print(why, markup=False, highlight=False, soft_wrap=True)
+    for number in STOPS:  # a terminal that is closed must not leave a network behind
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
     demonstration = Demonstration(options, console)
-    has_worked = False
+    status = 1
     try:
         demonstration.run(Path(options.file) if options.file else sample(demonstration.folder))
         demonstration.show()
-        console.print(demonstration.proof(), highlight=False)
-        has_worked = True
+        console.print(demonstration.proof(), highlight=False, soft_wrap=True)
+        status = 0
     except Failed as failure:
-        console.print(f"[red]failed[/red]: {failure}", highlight=False)
-        console.print(f"The logs of every process are in {demonstration.folder}")
-    except KeyboardInterrupt:
-        console.print("stopped")
+        console.print(f"[red]failed[/red]: {escape(str(failure))}", highlight=False, soft_wrap=True)
+        words = f"The logs of every process are in {demonstration.folder}"
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
+    except (KeyboardInterrupt, SystemExit):  # rich ends so when the reader of a pipe has left
+        status = 130
+        console.print("stopped; what it stored is deleted")
     finally:
-        if has_worked and options.keep:
-            console.print(demonstration.next_words(), highlight=False, soft_wrap=True)
+        if status == 0 and options.keep:
+            console.print(demonstration.next_words(), highlight=False, markup=False, soft_wrap=True)
         else:
             demonstration.close()
-            if has_worked:
+            if status != 1:
                 shutil.rmtree(demonstration.folder)
-    return 0 if has_worked else 1
+    return status
 
 
 if __name__ == "__main__":

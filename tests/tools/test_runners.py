@@ -121,13 +121,33 @@ def test_commands_have_help_with_an_example(name: str) -> None:
     assert done.returncode == 0 and "example:" in done.stdout.lower() and not done.stderr
 
 
-def test_a_wrong_word_is_told(tmp_path: Path) -> None:
-    for command, told in (
-        (("tools/test", "nothing"), "no part named nothing; the parts are: check unit-cpython"),
-        (("tools/test", "--nothing"), "no option --nothing"),
-    ):
-        done = run(*command)
-        assert done.returncode == 1 and told in done.stderr
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["test", "nothing"], "no part named nothing; the parts are: check unit-cpython"),
+        (["test", "check", "--nothing"], "no option --nothing; see: tools/test --help"),
+        (["bench", "idle", "nothing"], "nothing to measure named nothing; there are: idle"),
+        (["demo", "--nothing"], "no option --nothing; see: tools/demo --help"),
+        (["demo", "/nothing/here"], "'/nothing/here' is no file that can be read"),
+        (["demo", "x" * 5000], "is no file that can be read"),
+        (["demo", ""], "'' is no file that can be read"),
+        (["demo", "tools/demo", "tools/test"], "one FILE at most"),
+        (["demo", "--broker"], "--broker takes auto, mosquitto or embedded, not ''"),
+        (["demo", "--broker=rabbit"], "not 'rabbit'"),
+    ],
+)
+def test_a_wrong_word_is_told_before_anything_is_made(words: list[str], told: str, tmp_path: Path) -> None:
+    for name in ("environment", "test", "bench", "demo"):
+        (tmp_path / "tools" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "tools" / name).write_bytes((ROOT / "tools" / name).read_bytes())
+    (tmp_path / "tests/bench").mkdir(parents=True)
+    (tmp_path / "tests/bench/bench_idle.py").touch()
+    done = run("sh", f"tools/{words[0]}", *words[1:], folder=tmp_path)
+    assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
+    assert not (tmp_path / ".work").exists()
+
+
+def test_the_parts_are_listed() -> None:
     assert run("tools/test", "--list").stdout.count("\n") == 8
 
 
