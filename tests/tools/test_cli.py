@@ -56,7 +56,7 @@ class Operator:
         """Its one sentence."""
         done = self.type(*arguments, data=data)
         assert done.returncode == status, (done.returncode, done.stderr)
-        lines = [line for line in done.stderr.decode().splitlines() if not re.match(r"(put|get) ", line)]
+        lines = [line for line in done.stderr.decode().splitlines() if not re.match(r"(put|get|waiting) ", line)]
         assert len(lines) == 1 and lines[0].startswith("corelet-core: "), lines
         return lines[0]
 
@@ -97,11 +97,14 @@ def test_help_has_an_example(command, capsys):
 def test_wrong_use_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
-    assert ended.value.code == 2 and "usage: corelet-core" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("corelet-core: ") and said.count("\n") == 1
+    assert said.endswith(f"; see: corelet-core {arguments[0] + ' ' if arguments[0] != 'nonsense' else ''}--help\n")
 
 
 def test_wrong_use_that_only_the_command_notices(capsys):
-    for arguments in ([], ["pair"], ["put", "-"], ["pair", "98YT-PG82-QG8B", "--qr", "x"], ["up", "--name", "x" * 40]):
+    twice = ["pair", "98YT-PG82-QG8B", "--qr", "x"], ["get", "x", "-o", "-", "--json"]
+    for arguments in ([], ["pair"], ["put", "-"], *twice, ["up", "--name", "x" * 40]):
         assert cli.main(arguments) == 2
     assert "add --name" in capsys.readouterr().err
 

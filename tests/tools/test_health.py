@@ -44,7 +44,7 @@ def test_too_few_devices_then_repaired_when_there_are_enough(tmp_path):
         await net.put(noise(300_000))
         net.registry.remove_device(net.devices.pop().id)
         survives, of, repairing, reasons = await seen(net)
-        assert (survives, of) == (0, 1) and repairing > 0 and "3 devices with room are needed" in reasons
+        assert (survives, of) == (0, 1) and repairing > 0 and "all need 3 devices with room" in reasons
         net.devices.append(FakeDevice(9))
         await net.devices[-1].start()
         assert "to be made again" in (await seen(net))[3]
@@ -52,6 +52,17 @@ def test_too_few_devices_then_repaired_when_there_are_enough(tmp_path):
         assert await seen(net) == (1, 1, 0, "")
 
     run(tmp_path, 3, scenario)
+
+
+def test_one_device_is_no_safety_and_the_reason_is_told(tmp_path):
+    async def scenario(net):
+        await net.put(noise(300_000))
+        alone = "only one device is up; it is coded anew, to survive a loss, when there is a second one"
+        assert await seen(net) == (0, 0, 0, alone)
+        net.registry.remove_device(net.devices.pop().id)
+        assert "all need 1 device with room" in (await seen(net))[3]
+
+    run(tmp_path, 1, scenario)
 
 
 def test_coded_for_fewer_devices_than_there_are(tmp_path):

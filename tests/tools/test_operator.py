@@ -3,22 +3,19 @@
 import asyncio
 import contextlib
 import io
-import re
 import socket
-import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import agent
 from agent.errors import PortError, UsageError
-from tools.gateway import cli
+from tools.gateway import cli, screen
 from tools.gateway.app import NEW_PORT, Core, Options
 from tools.gateway.reach import Candidate, reachable
-from tools.gateway.state import typed
-
-ROOT = Path(__file__).parent.parent.parent
+from tools.gateway.state import as_typed, typed
 
 
 def started(folder: Path, port: int | None) -> int:
@@ -70,6 +67,35 @@ def test_hints_can_be_typed(tmp_path):
     assert typed(tmp_path / "a b", "pair CODE") == f"corelet-core pair CODE --state '{tmp_path}/a b'"
 
 
+def test_hints_name_the_program_and_the_state_as_they_were_typed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["my venv/bin/corelet-core"])
+    assert typed(tmp_path, "ls") == f"'my venv/bin/corelet-core' ls --state {tmp_path}"
+    for text, full in (
+        ("nothing: corelet-core ls shows it", "nothing: PROGRAM ls --state /s shows it"),
+        ("(corelet-core objects --health says why)", "(PROGRAM objects --health --state /s says why)"),
+        ("no keys: corelet-core relay key new NAME", "no keys: PROGRAM relay key new NAME --state /s"),
+        ("go: bin/corelet-core up --state /t", "go: PROGRAM up --state /t"),
+    ):
+        assert as_typed(text, Path("/s")) == full.replace("PROGRAM", "'my venv/bin/corelet-core'")
+    assert as_typed("see corelet-core devices", None) == "see 'my venv/bin/corelet-core' devices"
+    assert cli.main(["ls", "--state", str(tmp_path)]) == 1
+    assert f"start it with: 'my venv/bin/corelet-core' up --state {tmp_path}" in capsys.readouterr().err
+    monkeypatch.setenv("PATH", "/usr/bin:my venv/bin")
+    assert as_typed("see corelet-core devices", None) == "see corelet-core devices"
+
+
+def test_who_waits_is_told_so(monkeypatch, capsys):
+    monkeypatch.setattr(screen, "PATIENCE_S", 0.01)
+    for is_shown, said in ((True, "waiting ...\n"), (False, "")):
+        with screen.patience("waiting ...", is_shown):
+            time.sleep(0.1)
+        assert capsys.readouterr().err == said
+    with screen.patience("waiting ...", True):
+        pass
+    time.sleep(0.1)
+    assert not capsys.readouterr().err
+
+
 def test_put_is_refused_before_the_file_is_read(tmp_path):
     core = Core(Options(tmp_path, "x"))
     with pytest.raises(UsageError) as none:
@@ -84,11 +110,3 @@ def test_nobody_at_an_address_is_no_find():
     with pytest.raises(PortError) as absent:
         asyncio.run(reachable(Candidate("127.0.0.1", ["127.0.0.1"], number)))
     assert absent.value.text.count("127.0.0.1") == 1
-
-
-def test_the_demo_refuses_an_unknown_broker_at_once():
-    done = subprocess.run(
-        ["sh", str(ROOT / "tools/demo"), "--broker", "foo"], capture_output=True, text=True, timeout=5, check=False
-    )
-    assert done.returncode == 2 and re.search("auto, mosquitto or embedded, not 'foo'", done.stderr)
-    assert sys.executable not in done.stderr

@@ -267,6 +267,7 @@ def test_the_endpoint(fleet, tmp_path, caplog):
         )
     )  # fmt: skip
     assert [answer.status_code for answer in found] == [401, 401, 401, 200, 200, 400, 400, 400, 404]
+    assert found[8].json()["code"] == "not_found"
     assert found[0].headers["www-authenticate"] == "Bearer" and found[3].headers["cache-control"] == "no-store"
     body = found[3].json()
     assert len(body["iceServers"]) == 2 and body["ttl"] == 3600 and found[4].json()["ttl"] == 60

@@ -67,10 +67,10 @@ def test_json_start_is_one_line(up, tmp_path):
     assert core.text.count("\n") == 1
 
 
-def fails(up, *arguments):
+def fails(up, *arguments, status=1):
     core = up(*arguments)
     until("its end", lambda: not core.is_running(), 15)
-    assert core.stop() == 1
+    assert core.stop() == status
     lines = core.text.splitlines()
     assert len(lines) == 1 and lines[0].startswith("corelet-core: "), lines
     return lines[0]
@@ -84,7 +84,14 @@ def test_busy_port(up, broker):
 
 
 def test_unknown_broker(up):
-    assert "expected --broker" in fails(up, "--broker", "nonsense")
+    assert "expected --broker" in fails(up, "--broker", "nonsense", status=2)
+
+
+def test_a_busy_place_for_applications_is_told_once(up):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        where = f"127.0.0.1:{other.getsockname()[1]}"
+        text = fails(up, "--broker", "embedded", "--port", "0", "--web", where)
+        assert text.count("127.0.0.1") == 1 and "--web" in text
 
 
 def test_broker_that_is_away_is_a_note(up, tmp_path):

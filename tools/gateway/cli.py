@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from agent import __version__
 from agent.errors import CoreletError, UsageError
@@ -32,20 +33,36 @@ class _Narrow(argparse.HelpFormatter):
         super().__init__(prog, width=WIDTH)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong use is one sentence, as all else is."""
+
+    def error(self, message: str) -> NoReturn:
+        from tools.gateway.state import program
+
+        words = self.prog.partition(" ")[2]
+        self.exit(2, f"corelet-core: {message}; see: {program()} {words + ' ' if words else ''}--help\n")
+
+
+class _Lines(_Narrow, argparse.RawDescriptionHelpFormatter):
+    """With the lines as they stand."""
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands; each with an example."""
     from tools.gateway.state import default_folder
 
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument(
         "--state", type=Path, metavar="DIR", help=f"the core's state folder (default {default_folder()})"
     )
     shared.add_argument("--json", action="store_true", help="print the result as JSON, for scripts")
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="corelet-core",
-        formatter_class=_Narrow,
+        formatter_class=_Lines,
         description="Run a full core: pair devices, keep files safe on them, run the fleet.",
-        epilog="example: corelet-core up, then in another terminal: corelet-core pair 7QK2-M9XD-4TPH",
+        epilog="What a command takes: corelet-core COMMAND --help\n"
+        "example: corelet-core up, then in another terminal:\n"
+        "         corelet-core pair 7QK2-M9XD-4TPH",
     )
     top.add_argument("--version", action="version", version=f"corelet-core {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
@@ -212,13 +229,15 @@ def run(options: argparse.Namespace) -> int:
         from tools.gateway.bearer import bearer
 
         return bearer(options)
-    from tools.gateway import commands, object_commands
+    from tools.gateway import commands, object_commands, screen
     from tools.gateway.client import Client
 
     client = Client(folder)
     try:
         known = commands.COMMANDS | {"objects": object_commands.objects}
-        return known[options.command](client, options)
+        has_progress = options.command in ("put", "get", "pair")
+        with screen.patience("waiting for the core ...", not has_progress and not options.json):
+            return known[options.command](client, options)
     finally:
         client.close()
 
@@ -233,7 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(options)
     except CoreletError as error:
-        print(f"corelet-core: {error.text}", file=sys.stderr)
+        from tools.gateway.state import as_typed
+
+        print(f"corelet-core: {as_typed(error.text, options.state)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) and error.code in WRONG_USE else 1
     except KeyboardInterrupt:
         print("corelet-core: stopped", file=sys.stderr)

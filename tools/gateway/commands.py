@@ -16,7 +16,7 @@ from tools.gateway import screen
 from tools.gateway.audit_commands import audit, trust
 from tools.gateway.client import Client
 from tools.gateway.relay_commands import relay
-from tools.gateway.state import default_folder, typed
+from tools.gateway.state import as_typed, default_folder, typed
 
 PIECE_BYTES = 1 << 20
 CODE_CHARS_MAX = 64
@@ -29,7 +29,7 @@ def status(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(value)
         return 0
-    endpoints = ", ".join(f"{host}:{port}" for host, port in value["endpoints"])
+    endpoints = ", ".join(_place(host, port) for host, port in value["endpoints"])
     coding = f"any {value['profile'].replace('/', ' of ')} shards give a new file back" if value["profile"] else "-"
     rows = [
         ("name", value["name"]),
@@ -39,22 +39,22 @@ def status(client: Client, options: argparse.Namespace) -> int:
         ("devices", f"{value['devices_up']} up of {value['devices']} paired"),
         ("new files", coding),
         ("files", str(value["objects"])),
-        ("safety", _safety(value["health"])),
+        ("safety", _safety(value["health"], _hint(options, "objects --health"))),
         ("waiting", f"{value['waiting']} shards to move or delete when devices are back"),
         ("relays", _relays(value["relay"])),
         ("up for", screen.age(value["uptime_s"])),
     ]
     screen.say("\n".join(f"{screen.paint(head.ljust(9), 'bold')} {screen.printable(text)}" for head, text in rows))
     for warning in value["warnings"]:
-        screen.warn(warning)
+        screen.warn(as_typed(warning, options.state))
     return 0
 
 
-def _safety(value: dict[str, Any]) -> str:
+def _safety(value: dict[str, Any], hint: str) -> str:
     if not value.get("objects"):
         return "-"
     if value["unreadable"]:
-        return f"{value['unreadable']} files CANNOT BE READ NOW (corelet-core objects --health says why)"
+        return f"{value['unreadable']} files CANNOT BE READ NOW ({hint} says why)"
     text = f"every file survives {survives(value['survive'])}"
     return text + (f", {value['repairing']} shards are made again" if value["repairing"] else "")
 
@@ -80,7 +80,7 @@ def devices(client: Client, options: argparse.Namespace) -> int:
             screen.cut(line["name"], 11),
             line["id"][:8],
             "up" if line["up"] else "left" if line["state"] == "left" else "down",
-            screen.age(line["seen_s"]),
+            "-" if line["seen_s"] is None else screen.age(line["seen_s"]),
             f"{screen.amount(line['used'])}/{screen.amount(line['quota'])}" if line["quota"] else "-",
             str(line["shards"]),
             str(line["waiting"]),
@@ -124,8 +124,11 @@ def discover(client: Client, options: argparse.Namespace) -> int:
 def _at(line: dict[str, Any]) -> str:
     """As `pair --address` takes it."""
     addresses = sorted([str(each) for each in line["addresses"]] or ["?"], key=lambda host: ":" in host)
-    host = addresses[0]  # IPv4 first: it fits the line
-    return f"[{host}]:{line['port']}" if ":" in host else f"{host}:{line['port']}"
+    return _place(addresses[0], line["port"])  # IPv4 first: it fits the line
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _hint(options: argparse.Namespace, words: str) -> str:
@@ -143,12 +146,13 @@ def pair(client: Client, options: argparse.Namespace) -> int:
     steps = _Steps(not options.json)
     result: dict[str, Any] = {}
     try:
-        for kind, payload in client.frames("POST", "/pair", json.dumps(request).encode()):
-            value = json.loads(payload)
-            if kind == "P":
-                steps.done(value["step"], value["detail"])
-            else:
-                result = value
+        with screen.patience("waiting for the device ...", not options.json):
+            for kind, payload in client.frames("POST", "/pair", json.dumps(request).encode()):
+                value = json.loads(payload)
+                if kind == "P":
+                    steps.done(value["step"], value["detail"])
+                else:
+                    result = value
     except CoreletError as error:
         if not isinstance(error, UsageError):  # what was typed wrong never reached the first step
             steps.failed()
@@ -266,6 +270,8 @@ def _pieces(source: BinaryIO, tell: screen.Progress) -> Iterator[bytes]:
 
 def get(client: Client, options: argparse.Namespace) -> int:
     """Read one file back. A half-read one never carries the name."""
+    if options.json and options.output == "-":
+        raise UsageError("usage", "--json and -o - both want standard output: leave one out, or name a file with -o")
     started = time.monotonic()
     part = {"range": options.range} if options.range else {}
     frames = client.frames("GET", f"/objects/{options.object}", **part)

@@ -84,15 +84,15 @@ class Doctor:
             reasons.append("it cannot be read until one of these is back" if away else "too few of its shards are left")
         if margin.missing:
             shards = "1 shard is" if margin.missing == 1 else f"{margin.missing} shards are"
-            where = (
-                "to be made again" if up >= found.n else f"missing, and {found.n} devices with room are needed for all"
-            )
+            where = "to be made again" if up >= found.n else f"missing, and all need {_devices(found.n)} with room"
             reasons.append(f"{shards} {where}")
         reasons += self._coding(found, margin, up)
         return Health(found, margin.survives, found.n - found.k, margin, margin.missing, reasons)
 
     def _coding(self, found: Object, margin: Margin, up: int) -> list[str]:
         """Whether another coding would do better."""
+        if up == 1 and found.n == found.k:
+            return ["only one device is up; it is coded anew, to survive a loss, when there is a second one"]
         if found.id == self._recoding.busy_with:
             return ["it is being coded anew for more safety"]
         best = profile_for(up) if up else None
@@ -103,6 +103,10 @@ class Doctor:
         if best.n - best.k > found.n - found.k:
             return [f"the devices lack room to code it anew for all {up} of them"]
         return []
+
+
+def _devices(count: int) -> str:
+    return "1 device" if count == 1 else f"{count} devices"
 
 
 def _listed(names: list[str]) -> str:

@@ -16,7 +16,7 @@ import sys
 import threading
 from pathlib import Path
 
-from agent.errors import CoreletError, PortError
+from agent.errors import CoreletError, PortError, UsageError
 from tools.gateway import api, screen
 from tools.gateway.app import Core, Options, own_addresses
 
@@ -64,7 +64,7 @@ def _open_log(folder: Path) -> None:
 
 
 def run(options: Options, is_json: bool) -> int:
-    """Until a signal comes; the exit status."""
+    """Until a signal comes; the exit status: 1 it could not, 2 no such broker."""
     os.umask(0o077)
     try:
         core = Core(options)
@@ -72,6 +72,7 @@ def run(options: Options, is_json: bool) -> int:
         return asyncio.run(_live(core, is_json))
     except CoreletError as error:
         print(f"corelet-core: {error.text}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) and error.code == "broker" else 1
     except OSError as error:
         print(f"corelet-core: the core could not go on: {error.strerror or error}", file=sys.stderr)
     return 1

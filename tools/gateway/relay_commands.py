@@ -7,6 +7,7 @@ from typing import Any
 from agent.errors import UsageError
 from tools.gateway import screen
 from tools.gateway.client import Client
+from tools.gateway.state import as_typed
 
 WORDS = "list | credentials --user NAME | key new NAME | key list | key remove NAME"
 
@@ -31,7 +32,7 @@ def relay(client: Client, options: argparse.Namespace) -> int:
         value = client.ask("POST", "/relay-keys", json.dumps({"name": words[2], "lan": options.lan}).encode())
         lines = [value["key"], "It is shown only now. Applications send it: Authorization: Bearer KEY, to"]
         where = f"GET {value['url']}/ice-servers?user=NAME"
-        lines.append(where if value["url"] else "nowhere yet: start the core with up --web 8480")
+        lines.append(where if value["url"] else "nowhere yet: start the core with --web 8480 behind `up`")
     elif len(words) == 3 and words[:2] == ["key", "remove"]:
         value = client.ask("DELETE", f"/relay-keys/{words[2]}")
         lines = [f"the key {words[2]} is worth nothing now"]
@@ -40,7 +41,7 @@ def relay(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         screen.say_json(value)
     else:
-        screen.say("\n".join(screen.printable(line) for line in lines))
+        screen.say("\n".join(screen.printable(as_typed(line, options.state)) for line in lines))
     return 0
 
 

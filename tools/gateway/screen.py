@@ -5,12 +5,14 @@ Results go to standard output, progress and errors to standard error, so that a 
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 PLAIN_STEP_PERCENT = 10
+PATIENCE_S = 2.0
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -78,6 +80,19 @@ def say_json(value: Any) -> None:
 def warn(text: str) -> None:
     """To standard error."""
     print(paint("note:", "yellow", sys.stderr), printable(text), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def patience(words: str, is_shown: bool) -> Iterator[None]:
+    """Says `words` where something takes longer than a person expects."""
+    timer = threading.Timer(PATIENCE_S, print, [words], {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    if is_shown:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Progress(Protocol):

@@ -7,8 +7,10 @@ can be unusable is one sentence. Every stop counts as a power cut: the lock is t
 import errno
 import fcntl
 import os
+import re
 import shlex
 import stat
+import sys
 from pathlib import Path
 
 from agent.errors import PortError, UsageError
@@ -19,6 +21,7 @@ SOCKET = "core.sock"
 PORT = "port"
 SOCKET_PATH_BYTES_MAX = 100  # sun_path has 108, less room for a suffix
 FREE_BYTES_MIN = 1 << 20
+COMMAND = re.compile(r"(?:[^\s(]*/)?corelet-core ((?:relay (?:key )?|objects --)?[a-z]+(?: [A-Z]+\b)?)")
 
 
 def default_folder() -> Path:
@@ -35,7 +38,24 @@ def typed(folder: Path, words: str, is_named: bool = False) -> str:
     ours."""
     is_default = folder.absolute() == default_folder().absolute() and not is_named
     state = "" if is_default else " --state " + shlex.quote(str(folder))
-    return f"corelet-core {words}{state}"
+    return f"{program()} {words}{state}"
+
+
+def program() -> str:
+    """How the command is typed here: by its name where a shell finds it, else by its path."""
+    folder, _, name = sys.argv[0].rpartition("/")
+    is_found = name != "corelet-core" or folder in os.environ.get("PATH", "").split(":")
+    return "corelet-core" if is_found else shlex.quote(sys.argv[0])
+
+
+def as_typed(text: str, folder: Path | None) -> str:
+    """A sentence of ours that names a command, with that command as it has to be typed here; `folder`: --state."""
+
+    def full(found: re.Match[str]) -> str:
+        state = f" --state {shlex.quote(str(folder))}" if folder and "--state" not in text else ""
+        return f"{program()} {found[1]}{state}"
+
+    return COMMAND.sub(full, text)
 
 
 def said(error: OSError, path: Path) -> PortError:

@@ -5,6 +5,7 @@ TLS, for the key is in every request. Nothing of a request is logged.
 """
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -48,7 +49,11 @@ def app(relays: Relays) -> Starlette:
         except CoreletError as error:
             return _answer({"code": error.code, "text": error.text}, 503, {"Retry-After": "5"})
 
-    return Starlette(routes=[Route("/ice-servers", ice_servers, methods=["GET"])])
+    async def nothing(_request: Request, _error: Exception) -> Response:
+        return _answer({"code": "not_found", "text": "here is only GET /ice-servers?user=NAME"}, 404)
+
+    routes = [Route("/ice-servers", ice_servers, methods=["GET"])]
+    return Starlette(routes=routes, exception_handlers={404: nothing})
 
 
 def _answer(body: dict[str, Any], status: int, headers: dict[str, str] | None = None) -> Response:
@@ -70,7 +75,8 @@ def listen(address: tuple[str, int]) -> socket.socket:
     try:
         return socket.create_server(address, family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG)
     except OSError as error:
-        text = f"{host} port {number} cannot be listened on ({error.strerror}): choose another with --web ADDR:PORT"
+        why = os.strerror(error.errno or 0)  # its own text names the address once more
+        text = f"{host} port {number} cannot be listened on ({why}): choose another with --web ADDR:PORT"
         raise PortError("port_busy", text) from error
 
 
