@@ -16,34 +16,34 @@ if TYPE_CHECKING:
 
 # A row: words, options, help line, example, function.
 # Words: the name in small letters, one word or two, then one word in capitals for each that must follow.
-# Options: those beyond --state and --help; one that takes a value is followed by its name in capitals.
+# Options: those beyond --help; one that takes a value is followed by its name in capitals.
 # The function takes a Call. It gives (answer, lines): the object for --json and the same for a person, or None when it
 # has said everything itself; it raises CoreletError with one sentence.
 COMMANDS = (
     (
         "up",
-        "--name NAME --board BOARD --listen ADDRESS --port N --data-port N --relay-port N",
+        "--state DIR --name NAME --board BOARD --listen ADDRESS --port N --data-port N --relay-port N",
         "start; shows the setup code that a full core pairs with",
         "up --name attic --listen 192.168.1.20",
         "agent.app.up",
     ),
-    ("status", "--json", "what it is doing now", "status --json", "agent.commands.status"),
+    ("status", "--state DIR --json", "what it is doing now", "status --json", "agent.commands.status"),
     (
         "pair-window",
-        "--json",
+        "--state DIR --json",
         "open a pairing window with a fresh code (15 minutes)",
         "pair-window",
         "agent.commands.pair_window",
     ),
     (
         "leave CORE",
-        "--yes --json",
+        "--state DIR --yes --json",
         "stop working for a full core and free what it kept here",
         "leave 0123456789abcdef",
         "agent.commands.leave",
     ),
-    ("reset", "--yes --json", "forget identity, cores and shards", "reset --yes", "agent.commands.reset"),
-    ("logs", "--json", "the last lines it wrote", "logs", "agent.commands.logs"),
+    ("reset", "--state DIR --yes --json", "forget identity, cores and shards", "reset --yes", "agent.commands.reset"),
+    ("logs", "--state DIR --json", "the last lines it wrote", "logs", "agent.commands.logs"),
     (
         "relay",
         "--listen ADDR:PORT --relay-ip IP --secret-file FILE --user-file FILE --user NAME:PASSWORD --realm R"
@@ -61,10 +61,10 @@ COMMANDS = (
         "store --listen 127.0.0.1:8480 --dir shards --quota 1073741824 --token-key-file store.key",
         "agent.storing.run",
     ),
-    ("boards", "--json", "the board profiles and their ceilings", "boards", "agent.commands.boards"),
+    ("boards", "--state DIR --json", "the board profiles and their ceilings", "boards", "agent.commands.boards"),
 )
 
-COMMON = "--state DIR --help -h --version"
+COMMON = "--help -h --version"
 
 
 class Call:
@@ -124,6 +124,9 @@ def parse(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
     rest = list(arguments)
     while rest:
         item = rest.pop(0)
+        name, mark, value = item.partition("=")
+        if mark and known.get(name):  # --name=attic
+            item, rest = name, [value] + rest
         if not item.startswith("-"):
             words.append(item)
         elif item not in known:
@@ -168,7 +171,7 @@ def run(words: list[str], options: dict[str, str]) -> int:
     if is_help:
         from agent import usage
 
-        print("\n".join(usage.explained(row, split("--state DIR " + row[1]))))
+        print("\n".join(usage.explained(row, split(row[1]))))
         return 0
     name = name_of(row)
     rest, needed = words[len(name.split()) :], row[0][len(name) :].split()

@@ -30,6 +30,8 @@ def split(text: str) -> list[str]:
 def place(word: str, default: str, low: int) -> tuple[str, int]:
     """(host, port) of ADDR:PORT, [ADDR]:PORT or ADDR."""
     host, _, port_text = word.rpartition(":") if word.count(":") == 1 or "]:" in word else (word, "", "")
+    if not port_text and not default:
+        raise UsageError("usage", f"--listen takes ADDR:PORT, such as 127.0.0.1:8481; '{word}' came")
     return host.strip("[]"), number("--listen", port_text or default, low, 65535)
 
 

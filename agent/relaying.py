@@ -129,7 +129,7 @@ def _relay_hosts(options: dict[str, str], listen: list[tuple[str, int]]) -> tupl
             wanted = "the address that peers see, such as 192.0.2.1; behind 1:1 NAT PUBLIC/OWN, both of one family"
             raise UsageError("usage", f"--relay-ip is {wanted}; '{text}' came")
         if not own.startswith("127.") and _packed(own) not in [_packed(host) for host in _own()]:
-            raise UsageError("usage", f"--relay-ip {own} is no address of this machine; behind 1:1 NAT: {seen}/OWN")
+            raise UsageError("usage", f"{own} is no address of this machine; behind 1:1 NAT: --relay-ip {seen}/OWN")
         at = 0 if sizes[0] == 4 else 1
         pair[at] = pair[at] or text
     return pair[0], pair[1]

@@ -6,12 +6,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.__main__ import Row
 
-ABOUT = "Corelet: this machine as a device core. It keeps encrypted shards within limits you set."
+ABOUT = "Corelet: this machine as a device core. It keeps encrypted shards and relays calls, within limits you set."
 MEANINGS = (
     ("CORE", "CORE         a core's id, 16 hex digits; `status` shows them"),
     ("--state", "--state DIR  where its state lives (default: the system's place)"),
     ("--json", "--json       the answer as one JSON object, for scripts"),
     ("--yes", "--yes        do not ask"),
+    ("--name", "--name       what others see it called"),
+    ("--board", "--board      its profile, if what was found is not right; see `boards`"),
+    ("ADDRESS", "--listen     use only this address of this machine"),
+    ("--data-port", "--port, --data-port, --relay-port  of pairing, shards, relay; 0: any free one"),
     ("ADDR:PORT", "--listen     where clients come to, with commas; 0.0.0.0 and [::]: all of them"),
     ("--relay-ip", "--relay-ip   what peers see, else those of --listen; behind 1:1 NAT PUBLIC/OWN"),
     ("--secret-file", "--secret-file, --user-file  mode 0600: TURN REST secrets; lines NAME:PASSWORD"),
@@ -22,8 +26,7 @@ MEANINGS = (
     ("--rate", "--rate       bit/s that leave in each direction; 0: no ceiling"),
     ("--unproven", "--unproven   answers a second to strangers of one /24 or /56"),
     ("--dir", "--dir        where the slab files are; they never take more than --quota bytes"),
-    ("--token-key-file", "--token-key-file  mode 0600, 16 bytes or more: makes and checks tokens, see:"),
-    ("--token-key-file", "             corelet-core token --key-file FILE --op put --shard HEX --bytes N"),
+    ("--token-key-file", "--token-key-file  mode 0600, 16 bytes or more; see: corelet-core token --help"),
     ("--flash-per-day", "--flash-per-day  bytes that may be written to the disk in a day; 0: any number"),
     ("--device", "--device     16 hex digits: of several stores with one key, this one"),
     ("--open-reads", "--open-reads  GET and HEAD without a token, for everybody"),

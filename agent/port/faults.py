@@ -23,7 +23,7 @@ FILE_FAULTS = (
     (NO_SPACE, "disk_full", "The disk is full: {0} was not written. Free some space, then try again."),
     ((30,), "read_only", "The disk is read-only: {0} was not written. Make it writable or choose another folder."),
     ((1, 13), "denied", "Permission denied for {0}. Start as the user who owns it, or choose another folder."),
-    ((NO_ENTRY,), "not_found", "{0} does not exist."),
+    ((NO_ENTRY,), "not_found", "{0} does not exist. Check the name."),
     ((17, 20, 21), "io", "{0}: a file stands where a folder belongs, or a folder where a file does. Move it away."),
     ((5,), "io", "The disk failed at {0} (input/output error). Check the medium and the kernel log."),
 )
@@ -38,7 +38,7 @@ NET_FAULTS = (
         "unreachable",
         "{0} cannot be reached from here. Check the network and the address.",
     ),
-    (NO_ADDRESS + NO_FAMILY, "unreachable", "{0} is not an address of this machine. Check the address."),
+    (NO_ADDRESS + NO_FAMILY, "unreachable", "{0} is not to be had: this machine has no such address."),
     ((NO_ENTRY,), "refused", "{0} does not exist. Check that the program runs."),
     (
         (errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EBADF, BROKEN_PIPE),
@@ -85,7 +85,7 @@ def closed(what: str) -> PortError:
 
 
 def in_use(folder: str) -> PortError:
-    return PortError("state_in_use", f"{folder} is in use by another process; stop that one or choose another --state.")
+    return PortError("state_in_use", f"{folder} is in use by another process; stop it or choose another (--state, --dir).")
 
 
 def lock_name(device: int, inode: int) -> bytes:

@@ -14,6 +14,7 @@ def test_words_and_options():
     assert command.parse([]) == ([], {})
     assert command.parse(["up", "--name", "--json"]) == (["up"], {"--name": "--json"})
     assert command.parse(["up", "--port", "1", "--port", "2"])[1] == {"--port": "2"}
+    assert command.parse(["up", "--name=a=b", "--json", "x=y"]) == (["up", "x=y"], {"--name": "a=b", "--json": "yes"})
 
 
 def test_wrong_options_say_where_help_is():
@@ -21,6 +22,8 @@ def test_wrong_options_say_where_help_is():
         (["--colour"], "no option --colour"),
         (["up", "--name"], "--name needs a value"),
         (["reset", "--state", ""], "--state needs a value"),
+        (["reset", "--state="], "--state needs a value"),
+        (["status", "--json=yes"], "no option --json=yes"),
         (["-x"], "-x"),
     ):
         error = raises(UsageError, command.parse, arguments)
@@ -35,6 +38,7 @@ def test_wrong_words_say_what_there_is():
         (["up", "now"], {}, "'now' came"),
         (["status", "please"], {}, "takes no further word; 'please' came; see: corelet status --help"),
         (["status"], {"--name": "x"}, "status has no option --name; see: corelet status --help"),
+        (["relay"], {"--state": "x"}, "relay has no option --state; see: corelet relay --help"),
     ):
         error = raises(UsageError, command.run, words, options)
         assert error.code == "usage" and part in error.text, error.text
@@ -71,9 +75,11 @@ def test_two_words_make_a_command_too():
 def test_help_fits_80_columns_and_names_every_command_and_option():
     text = "\n".join(usage.overview(command.COMMANDS))
     for row in command.COMMANDS:
-        lines = usage.explained(row, command.split("--state DIR " + row[1]))
+        lines = usage.explained(row, command.split(row[1]))
         assert "\n  " + row[0] in text and row[2] in text
         assert [option for option in command.split(row[1]) if "[" + option + "]" not in " ".join(lines)] == []
+        told = " ".join(lines[lines.index("") :])
+        assert row[0] == "relay" or [name for name in command.takes_value(row[1]) if name not in told] == []
         assert lines[-1].startswith("Example: ") and lines[-1].endswith(" " + row[3])
         assert [line for line in lines if len(line) > 80 and not line.startswith("Example")] == []
     assert [line for line in usage.overview(command.COMMANDS) if len(line) > 80] == []
