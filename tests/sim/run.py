@@ -60,6 +60,9 @@ def main() -> int:
         gc.threshold(8192)  # as port.terminal.begin: a program of ours never runs without it
     for word in sys.argv[1:] or scenario_names():
         name, _, seed = word.partition(":")
+        if name not in scenario_names():
+            print("there is no scenario", name + "; there are:", " ".join(scenario_names()))
+            return 2
         failed += run_seeds(name, [int(seed)] if seed else list(range(1, seed_count() + 1)))
     return 1 if failed else 0
 

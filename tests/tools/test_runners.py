@@ -88,6 +88,11 @@ def test_a_scenario_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "counting 1 FAILED AssertionError it does not hold" in capsys.readouterr().out
 
 
+def test_a_scenario_that_is_not_there_is_told(interpreter: str) -> None:
+    done = run(interpreter, "tests/sim/run.py", "nothing:7")
+    assert done.returncode == 2 and "there is no scenario nothing; there are: " in done.stdout and not done.stderr
+
+
 def run_both(micropython: str) -> subprocess.CompletedProcess[str]:
     return run("env", "CORELET_FULL=", sys.executable, "-m", "tests.sim.both", micropython, "counting")
 
