@@ -85,7 +85,7 @@ def closed(what: str) -> PortError:
 
 
 def in_use(folder: str) -> PortError:
-    return PortError("state_in_use", f"{folder} is in use by another process; stop it or choose another (--state, --dir).")
+    return PortError("state_in_use", f"{folder} is in use by another process; stop it or take another --state (--dir).")
 
 
 def lock_name(device: int, inode: int) -> bytes:

@@ -69,7 +69,7 @@ def test_wrong_words_are_one_sentence(runtime: str, tmp_path: Path) -> None:
             (["--device", "x"], "--device takes 16 hex digits in small letters; 'x' came"),
             (["--listen", "127.0.0.1"], "--listen takes ADDR:PORT, such as"),
             (taken, "is in use"),
-            (held, "is in use by another process; stop it or choose another (--state, --dir)"),
+            (held, "is in use by another process; stop it or take another --state (--dir)"),
         )
         for words, part in cases:
             assert part in refused(store.command() + words), words
