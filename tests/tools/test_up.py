@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -15,7 +14,6 @@ from tests.programs import ROOT, until
 from tests.tools.test_cli import Operator, Running
 from tools.gateway.app import Core, Options
 
-START_S_MAX = 5.0
 PIPED = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 30}
 
 
@@ -35,13 +33,11 @@ def up(tmp_path):
 
 
 @pytest.mark.parametrize("broker", ["mosquitto", "embedded"])
-def test_starts_in_time_and_says_which_broker(up, tmp_path, broker):
+def test_starts_and_says_which_broker(up, tmp_path, broker):
     if broker == "mosquitto":
         program("mosquitto")
-    started = time.monotonic()
     core = up("--port", "0", "--broker", broker, "--name", "home")
     core.says("waiting for devices")
-    assert time.monotonic() - started < START_S_MAX
     status = Operator(tmp_path / "s").ask("status")
     assert status["broker"] == broker and status["name"] == "home"
     host, port = status["endpoints"][0]
@@ -97,9 +93,7 @@ def test_a_busy_place_for_applications_is_told_once(up):
 def test_broker_that_is_away_is_a_note(up, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-    started = time.monotonic()
     up("--broker", f"mqtts://127.0.0.1:{port}").says("waiting for devices")
-    assert time.monotonic() - started < START_S_MAX
     assert any("connection to its broker failed" in note for note in Operator(tmp_path / "s").ask("status")["warnings"])
 
 
