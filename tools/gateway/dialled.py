@@ -13,6 +13,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
@@ -29,6 +30,12 @@ BUFFER_BYTES = 65536
 SUFFIX = ".dialled"
 
 LOG = logging.getLogger("corelet.dialled")
+
+
+def no_cookies() -> CookieJar:
+    """For a client of devices. One that keeps cookies grows by what a device sets, and tells it to the next device at
+    the same address."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 class Stream(httpcore.AsyncNetworkStream):
@@ -82,7 +89,7 @@ class _Waiting(httpcore.AsyncNetworkBackend):
         transport._pool = httpcore.AsyncConnectionPool(
             max_connections=WAITING_MAX, keepalive_expiry=WAITING_S, network_backend=self
         )
-        self.client = httpx.AsyncClient(transport=transport, trust_env=False)
+        self.client = httpx.AsyncClient(transport=transport, trust_env=False, cookies=no_cookies())
 
     def add(self, stream: Stream) -> bool:
         self.all = {each for each in self.all if not each.is_ended}

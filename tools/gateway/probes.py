@@ -1,7 +1,8 @@
 """One question to a relay, as any client asks it: a STUN Binding request (RFC 8489), and how long the answer took.
 
 It proves that the relay can be reached from where the core is; over TLS also that the name in its certificate leads
-there, not that anybody trusts it: that is the client's to verify. Bounds: PROBE_S for one, TRIES datagrams of 20 bytes.
+there, not that anybody trusts it: that is the client's to verify. Bounds: PROBE_S for one, TRIES datagrams of 20 bytes,
+LOOK_UPS names at a time.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import contextlib
 import os
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 
 from agent.errors import PeerError
 from agent.wire import stun
@@ -17,6 +19,9 @@ from tools.gateway.addresses import parsed
 PROBE_S = 3.0
 TRIES = 3
 RETRY_S = 0.5
+LOOK_UPS = 8
+# A device chooses the name, and so the server that may never answer: no thread that shards are waiting for may hang there.
+_NAMES = ThreadPoolExecutor(LOOK_UPS, "names")
 
 
 async def measure(host: str, number: int, transport: str, name: str = "") -> float | None:
@@ -50,8 +55,9 @@ def _is_answer(data: bytes, transaction: bytes) -> bool:
 
 async def _leads_to(name: str, host: str) -> bool:
     """Else a device could send the clients of its core to anybody."""
+    question = (name, None, 0, socket.SOCK_STREAM)
     try:
-        rows = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        rows = await asyncio.get_running_loop().run_in_executor(_NAMES, socket.getaddrinfo, *question)
     except UnicodeError:  # no name of the DNS
         return False
     return host in [str(parsed(row[4][0])) for row in rows]

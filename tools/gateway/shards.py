@@ -21,7 +21,7 @@ import httpx
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
 from agent.wire import answers, audit, full_core, token
 from tools.gateway.addresses import parsed, plain, usable_port
-from tools.gateway.dialled import SUFFIX, Dialled
+from tools.gateway.dialled import SUFFIX, Dialled, no_cookies
 from tools.gateway.scores import Scores
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class ShardClient:
         self.dialled: Dialled | None = None  # connections of devices that cannot be reached
         # trust_env: a proxy set for the web must never see the traffic between core and devices.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=5.0)
-        self._http = httpx.AsyncClient(trust_env=False, limits=limits, follow_redirects=False)
+        self._http = httpx.AsyncClient(trust_env=False, limits=limits, follow_redirects=False, cookies=no_cookies())
 
     async def close(self) -> None:
         """Close every connection."""
@@ -265,6 +265,8 @@ class ShardClient:
         method = "POST" if order.operation == "audit" else order.operation.upper()
         content = order.data if order.operation in ("put", "audit") else None
         async with client.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
+            if "transfer-encoding" in response.headers:  # chunks of a byte each would take the loop for seconds
+                raise httpx.RemoteProtocolError("the answer does not say how long it is")
             good_room = order.size if order.operation == "get" else order.room
             room = good_room if response.status_code == 200 else ANSWER_BYTES_MAX
             body = bytearray()

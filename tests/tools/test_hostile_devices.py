@@ -1,0 +1,76 @@
+"""A paired device that means harm harms itself: what it sends reaches no other device and takes nobody's turn."""
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from agent.errors import PortError
+from tests.tools.fake_network import run
+from tools.gateway import probes
+
+COOKIES = b"".join(b"Set-Cookie: c%d=%s; Max-Age=99999999\r\n" % (number, b"x" * 3000) for number in range(20))
+
+
+def test_what_a_device_sets_as_a_cookie_is_not_kept_and_not_told_to_another(tmp_path):
+    async def scenario(net):
+        await net.put(b"x" * 10)
+        hostile, honest = net.devices[:2]  # at one address, as behind one router
+        hostile.stranger = (404, COOKIES)
+        name, data = next(iter(honest.shards.items()))
+        told = []
+        answer = honest._answer
+
+        async def overheard(method, target, headers, body):
+            told.append(headers)
+            return await answer(method, target, headers, body)
+
+        honest._answer = overheard
+        await net.client.has(hostile.target(), name, len(data))
+        assert await net.client.get(honest.target(), name, len(data)) == data
+        assert "cookie" not in told[0] and not len(net.client._http.cookies.jar)
+
+    run(tmp_path, 3, scenario)
+
+
+def test_an_answer_in_slices_is_refused_at_its_head(tmp_path):
+    """A MiB in chunks of one byte each would take the loop for seconds."""
+
+    async def scenario(net):
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")  # and then nothing for ever
+            await writer.drain()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        target = net.devices[0].target()._replace(port=server.sockets[0].getsockname()[1])
+        async with asyncio.timeout(5):
+            with pytest.raises(PortError):
+                await net.client.get(target, bytes(32), 1 << 20)
+        server.close()
+
+    run(tmp_path, 1, scenario)
+
+
+def test_a_name_that_is_slow_to_look_up_keeps_no_other_work_waiting(monkeypatch):
+    """A device chooses the name that its relay's certificate is for, and so whose name server is asked."""
+    answered = threading.Event()
+
+    def slow(*_arguments, **_options):
+        answered.wait(20)
+        raise socket.gaierror("no such name")
+
+    async def scenario():
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        names = [f"name{number}.example" for number in range(64)]
+        asking = [asyncio.create_task(probes.measure("127.0.0.1", 9, "tls", name)) for name in names]
+        await asyncio.sleep(0.2)
+        try:
+            async with asyncio.timeout(5):  # shards are sealed and made again in the loop's own threads
+                assert await asyncio.to_thread(bytes, 3) == bytes(3)
+        finally:
+            answered.set()
+        assert await asyncio.gather(*asking) == [None] * len(names)
+
+    asyncio.run(scenario())
