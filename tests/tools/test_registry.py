@@ -4,6 +4,7 @@ import os
 import stat
 
 import pytest
+import sqlalchemy as sa
 
 from agent.errors import PortError, UsageError
 from tools.gateway.registry import Registry
@@ -252,3 +253,30 @@ def test_device_that_has_left_is_listed_without_shards_and_is_no_member(registry
     assert device(1).id not in [each.id for each in registry.paired()]
     assert registry.shard_counts().get(device(1).id, 0) == 0
     assert registry.part_device(device(1).id) == 0 and registry.homeless() == 2
+
+
+def plan(registry, question):
+    """How SQLite answers what `question` asks."""
+    said = []
+
+    @sa.event.listens_for(registry._durable, "before_cursor_execute")
+    def hear(_connection, _cursor, statement, values, *_rest):
+        said.append((statement, values))
+
+    question()
+    sa.event.remove(registry._durable, "before_cursor_execute", hear)
+    with registry._durable.connect() as connection:
+        rows = [connection.exec_driver_sql("EXPLAIN QUERY PLAN " + text, values).all() for text, values in said]
+    return " ".join(row.detail for found in rows for row in found)
+
+
+def test_what_each_device_keeps_is_read_from_an_index_alone(tmp_path):
+    """Every few seconds, on the loop: 340 ms of 192,000 shards when each row was looked up, 45 since."""
+    old = Registry(tmp_path)
+    with old._write() as connection:
+        connection.exec_driver_sql("DROP INDEX shards_of_device")
+    old.close()
+    registry = Registry(tmp_path)
+    for question in (registry.kept_bytes, registry.shard_counts):
+        assert "COVERING INDEX shards_of_device" in plan(registry, question)
+    registry.close()

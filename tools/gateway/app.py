@@ -306,9 +306,10 @@ class Core:
 
     def devices(self) -> list[dict[str, Any]]:
         """For `corelet-core devices`."""
+        relayed = self.registry.relayed()
         return [
             line
-            | {"relay": self.relays.about(line["id"]), "dialled": self.dialled.has(line["id"])}
+            | {"relay": self.relays.about(line["id"], relayed), "dialled": self.dialled.has(line["id"])}
             | {"reputation": self.audits.listed(line["id"])}
             for line in self.fleet.listed()
         ]

@@ -20,7 +20,7 @@ PROBE_S = 3.0
 TRIES = 3
 RETRY_S = 0.5
 LOOK_UPS = 8
-# A device chooses the name, and so the server that may never answer: no thread that shards are waiting for may hang there.
+# A device chooses the name, and so who may never answer: no thread that shards are waiting for may hang there.
 _NAMES = ThreadPoolExecutor(LOOK_UPS, "names")
 
 

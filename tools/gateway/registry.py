@@ -25,6 +25,7 @@ from tools.gateway.tables import (
     PAIRINGS,
     QUEUE,
     SHARDS,
+    SHARDS_OF,
     Device,
     Job,
     Object,
@@ -70,6 +71,7 @@ class Registry(MarginRows):
         self._quick = self._engine("NORMAL")
         with _said(self._path):
             METADATA.create_all(self._durable)
+            SHARDS_OF.create(self._durable, checkfirst=True)  # a registry of before has the table without it
         self._look_who_pairs()
 
     def _engine(self, synchronous: str) -> sa.Engine:

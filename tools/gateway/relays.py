@@ -19,7 +19,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -241,14 +241,18 @@ class Relays:
 
     def listed(self) -> list[dict[str, Any]]:
         """For `corelet-core relay list`."""
-        return [{"id": device.id, "name": device.name} | self.about(device.id) for device in self._registry.paired()]
+        relayed = self._registry.relayed()
+        return [
+            {"id": device.id, "name": device.name} | self.about(device.id, relayed)
+            for device in self._registry.paired()
+        ]
 
-    def about(self, device_id: str) -> dict[str, Any]:
-        """What is known of one device's relay, for the lists."""
+    def about(self, device_id: str, relayed: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+        """What is known of one device's relay, for the lists. `relayed`: as the registry has it."""
         known, presence = self._known.get(device_id, Known()), self._presence(device_id)
         is_up = bool(presence and presence.is_up)
         told = (known.telemetry or {}).get("relay") or {}
-        packets, size = self._registry.relayed().get(device_id, (0, 0))
+        packets, size = relayed.get(device_id, (0, 0))
         ways = [
             {
                 "url": way.url,

