@@ -2,8 +2,11 @@
 
 Off unless `up --web` says where. It speaks plain HTTP: on another address than loopback it belongs behind a proxy with
 TLS, for the key is in every request. Nothing of a request is logged.
+
+Bounds: CONNECTIONS_MAX at a time, each at most KEEP_S without a whole request.
 """
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -15,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.errors import CoreletError, PortError, UsageError
 from tools.gateway.relays import TTL_DEFAULT_S, Relays
@@ -30,6 +34,26 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Connection(H11Protocol):
+    """uvicorn waits for ever for a request that never ends, and answers 503 to everybody beyond a limit of those."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.abort()
+        else:
+            self._look(-1)
+
+    def _look(self, before: object) -> None:
+        """Again and again: has a request come since?"""
+        if self.transport.is_closing():
+            return
+        if self.cycle is before:
+            self.transport.close()
+        else:
+            self.loop.call_later(KEEP_S, self._look, self.cycle)
 
 
 def app(relays: Relays) -> Starlette:
@@ -83,7 +107,7 @@ def listen(address: tuple[str, int]) -> socket.socket:
 async def serve(relays: Relays, sock: socket.socket) -> None:
     """Until cancelled."""
     config = uvicorn.Config(
-        app(relays), lifespan="off", log_config=None, access_log=False, http="h11", ws="none",
-        limit_concurrency=CONNECTIONS_MAX, timeout_keep_alive=KEEP_S, server_header=False, timeout_graceful_shutdown=1,
+        app(relays), lifespan="off", log_config=None, access_log=False, http=_Connection, ws="none",
+        timeout_keep_alive=KEEP_S, server_header=False, timeout_graceful_shutdown=1,
     )  # fmt: skip
     await Server(config).serve(sockets=[sock])
