@@ -257,6 +257,21 @@ def test_a_confession_costs_nothing(tmp_path):
     scene(tmp_path, body, slots=(65536,))
 
 
+def test_who_confesses_without_end_does_not_fill_the_queue(tmp_path):
+    async def body(place, net):
+        device = net.devices[0]
+        names = sorted(name.hex() for name in device.shards)
+        for name in names[:5]:  # another one with every telemetry
+            place.confessed[device.id] = [name]
+            await place.tick()
+        assert place.losses == 1 and net.registry.waiting_for_any() == 1
+        place.audits._pace(device.id).hear_at = 0.0
+        await place.tick()
+        assert place.losses == 2, "the last one is heard in its time"
+
+    scene(tmp_path, body, slots=(65536,))
+
+
 def test_a_device_without_trust_is_emptied_and_gets_nothing(tmp_path):
     async def body(place, net):
         bad = net.devices[0]

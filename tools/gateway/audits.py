@@ -8,7 +8,8 @@ corrupt   signed: what it has is rotten, or its proof is false. The same
 timeout   its link is up and nothing came that proves anything: the same question is asked again, sooner, and after some
           of them it gets no new shards; whoever sits at its address can bring this about, so it costs no more
 offline   nothing follows
-confessed its own scrub found it: the shard is made again, and its reputation stays as it was
+confessed its own scrub found it: the shard is made again, and its reputation stays as it was. Heard once in HEAR_S:
+          who confesses without end, which costs it nothing, must not fill the queue that all repairs wait in
 
 A device whose reputation is gone (reputation.py) gets no new shards; DRAIN_MAX of those it has are made again
 elsewhere at a time. It is trusted again when it is paired anew.
@@ -41,6 +42,7 @@ AT_ONCE = 8
 ROUND_SHARDS = 32  # asked for by hand; with an inventory it is less than a device answers without a pause
 DRAIN_MAX = 64
 DRAIN_S = 30.0
+HEAR_S = 60.0
 LOSE_AT_ONCE = 500
 SWEEP_S = DAY_S
 
@@ -70,6 +72,7 @@ class _Pace:
         self.audit_at = now + secrets.randbelow(int(DAY_S / A_DAY))
         self.inventory_at = now + secrets.randbelow(int(INVENTORY_S))
         self.confessed: Sequence[str] = ()
+        self.hear_at = now
 
 
 class Audits:
@@ -250,10 +253,10 @@ class Audits:
 
     def _hear(self, device: str, pace: _Pace) -> None:
         """A device that finds its own rot is thanked: nothing is held against it."""
-        names = self._confessions(device)
-        if tuple(names) == tuple(pace.confessed):
+        names, now = self._confessions(device), time.monotonic()
+        if now < pace.hear_at or tuple(names) == tuple(pace.confessed):
             return
-        pace.confessed = names
+        pace.confessed, pace.hear_at = names, now + HEAR_S
         lost = self._lose(self._registry.kept_named(device, [bytes.fromhex(name) for name in names]))
         if lost:
             LOG.warning("device %s says that it found %d shards rotten: they are made again", device, lost)
