@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from agent.errors import PeerError, PortError
 from agent.port.cpython import dial
 from agent.port.options import LinkOptions
 from agent.service import dials
-from tools.gateway import dialled, reaching
+from tools.gateway import dialled, door, reaching
 from tools.gateway.ca import CA, id_of, point_of
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -105,6 +106,33 @@ def test_strangers_forgotten_ones_and_a_third_connection_are_hung_up_on(tmp_path
         with contextlib.suppress(ssl.SSLError, ConnectionError):
             assert not await reader.read(10)
         writer.close()
+
+    run(tmp_path, scenario)
+
+
+def test_silence_holds_few_descriptors_and_shuts_nobody_out(tmp_path):
+    async def scenario(ca, place, known):
+        def held():
+            return len(os.listdir("/proc/self/fd"))
+
+        caller = Caller(ca, place.port)
+        known.add(caller.id)
+        await asyncio.sleep(0)
+        before = held()
+        silent = [await asyncio.open_connection("127.0.0.1", place.port) for _ in range(4 * door.STRANGERS_MAX)]
+        for _, writer in silent[::2]:
+            writer.write(b"\x16\x03\x01\x02")  # the beginning of a hello
+        await asyncio.sleep(0.5)
+        assert held() - before - len(silent) <= door.STRANGERS_MAX
+        serving = asyncio.create_task(caller.serve())
+        await became(lambda: place.has(caller.id))
+        answer = await place.client(caller.id).get(f"http://{caller.id}.dialled/x")
+        assert answer.text == "hello"
+        for _, writer in silent:
+            writer.close()
+        await became(lambda: held() - before <= 4)  # the caller's two ends
+        await place.drop(caller.id)
+        await serving
 
     run(tmp_path, scenario)
 

@@ -190,15 +190,21 @@ def local(host: str, port: int) -> tuple[str, int]:
 
 
 def free_port(host: str, port: int) -> int:
-    """`port`, or any free one for 0. PortError("port_busy"/"denied"/"unreachable") in one sentence."""
+    """`port`, or any free one for 0. PortError as `listen`."""
+    with listen(host, port) as server:
+        number: int = server.getsockname()[1]
+    return number
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """On `port`, or any free one for 0. PortError("port_busy"/"denied"/"unreachable") in one sentence."""
     try:
         if host not in ANYWHERE:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            server = socket.create_server((host, port), family=family)
-        elif socket.has_dualstack_ipv6():
-            server = socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
-        else:
-            server = socket.create_server(("", port))
+            return socket.create_server((host, port), family=family)
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        return socket.create_server(("", port))
     except OSError as error:
         fault: CoreletError = faults.net_fault(error, f"Port {port}" + (f" on {host}" if host else ""))
         if fault.code == "port_busy":
@@ -206,6 +212,3 @@ def free_port(host: str, port: int) -> int:
             text = f"{where} is used by another program, perhaps another broker: stop it or choose another with --port"
             fault = PortError("port_busy", text)
         raise fault from error
-    with server:
-        number: int = server.getsockname()[1]
-    return number

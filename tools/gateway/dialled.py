@@ -3,14 +3,13 @@
 A device proves itself by its link certificate; one that is not paired, or was forgotten, is hung up on. To the shard
 client they are connections like any other: httpcore asks its network backend for one, and gets the next that waits.
 
-Bounds: WAITING_MAX connections of one device that wait for use, each WAITING_S; HANDSHAKE_S for a stranger; HTTP over
-at most WAITING_MAX at a time.
+Bounds: WAITING_MAX connections of one device that wait for use, each WAITING_S; HTTP over at most WAITING_MAX at a
+time; those of the door for strangers.
 """
 
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -20,13 +19,12 @@ import httpcore
 import httpx
 
 from agent.errors import CoreletError
-from agent.port.cpython import tls
+from tools.gateway import broker
 from tools.gateway.ca import CA
+from tools.gateway.door import Door
 
 WAITING_MAX = 2
 WAITING_S = 90.0
-HANDSHAKE_S = 15
-BUFFER_BYTES = 65536
 SUFFIX = ".dialled"
 
 LOG = logging.getLogger("corelet.dialled")
@@ -138,29 +136,18 @@ class Dialled:
         self._ca = ca
         self._is_known = is_known
         self._devices: dict[str, _Waiting] = {}
-        self._server: asyncio.Server | None = None
+        self._door: Door | None = None
         self.port = 0
 
     async def start(self, host: str, number: int) -> None:
         """On `number`, or when that is taken on any free port: devices are told which."""
-        context = self._context()
         for each in (number, 0):
-            with contextlib.suppress(OSError):
-                self._server = await asyncio.start_server(
-                    self._admit, host or None, each, ssl=context, ssl_handshake_timeout=HANDSHAKE_S, limit=BUFFER_BYTES
-                )
-                self.port = self._server.sockets[0].getsockname()[1]
+            with contextlib.suppress(CoreletError):
+                sock = broker.listen(host, each)
+                self.port = sock.getsockname()[1]
+                self._door = Door(sock, self._ca, self._admit)
                 return
         LOG.warning("devices that cannot be reached cannot dial in: no port is free")
-
-    def _context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.verify_flags |= ssl.VERIFY_X509_STRICT
-        context.load_verify_locations(cadata=self._ca.ca_der)
-        tls.load_chain(context, *self._ca.issue_server([self._ca.server_name]))
-        return context
 
     async def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         stream = Stream(reader, writer)
@@ -197,7 +184,7 @@ class Dialled:
             await found.sweep()
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._door is not None:
+            await self._door.close()
         for device in list(self._devices):
             await self.drop(device)

@@ -4,23 +4,20 @@ The same isolation as mosquitto: mutual TLS here (this listener, not amqtt's, wh
 insist), then amqtt with two plugins behind a guard (amqtt_plugins.py). The revocation list is asked at every connection
 and `forbid` cuts the live one, so nothing has to be reloaded.
 
-Bounds: CONNECTIONS_MAX, HANDSHAKE_S_MAX, and those of the guards.
+Bounds: CONNECTIONS_MAX, and those of the door and of the guards.
 """
 
 import asyncio
 import logging
-import ssl
 from typing import Any
 
 from agent.errors import CoreletError, PortError
-from agent.port import faults
-from agent.port.cpython import tls
 from tools.gateway import broker
 from tools.gateway.ca import CA
+from tools.gateway.door import Door
 
 LOG = logging.getLogger("corelet.broker")
 CONNECTIONS_MAX = 128
-HANDSHAKE_S_MAX = 10
 LISTENER = "default"
 
 
@@ -37,7 +34,7 @@ class Embedded:
         self._host = host
         self._port = port
         self._amqtt: Any = None
-        self._server: asyncio.Server | None = None
+        self._door: Door | None = None
         self._live: dict[str, Any] = {}  # identity -> OutgoingGuard
         self._serials: dict[str, int] = {}  # identity -> of the certificate of its live connection
         self._connections: set[asyncio.Task[None]] = set()
@@ -55,18 +52,13 @@ class Embedded:
         }
         self._amqtt = Broker({"listeners": {LISTENER: {"type": "external"}}, "plugins": plugins})
         await self._amqtt.start()
-        self._port = broker.free_port(self._host, self._port)
-        host = None if self._host in broker.ANYWHERE else self._host
-        try:
-            self._server = await asyncio.start_server(
-                self._accept, host, self._port, ssl=self._context(), ssl_handshake_timeout=HANDSHAKE_S_MAX
-            )
-        except OSError as error:
-            raise faults.net_fault(error, f"Port {self._port}") from error
+        sock = broker.listen(self._host, self._port)
+        self._port = sock.getsockname()[1]
+        self._door = Door(sock, self._ca, self._accept)
 
     async def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._door is not None:
+            await self._door.close()
         for guard in list(self._live.values()):
             guard.abort()
         for task in list(self._connections):
@@ -94,16 +86,6 @@ class Embedded:
 
     def local(self) -> tuple[str, int]:
         return broker.local(self._host, self._port)
-
-    def _context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.verify_flags |= ssl.VERIFY_X509_STRICT
-        context.load_verify_locations(cadata=self._ca.ca_der)
-        cert, key = self._ca.issue_server([self._ca.server_name])
-        tls.load_chain(context, cert, key)
-        return context
 
     def _cut(self, identity: str) -> None:
         """End its live connection; its will is not spoken: who is forgotten has no last word."""
