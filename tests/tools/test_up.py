@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -61,6 +62,17 @@ def test_json_start_is_one_line(up, tmp_path):
     core = up("--port", "0", "--broker", "embedded", "--json")
     core.says("endpoints")
     assert core.text.count("\n") == 1
+
+
+def test_takes_as_many_descriptors_as_it_may(up):
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+    try:
+        core = up("--port", "0", "--broker", "embedded")
+        core.says("waiting for devices")
+        assert resource.prlimit(core.pid, resource.RLIMIT_NOFILE) == (most, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
 
 
 def fails(up, *arguments, status=1):

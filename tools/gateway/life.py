@@ -11,6 +11,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import sys
 import threading
@@ -66,6 +67,7 @@ def _open_log(folder: Path) -> None:
 def run(options: Options, is_json: bool) -> int:
     """Until a signal comes; the exit status: 1 it could not, 2 no such broker."""
     os.umask(0o077)
+    _raise_descriptors()
     try:
         core = Core(options)
         _open_log(core.state.folder / "logs")
@@ -76,6 +78,13 @@ def run(options: Options, is_json: bool) -> int:
     except OSError as error:
         print(f"corelet-core: the core could not go on: {error.strerror or error}", file=sys.stderr)
     return 1
+
+
+def _raise_descriptors() -> None:
+    """As many as we may have, and the broker after us: a thousand devices take more than the usual 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # then what we have must do
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _live(core: Core, is_json: bool) -> int:
