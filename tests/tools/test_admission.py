@@ -35,6 +35,7 @@ class World:
         )
         client = SimpleNamespace(has=self.has)
         self.sessions, self.births, self.fault, self.held = {}, [], None, b""
+        self.named, self.asked = [], []
         self.admission = Admission(Parts(ca, broker, links, lambda: browser, self.registry, self.fleet, "home", client))
         self.steps = []
         self.broker = broker
@@ -62,9 +63,10 @@ class World:
             raise self.fault
 
     def presence(self, device):
-        return SimpleNamespace(is_up=True, birth={"data": 9, "boot": 1, "addresses": []})
+        return SimpleNamespace(is_up=True, birth={"data": 9, "boot": 1, "addresses": self.named})
 
     async def has(self, target, name, size):
+        self.asked.append(target.addresses)
         if target.link_secret != self.held:
             raise TrustError("token", "another secret")
         return False
@@ -194,6 +196,21 @@ def test_a_device_that_took_the_new_pairing_back_keeps_the_old_one(tmp_path, dev
     world.finish()
     assert world.registry.devices() == [first] and world.registry.pairings() == []
     assert world.calls[-1] == ("revoke", 6)
+
+
+def test_which_secret_it_holds_is_not_asked_of_the_cores_own_machine(tmp_path, devices):
+    """Its birth names the address and the port: the token would go to what listens on loopback there."""
+    devices[1001] = True
+    place = announced("attic", 1001)
+    place.addresses = ["192.168.1.20"]
+    world = World(tmp_path, [place])
+    world.pair(Wanted(CODE, "", "", ""))
+    world.fault, world.held = PortError("timeout", "no answer"), b"s6"
+    with pytest.raises(PortError):
+        world.pair(Wanted(CODE, "", "", ""))
+    world.fault, world.named = None, ["127.0.0.1", "::1", "169.254.169.254", "10.0.0.5"]
+    world.finish()
+    assert world.registry.pairings() == [] and world.asked == [("192.168.1.20", "10.0.0.5")]
 
 
 def test_a_first_pairing_is_finished_later_or_refused(tmp_path, devices, monkeypatch):

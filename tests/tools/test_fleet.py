@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tools.gateway.fleet import Fleet
+from tools.gateway.fleet import CHANGES_BURST, CHANGES_S, Fleet
 from tools.gateway.registry import Registry
 from tools.gateway.tables import Device
 
@@ -59,4 +59,21 @@ def test_a_device_of_the_lan_cannot_name_services_of_the_cores_own_machine(tmp_p
     birth = BIRTH | {"addresses": ["127.0.0.1", "::ffff:127.0.0.1", "localhost"], "data": 631}
     fleet = Fleet(registry, lambda _: SimpleNamespace(is_up=True, birth=birth, telemetry={}, seen_at=1))
     assert [target.addresses for target in fleet.targets().values()] == [wanted]
+    registry.close()
+
+
+def test_who_starts_again_without_end_is_heard_of_in_its_turn(tmp_path):
+    registry = Registry(tmp_path)
+    for number in (1, 2):
+        row = Device(f"{number:016x}", "a", "b", "1", b"", 1, b"s" * 32, "paired", "192.168.1.20", number)
+        registry.add_device(row)
+    births = {f"{number:016x}": dict(BIRTH) for number in (1, 2)}
+    fleet = Fleet(registry, lambda device: SimpleNamespace(is_up=True, birth=births[device], telemetry={}, seen_at=1))
+    heard = []
+    for session in range(100):
+        births[f"{1:016x}"] = BIRTH | {"session": session}
+        heard += fleet.changes()
+    assert [device for device, _ in heard].count(f"{1:016x}") == CHANGES_BURST and heard.count((f"{2:016x}", True)) == 1
+    fleet._news[f"{1:016x}"]._at -= CHANGES_S
+    assert fleet.changes() == [(f"{1:016x}", True)] and fleet.changes() == []
     registry.close()

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from agent.errors import CoreletError, PeerError, PortError, TrustError, UsageError
 from agent.wire import full_core
-from tools.gateway.addresses import DEFAULT_PORT, parse_address
+from tools.gateway.addresses import DEFAULT_PORT, parse_address, usable_addresses
 from tools.gateway.ca import CA
 from tools.gateway.fleet import Fleet
 from tools.gateway.pairing import Offer, Paired, settle
@@ -326,8 +326,8 @@ class Admission:
         """Which of our secrets the device works with; None when it cannot be told now."""
         parts = self._parts
         birth = parts.links.presence(rows[0].id).birth
-        addresses = dict.fromkeys([*[row.address for row in rows], *birth.get("addresses", [])])
-        ways, shard = tuple(each for each in addresses if each), os.urandom(32)
+        usable = [each for row in rows for each in usable_addresses(birth.get("addresses"), row.address)]
+        ways, shard = tuple(dict.fromkeys(usable)), os.urandom(32)
         for secret in secrets:
             target = Target(rows[0].id, rows[0].name, ways, birth.get("data", 0), birth["boot"], (), 0, secret, True)
             try:

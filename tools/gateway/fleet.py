@@ -1,6 +1,7 @@
 """The paired devices as they are now: what the registry knows of each, joined with what its link says.
 
 Up or down is the link's word with its age, never discovery's. It decides nothing about shards.
+Bounds: of one device CHANGES_BURST changes at once, then one in CHANGES_S: each wakes the repairs and is logged.
 """
 
 import time
@@ -10,6 +11,7 @@ from typing import Any
 from agent import port
 from agent.core.known import Presence
 from tools.gateway.addresses import usable_addresses, usable_port
+from tools.gateway.links import Allowance
 from tools.gateway.registry import Registry
 from tools.gateway.reputation import Reputation
 from tools.gateway.shards import Target
@@ -20,6 +22,8 @@ KEPT_S = 5.0
 TARGETS_S = 0.1
 NUMBER_MAX = (1 << 63) - 1
 TEXT_CHARS_MAX = 80
+CHANGES_BURST = 10
+CHANGES_S = 30.0
 
 
 class Fleet:
@@ -35,6 +39,7 @@ class Fleet:
         self._targets: dict[str, Target] = {}
         self._targets_at = 0.0
         self._sessions: dict[str, tuple[Any, ...]] = {}
+        self._news: dict[str, Allowance] = {}
         self.reload()
 
     def reload(self) -> None:
@@ -93,18 +98,21 @@ class Fleet:
         return list(presence.telemetry.get("confessed", [])) if presence is not None else []
 
     def changes(self) -> list[tuple[str, bool]]:
-        """(device, whether it is up) for each that came, went or started again since the last call."""
+        """(device, whether it is up) for each that came, went or started again since the last call. One that does so
+        without end is heard of in its turn."""
         changed = []
         for device in self._devices:
             presence = self._presence(device)
             is_up = bool(presence and presence.is_up)
             birth = _birth(presence)
             session = (is_up, _number(birth.get("boot")), _number(birth.get("session"))) if is_up else (False,)
-            if self._sessions.get(device, (False,)) != session:
+            news = self._news.setdefault(device, Allowance(CHANGES_BURST, CHANGES_S))
+            if self._sessions.get(device, (False,)) != session and news.take():
                 self._sessions[device] = session
                 changed.append((device, is_up))
-        for device in [device for device in self._sessions if device not in self._devices]:
-            del self._sessions[device]
+        for device in [device for device in self._news if device not in self._devices]:
+            del self._news[device]
+            self._sessions.pop(device, None)
         return changed
 
     def listed(self) -> list[dict[str, Any]]:
