@@ -260,8 +260,7 @@ def main() -> int:
             tell(report, figures, bed.peers)
         finally:
             bed.close()
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    report.notes.append(f"Server on core {SERVER_CORE}, wrk on core {LOAD_CORE}; load average at the end {load}.")
+    report.notes.append(f"Server on core {SERVER_CORE}, wrk on core {LOAD_CORE}.")
     report.close(options.json)
     return 0
 

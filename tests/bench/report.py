@@ -5,6 +5,7 @@ A missed bar is a word in the table, never an exit status: timings depend on the
 
 import argparse
 import json
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,6 +59,8 @@ class Report:
         for row in self._rows:
             table.add_row(*row)
         self.console.print(table)
+        load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+        self.notes.append(f"Load average at the end {load}.")
         for note in self.notes:
             self.console.print(note)
         if file is not None:

@@ -5,7 +5,6 @@ medians. A missed bar is a word in the table, never an exit status.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -111,8 +110,7 @@ def main() -> int:
             report.say(f"{name}: {options.count} allocations ...")
             with make(name, SERVER_CORE) as server:
                 hold(report, server, options.count)
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    report.notes.append(f"Server on core {SERVER_CORE}, load on core {LOAD_CORE}; load average at the end {load}.")
+    report.notes.append(f"Server on core {SERVER_CORE}, load on core {LOAD_CORE}.")
     report.close(options.json)
     return 0
 

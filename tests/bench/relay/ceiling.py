@@ -64,8 +64,6 @@ def main() -> int:
         for runtime in RUNTIMES:
             report.say(f"{runtime}, {options.seconds:.0f} s ...")
             tell(report, runtime, minute(runtime, offers, options.seconds))
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    report.notes.append(f"Load average at the end {load}.")
     report.close(options.json)
     return 0
 

@@ -203,10 +203,9 @@ def main() -> int:
     for runtime in RUNTIMES:
         if options.runtime in (None, runtime):
             measure(report, runtime, options)
-    busy = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     report.notes.append(
         f"Device on core {DEVICE_CORE}, its full core, the load and the store's client on core {OTHER_CORE};"
-        f" {time.monotonic() - started:.0f} s, load average at the end {busy}."
+        f" {time.monotonic() - started:.0f} s."
     )
     report.close(options.json)
     return 0

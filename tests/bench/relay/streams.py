@@ -188,8 +188,7 @@ def main() -> int:
     finally:
         for server in servers:
             server.close()
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    report.notes.append(f"Server on core {SERVER_CORE}, load on core {LOAD_CORE}; load average at the end {load}.")
+    report.notes.append(f"Server on core {SERVER_CORE}, load on core {LOAD_CORE}.")
     report.close(options.json)
     return 0
 

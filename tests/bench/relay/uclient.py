@@ -4,7 +4,6 @@
 in the table, never an exit status.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -49,8 +48,7 @@ def main() -> int:
         report.notes.append(
             "Not measured: turnutils_uclient is missing: apt install coturn (its service need not run)."
         )
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    report.notes.append(f"Server on core {SERVER_CORE}, client on core {LOAD_CORE}; load average at the end {load}.")
+    report.notes.append(f"Server on core {SERVER_CORE}, client on core {LOAD_CORE}.")
     report.close(options.json)
     return 0
 
