@@ -280,3 +280,16 @@ def test_what_each_device_keeps_is_read_from_an_index_alone(tmp_path):
     for question in (registry.kept_bytes, registry.shard_counts):
         assert "COVERING INDEX shards_of_device" in plan(registry, question)
     registry.close()
+
+
+def test_who_has_due_work_is_one_question(registry):
+    shards = stored(registry)
+    registry.enqueue_delete(shards)
+    registry.doubt_shard(shards[0])
+    registry.lose_shard(shards[0])
+    devices = [f"{number:016x}" for number in range(3)]
+    assert registry.due(0) == ["", *devices]
+    for job in registry.jobs(devices[1], 0, 64):
+        registry.postpone_job(job, 9)
+    assert registry.due(8) == ["", devices[0], devices[2]] and registry.due(9) == ["", *devices]
+    assert "COVERING INDEX queue_due" in plan(registry, lambda: registry.due(0))

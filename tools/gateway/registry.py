@@ -267,6 +267,11 @@ class Registry(MarginRows):
         query = sa.select(QUEUE).where(QUEUE.c.device == device, QUEUE.c.due <= now).order_by(QUEUE.c.id).limit(count)
         return [Job(**row._mapping) for row in self._rows(query)]
 
+    def due(self, now: int) -> list[str]:
+        """Devices for which jobs are due, "" for any first."""
+        query = sa.select(QUEUE.c.device).where(QUEUE.c.due <= now).distinct().order_by(QUEUE.c.device)
+        return [row[0] for row in self._rows(query)]
+
     def job_counts(self) -> Mapping[tuple[str, str], int]:
         """(device, kind) -> waiting jobs."""
         query = sa.select(QUEUE.c.device, QUEUE.c.kind, sa.func.count()).group_by(QUEUE.c.device, QUEUE.c.kind)

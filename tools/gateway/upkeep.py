@@ -114,8 +114,8 @@ class Upkeep:
         targets = self._targets()
         await self._repair.plan()
         groups: dict[tuple[object, ...], list[Job]] = {}
-        for device in ["", *targets]:
-            if device and (not targets[device].is_up or self._client.is_suspended(device)):
+        for device in self._registry.due(now):
+            if device and (device not in targets or not targets[device].is_up or self._client.is_suspended(device)):
                 continue
             for job in self._registry.jobs(device, now, ROUND_JOBS):
                 # A restoration shares what it reads with those of the same stripe.
