@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import threading
+import time
 
 import pytest
 
 from agent.errors import PortError
 from tests.tools.fake_network import run
-from tools.gateway import probes
+from tools.gateway import probes, upkeep
 
 COOKIES = b"".join(b"Set-Cookie: c%d=%s; Max-Age=99999999\r\n" % (number, b"x" * 3000) for number in range(20))
 
@@ -74,3 +75,27 @@ def test_a_name_that_is_slow_to_look_up_keeps_no_other_work_waiting(monkeypatch)
         assert await asyncio.gather(*asking) == [None] * len(names)
 
     asyncio.run(scenario())
+
+
+def test_a_device_that_is_slow_on_purpose_keeps_no_others_work_waiting(tmp_path, monkeypatch):
+    monkeypatch.setattr(upkeep, "ROUND_S_MAX", 1.0)
+
+    async def scenario(net):
+        slow, honest = sorted(net.devices, key=lambda device: device.id)  # the slow one's work comes first
+        for number in range(12):
+            await net.put(b"x" * 10, str(number))
+        slow.delay_s = 1.0
+        for number in range(12):
+            await net.objects.remove(str(number), 0)
+        began = time.monotonic()
+        working = asyncio.create_task(net.objects.upkeep.round())
+        while honest.shards:  # noqa: ASYNC110 (nothing tells of it)
+            await asyncio.sleep(0.01)
+        assert len(slow.shards) > 8, "what is slow took half of the places"
+        await working
+        assert time.monotonic() - began < 5 and len(slow.shards) > 4, "and did not make the round its own"
+        slow.delay_s = 0.0
+        await net.quiet()
+        assert not net.held()
+
+    run(tmp_path, 2, scenario)

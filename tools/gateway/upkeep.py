@@ -10,10 +10,13 @@ is asked for again; it is lost, and an absent one deleted, only when DENIALS_MIN
 The lost shards of one stripe are made again together, out of one reading of k others. A deletion and a restoration of
 one shard on one device never overlap.
 
-Bounds: JOBS_AT_ONCE in flight, STRIPES_AT_ONCE of them rebuild; ROUND_JOBS read per device and round; the care's brake.
+Bounds: JOBS_AT_ONCE in flight, JOBS_OF_ONE of one device's, STRIPES_AT_ONCE of them rebuild; ROUND_JOBS read per device
+and round; after ROUND_S_MAX a round begins no more of them, so a device that is slow on purpose keeps no other waiting;
+the care's brake.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -29,9 +32,11 @@ from tools.gateway.stripes import rebuild
 from tools.gateway.tables import Job, Object, Placed
 
 JOBS_AT_ONCE = 4
+JOBS_OF_ONE = 2
 STRIPES_AT_ONCE = 2
 ROUND_JOBS = 64
 ROUND_S = 5.0
+ROUND_S_MAX = 10.0
 BACKOFF_S_MAX = 300
 DENIALS_MIN = 3
 DENIED_AGAIN_S = 300  # so the first and the last answer are ten minutes apart
@@ -121,10 +126,15 @@ class Upkeep:
                 # A restoration shares what it reads with those of the same stripe.
                 key = (job.object, job.stripe) if job.kind == "put" else (job.id,)
                 groups.setdefault(key, []).append(job)
-        gate = asyncio.Semaphore(JOBS_AT_ONCE)
+        gate, deadline = asyncio.Semaphore(JOBS_AT_ONCE), time.monotonic() + ROUND_S_MAX
+        gates: dict[str, asyncio.Semaphore] = {}
 
         async def serve(jobs: list[Job]) -> bool:
-            async with gate:
+            device = jobs[0].device
+            own = gates.setdefault(device, asyncio.Semaphore(JOBS_OF_ONE)) if device else contextlib.nullcontext()
+            async with own, gate:
+                if time.monotonic() > deadline:
+                    return True  # it is still to be done
                 read: dict[int, bytes] = {}
                 return any([await self._serve(job, read) for job in jobs])
 
