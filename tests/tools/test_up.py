@@ -48,6 +48,17 @@ def test_starts_and_says_which_broker(up, tmp_path, broker):
         socket.create_connection((host, port), 3)
 
 
+def test_takes_as_many_descriptors_as_it_may(up):
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+    try:
+        core = up("--port", "0", "--broker", "embedded")
+        core.says("waiting for devices")
+        assert resource.prlimit(core.pid, resource.RLIMIT_NOFILE) == (most, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
+
+
 def test_identity_outlives_a_restart(up, tmp_path):
     ids = set()
     for _ in range(2):
@@ -62,17 +73,6 @@ def test_json_start_is_one_line(up, tmp_path):
     core = up("--port", "0", "--broker", "embedded", "--json")
     core.says("endpoints")
     assert core.text.count("\n") == 1
-
-
-def test_takes_as_many_descriptors_as_it_may(up):
-    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
-    try:
-        core = up("--port", "0", "--broker", "embedded")
-        core.says("waiting for devices")
-        assert resource.prlimit(core.pid, resource.RLIMIT_NOFILE) == (most, most)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
 
 
 def fails(up, *arguments, status=1):

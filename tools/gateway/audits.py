@@ -8,8 +8,7 @@ corrupt   signed: what it has is rotten, or its proof is false. The same
 timeout   its link is up and nothing came that proves anything: the same question is asked again, sooner, and after some
           of them it gets no new shards; whoever sits at its address can bring this about, so it costs no more
 offline   nothing follows
-confessed its own scrub found it: the shard is made again, and its reputation stays as it was. Heard once in HEAR_S:
-          who confesses without end, which costs it nothing, must not fill the queue that all repairs wait in
+confessed its own scrub found it: the shard is made again, and its reputation stays as it was
 
 A device whose reputation is gone (reputation.py) gets no new shards; DRAIN_MAX of those it has are made again
 elsewhere at a time. It is trusted again when it is paired anew.
@@ -33,6 +32,7 @@ from tools.gateway.reputation import FAILURES
 from tools.gateway.shards import DENIALS, ShardClient, Target
 from tools.gateway.tables import Placed
 
+HEAR_S = 60.0  # between confessions: they cost nothing, and must not fill the queue that all repairs wait in
 A_DAY = 48
 DAY_S = 86400.0
 INVENTORY_S = 3600.0
@@ -42,7 +42,6 @@ AT_ONCE = 8
 ROUND_SHARDS = 32  # asked for by hand; with an inventory it is less than a device answers without a pause
 DRAIN_MAX = 64
 DRAIN_S = 30.0
-HEAR_S = 60.0
 LOSE_AT_ONCE = 500
 SWEEP_S = DAY_S
 
