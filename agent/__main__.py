@@ -10,8 +10,7 @@ import sys
 from agent import __version__, port, screen
 from agent.errors import CoreletError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     Row = tuple[str, str, str, str, str]
 
 # A row: words, options, help line, example, function.

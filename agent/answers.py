@@ -4,8 +4,7 @@ too is in agent/screen.py, which a device has loaded all its life.
 
 from agent import limits, screen
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 

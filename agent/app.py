@@ -5,8 +5,7 @@ from agent.device import Device
 from agent.errors import UsageError
 from agent.membership import Left
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.__main__ import Call

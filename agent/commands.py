@@ -4,8 +4,7 @@ from agent import answers, limits, port, screen
 from agent.errors import PortError, UsageError
 from agent.service import control
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.__main__ import Call

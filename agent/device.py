@@ -14,10 +14,8 @@ from agent.service import control, discovery, http, journal, lanes, shards, supe
 from agent.state import State
 from agent.wire import sec1
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from boards import schema
 

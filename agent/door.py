@@ -9,8 +9,7 @@ from agent import __version__, port
 from agent.errors import LimitError
 from agent.service.http import Request, Response
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.device import Device
     from agent.service.pairing import PairingService
 

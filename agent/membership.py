@@ -10,8 +10,7 @@ from agent import port
 from agent.errors import CoreletError, UsageError
 from agent.service import link
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.device import Device

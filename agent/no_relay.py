@@ -3,8 +3,7 @@
 from agent import port
 from agent.errors import PeerError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.device import Device

@@ -10,8 +10,7 @@ from agent.core.relay.events import Limits
 from agent.errors import UsageError
 from agent.service import relay
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.__main__ import Call
 
 ALLOCATIONS_MAX = 10_000

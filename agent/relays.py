@@ -13,8 +13,7 @@ from agent import port
 from agent.errors import CoreletError, LimitError, PeerError, PortError, UsageError
 from agent.service import supervisor
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.device import Device

@@ -2,8 +2,7 @@
 
 from agent import limits
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 

@@ -8,8 +8,7 @@ import json
 
 from agent.errors import UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 SETTINGS_BYTES_MAX = 8192

@@ -12,8 +12,7 @@ from collections import namedtuple
 from agent import settings
 from agent.errors import LimitError, PeerError, PortError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import contract

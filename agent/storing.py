@@ -10,8 +10,7 @@ from agent.errors import UsageError
 from agent.service import http, shards
 from agent.wire import shape, token
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.__main__ import Call

@@ -2,8 +2,7 @@
 
 from agent import port, screen
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.__main__ import Row
 
 ABOUT = "Corelet: this machine as a device core. It keeps encrypted shards and relays calls, within limits you set."

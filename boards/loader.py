@@ -4,8 +4,7 @@ from agent.errors import UsageError
 from boards import schema
 from boards.marks import MARKS
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 # Every board there is; the image of one board may carry the profile of that board alone.

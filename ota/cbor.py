@@ -10,8 +10,7 @@ from collections import namedtuple
 
 from ota.errors import PeerError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 Tag = namedtuple("Tag", ("tag", "value"))

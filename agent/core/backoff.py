@@ -5,8 +5,7 @@ comes back at once, and must not do so in step. Who uses it calls `reset` only a
 clients that take over each other's session would do so for ever at the shortest pause.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
 PAUSE_MS_MIN = 1_000

@@ -12,8 +12,7 @@ Bounds: the ranges of FIELDS and TELEMETRY, TEXT_CHARS_MAX, ADDRESSES_MAX, one s
 from agent.errors import PeerError
 from boards import schema
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 TEXT_CHARS_MAX = 64

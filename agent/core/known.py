@@ -1,7 +1,6 @@
 """What a core knows of one device, as its link has told it. A record; agent/core/presence.py writes it."""
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 

@@ -26,10 +26,8 @@ from agent.errors import PeerError, UsageError
 from agent.wire import envelope
 from agent.wire.shape import misfit
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.port import contract
 

@@ -6,8 +6,7 @@ A driver's duties, in this order after each call: (1) act on `drain_events()`, a
 says "persist", make it durable; (2) send `drain_outgoing()`; (3) arm one timer for `wake_at`.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 

@@ -24,10 +24,8 @@ from agent.core.machine import Machine
 from agent.errors import LimitError, PeerError
 from agent.wire import envelope
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.port import contract
 

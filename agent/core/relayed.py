@@ -6,8 +6,7 @@ Bounds: OFFERS_MAX of birth.py, COUNTS_MAX refusals and users.
 
 from agent.core.birth import NUMBER_MAX, TEXT_CHARS_MAX, is_a_list, is_an_address, is_an_int, visible
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 COUNTS_MAX = 32

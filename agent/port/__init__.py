@@ -9,8 +9,7 @@ import sys
 
 from agent.errors import PortError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import contract, relaying

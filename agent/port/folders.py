@@ -11,8 +11,7 @@ import os
 from agent.errors import PortError
 from agent.port import faults
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port import contract
 
 SECRET_BYTES = 32

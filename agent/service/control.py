@@ -13,8 +13,7 @@ import json
 from agent.errors import CoreletError, PeerError, PortError, UsageError
 from agent.port import net
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import contract

@@ -9,10 +9,8 @@ import asyncio
 
 from agent.errors import PortError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.port import contract
     from agent.port.options import Service

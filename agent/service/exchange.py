@@ -7,10 +7,8 @@ must keep BYTES_PER_S_MIN on average, so a slow peer cannot hold a place for eve
 from agent.errors import PortError
 from agent.port import clock, net
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from typing import Any
+if False:
+    from typing import Any, Awaitable, Callable
 
     from agent.port import contract
 

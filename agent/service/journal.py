@@ -10,8 +10,7 @@ from agent.core import journal as core
 from agent.errors import PortError
 from agent.port import clock, files
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
 RETRY_MS = 60000

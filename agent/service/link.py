@@ -19,8 +19,7 @@ from agent.errors import CoreletError, PeerError, PortError
 from agent.port.options import LinkOptions
 from agent.wire import envelope
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 KEEPALIVE_S = 60

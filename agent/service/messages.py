@@ -9,8 +9,7 @@ from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustEr
 from agent.service.exchange import PIECE_BYTES_MAX, Pace, Wire
 from agent.wire import http
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Awaitable, Callable
 
 # The status of an error: by its code, else by its kind.

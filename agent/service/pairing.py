@@ -19,10 +19,8 @@ from agent.port import clock
 from agent.service.http import Response
 from agent.wire import pairing, pairing_frames
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.service.http import Request
 

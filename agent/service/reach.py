@@ -15,10 +15,8 @@ from agent.errors import PeerError, PortError
 from agent.port import clock, net, routes
 from agent.wire import igd, portmap
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.port import contract
     from agent.wire.portmap import Want

@@ -17,10 +17,8 @@ from agent.core.relay.server import Relay
 from agent.core.relay.shaper import wire_bytes
 from agent.port.options import PumpOptions
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.core.relay.shaper import Shaper
     from agent.port import relaying

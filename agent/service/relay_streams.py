@@ -12,10 +12,8 @@ from agent.core.relay.tunnels import Resolve, TunnelRelay
 from agent.errors import UsageError
 from agent.service import relay
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.core.relay.policy import Prefix
     from agent.port import relaying

@@ -10,10 +10,8 @@ import asyncio
 from agent.errors import CoreletError
 from agent.port import clock, net
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Any
+if False:
+    from typing import Any, Callable, Coroutine
 
     from agent.service.journal import Journal
 

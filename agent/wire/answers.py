@@ -11,8 +11,7 @@ from agent.errors import PeerError, TrustError, UsageError
 from agent.wire import audit, merkle
 from agent.wire.token import Receipt
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port import contract
 
 # Whom was asked, with which token.

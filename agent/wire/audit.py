@@ -23,8 +23,7 @@ from agent.errors import PeerError
 from agent.wire import merkle
 from agent.wire.shape import fits
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port import contract
 
 LEAF, WHOLE, DIGEST, LIST = 1, 2, 3, 4

@@ -12,8 +12,7 @@ when it is no message of this profile, TrustError("mac") or TrustError("signatur
 from agent.errors import PeerError, TrustError, UsageError
 from agent.wire.shape import misfit
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port import contract
 
 COSE_BYTES_MAX = 4096

@@ -15,8 +15,7 @@ from collections import namedtuple
 from agent.errors import PeerError, UsageError
 from agent.wire.shape import ID, fits
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import contract

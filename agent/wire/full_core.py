@@ -10,8 +10,7 @@ from agent.wire import cose, pairing, pairing_frames, token
 from agent.wire.shape import fits
 from agent.wire.token import Claims, Receipt
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port import contract
 
 CODE_CHARS_MAX = 64

@@ -8,8 +8,7 @@ Bounds: BODY_BYTES_MAX of an answer over TCP, VALUE_BYTES_MAX of a value.
 
 from agent.errors import PeerError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     Place = tuple[str, int, str]
     Arguments = tuple[tuple[str, object], ...]
 

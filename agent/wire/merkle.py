@@ -7,8 +7,7 @@ Leaves come one after the other; in memory are log2(leaves) nodes and the path o
 
 import hashlib
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 LEAF_BYTES = 1024

@@ -9,8 +9,7 @@ from collections import namedtuple
 
 from agent.errors import PeerError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     Want = tuple[int, int]
 
 PORT = 5351

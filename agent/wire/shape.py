@@ -6,8 +6,7 @@ shape of its members as fourth item; "map" those of its keys and values, or none
 with a shape each, in place of least and most.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     Shape = tuple[Any, ...]

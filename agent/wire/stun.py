@@ -10,8 +10,7 @@ import struct
 
 from agent.errors import PeerError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
     from agent.port import contract

@@ -20,10 +20,8 @@ from agent.errors import PeerError, TrustError, UsageError
 from agent.wire import cose
 from agent.wire.shape import ID, NUMBER, fits, misfit
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.port import contract
 

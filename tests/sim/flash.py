@@ -15,8 +15,7 @@ happens *during* it: a cut write may be kept in part, a cut flush may have flush
 done or not done. Storage is sparse: a sector of zeros that was never written costs nothing.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from tests.sim.chance import Xorshift32
 
 SECTOR_BYTES = 512

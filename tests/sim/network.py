@@ -12,8 +12,7 @@ from collections import namedtuple
 
 from tests.sim.world import World
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
 # `delay_ms`: (least, most); two datagrams overtake each other when their delays cross. A reordered one

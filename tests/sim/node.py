@@ -12,8 +12,7 @@ from agent.errors import PeerError
 from tests.sim.network import Network
 from tests.sim.world import World
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
 SETTLE_ROUNDS_MAX = 100

@@ -18,8 +18,7 @@ import heapq
 
 from tests.sim.chance import Xorshift32
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
 CALLS_MAX = 4096

@@ -27,7 +27,7 @@ def within(statement: str, head: str = "def f(x):") -> str:
 CASES = (
     ("floor", "agent/wire/thing.py", "from agent.core import link", "from agent.errors import PeerError"),
     ("floor", CORE, "from agent import port", "from agent.wire import http"),
-    ("floor", CORE, "from agent.port import clock", "if TYPE_CHECKING:\n    from agent.port import clock"),
+    ("floor", CORE, "from agent.port import clock", "if False:\n    from agent.port import clock"),
     ("floor", "agent/errors.py", "import agent.limits", "from collections import namedtuple"),
     ("floor", "agent/app.py", "from tools.gateway import ca", "from agent.service import http"),
     ("floor", "boards/schema.py", "from agent import app", "from agent.errors import UsageError"),
@@ -41,7 +41,7 @@ CASES = (
     ("floor-stdlib", SERVICE, "import socket", "import asyncio"),
     ("floor-library", SERVICE, "import cbor2", "from agent import port"),
     ("floor-library", "agent/port/cpython/thing.py", "import numpy", "import cbor2"),
-    ("type-only", SERVICE, "from agent.port import contract", "if TYPE_CHECKING:\n    from agent.port import contract"),
+    ("type-only", SERVICE, "from agent.port import contract", "if False:\n    from agent.port import contract"),
     ("import-relative", "tools/thing.py", "from . import other", "from tools import other"),
     ("import-dynamic", SERVICE, "def f():\n    return __import__('json')", "import json"),
     ("import-work", CORE, "print(1)", '"""Text."""\nLIMIT = 3'),
@@ -81,7 +81,7 @@ CASES = (
     ("mp-type-value", CORE, "Maybe = int | None", "flags = a | b"),
     ("mp-module", CORE, "import functools", "import struct"),
     ("mp-module", PORT, "import os.path", "import os"),
-    ("mp-module", CORE, "from typing import Any", "if TYPE_CHECKING:\n    from typing import Any"),
+    ("mp-module", CORE, "from typing import Any", "if False:\n    from typing import Any"),
     ("mp-module-name", SERVICE, "import asyncio\nx = asyncio.Queue", "import asyncio\nx = asyncio.Event"),
     ("mp-module-name", CORE, "from hashlib import sha512", "from hashlib import sha256"),
     ("mp-module-name", PORT, "import os\nos.fsync(1)", "import os\nos.remove('a')"),
@@ -155,7 +155,7 @@ def test_subset_binds_only_what_runs_on_micropython(path: str) -> None:
 
 
 def test_annotations_and_type_checking_blocks_are_not_run() -> None:
-    snippet = within("import typing", "if TYPE_CHECKING:") + "\n"
+    snippet = within("import typing", "if False:") + "\n"
     snippet += within("x: dict[str, int | None]", "class A:") + "\n"
     snippet += within("y: list[int] = []", "def f(a: 'list[int]') -> tuple[int, ...]:")
     assert not found(CORE, snippet)

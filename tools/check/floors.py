@@ -1,6 +1,6 @@
 """Who may import whom, as data. Read from the top; the longest matching module prefix counts.
 
-Not imports, so not seen here: what arrives as an argument. `if TYPE_CHECKING:` blocks are exempt.
+Not imports, so not seen here: what arrives as an argument. `if False:` blocks are exempt.
 """
 
 import ast

@@ -7,7 +7,7 @@ RULES = {
     "floor-sibling": "import only from the own folder or the folders above it on the same floor",
     "floor-stdlib": "this floor has a short list of stdlib modules (tools/check/floors.py); take it as an argument",
     "floor-library": "libraries belong in agent/port/cpython, behind the contract",
-    "type-only": 'import it under `if TYPE_CHECKING:` and quote the annotation: "contract.Crypto"',
+    "type-only": 'import it under `if False:` and quote the annotation: "contract.Crypto"',
     "import-relative": "an absolute import: from agent.wire import http",
     "import-dynamic": "a plain import; only the port chooses at run time",
     "import-work": "no work when a module is imported: put it into a function",
@@ -35,7 +35,7 @@ RULES = {
     "mp-dunder": "a method with a plain name, called by it",
     "mp-decorator": "a name or a call as the decorator",
     "mp-raise-from": "the cause in the message: the chain is lost",
-    "mp-type-value": "a type of this shape only in annotations, or under `if TYPE_CHECKING:`",
+    "mp-type-value": "a type of this shape only in annotations, or under `if False:`",
     # calls.py: the MicroPython subset, what is absent or answers differently
     "mp-module": "MicroPython has no such module (house rules); write it out, or ask the port",
     "mp-module-name": "use what MicroPython has of this module (tools/check/micropython.py), or ask the port",

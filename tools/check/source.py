@@ -32,7 +32,7 @@ class Source:
     text: str
     module: str = ""
     tree: ast.Module | None = None
-    # ids of the nodes inside `if TYPE_CHECKING:` and inside annotations: no interpreter runs them
+    # ids of the nodes inside `if False:` and inside annotations: no interpreter runs them
     _quiet: set[int] = field(default_factory=set)
 
     @classmethod
@@ -79,7 +79,7 @@ class Source:
         return any(is_inside(self.module, name) for name in modules)
 
     def nodes(self) -> Iterator[ast.AST]:
-        """Every node, also annotations and `if TYPE_CHECKING:`."""
+        """Every node, also annotations and `if False:`."""
         return ast.walk(self.tree) if self.tree else iter(())
 
     def live_nodes(self) -> Iterator[ast.AST]:
@@ -96,7 +96,7 @@ def is_inside(module: str, package: str) -> bool:
 
 def _quiet_parts(tree: ast.Module) -> Iterator[ast.AST]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("False", "TYPE_CHECKING", "typing.TYPE_CHECKING"):
             yield from node.body
         elif isinstance(node, ast.AnnAssign):
             yield node.annotation

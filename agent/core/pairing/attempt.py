@@ -8,8 +8,7 @@ from agent.core.pairing.channel import Channel
 from agent.wire import pairing_frames
 from agent.wire.pairing_frames import Step
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import contract

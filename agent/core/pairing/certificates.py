@@ -3,8 +3,7 @@
 from agent.errors import TrustError
 from agent.wire import x509
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import contract

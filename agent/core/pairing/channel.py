@@ -5,8 +5,7 @@ nowhere but in its own place. What else comes from K_shared is here, too: the li
 what the device signs to prove that its key is its own, and the tag of an authentic abort.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port import contract
 
 _TO_DEVICE = b"core to device"

@@ -24,8 +24,7 @@ from agent.wire import pairing_frames
 from agent.wire.pairing_frames import Info, Step
 from agent.wire.shape import misfit
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import contract

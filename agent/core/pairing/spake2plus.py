@@ -13,8 +13,7 @@ from collections import namedtuple
 
 from agent.errors import PeerError, TrustError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port import contract
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551

@@ -23,8 +23,7 @@ from agent.errors import CoreletError, LimitError, PeerError, TrustError, UsageE
 from agent.wire import pairing_frames
 from agent.wire.pairing_frames import Step
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import contract

@@ -9,8 +9,7 @@ import heapq
 
 from agent.core.relay.permissions import Permissions
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.core.relay.demand import Demand

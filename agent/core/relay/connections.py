@@ -5,8 +5,7 @@ from collections import namedtuple
 
 from agent.core.relay.policy import Policy
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.core.relay.allocations import Allocation, Endpoint
     from agent.core.relay.events import Client
     from agent.core.relay.policy import Prefix

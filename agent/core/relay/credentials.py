@@ -13,10 +13,8 @@ from agent.errors import PeerError, UsageError
 from agent.wire import stun
 from agent.wire.shape import is_plain
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import Any
+if False:
+    from typing import Any, Callable, Iterator
 
     from agent.port import contract
 

@@ -13,8 +13,7 @@ from agent.core.relay.credentials import Refusal
 from agent.core.relay.events import Channel, Close, Open
 from agent.wire import stun
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.core.relay.allocations import Endpoint

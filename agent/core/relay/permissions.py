@@ -4,8 +4,7 @@ Rows are small tuples and slots, looked through one by one: a browser has a hand
 policy.py's. Bounds: PERMISSIONS_MAX, CHANNELS_MAX (bindings in quarantine count).
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.wire.stun import Address
 
 PERMISSION_MS = 300_000  # section 9

@@ -7,8 +7,7 @@ a peer is always an address (4 or 16 bytes, port). Bounds: the tables are the ow
 row for each relay address.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.wire.stun import Address
 
     Prefix = tuple[bytes, int]

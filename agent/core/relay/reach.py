@@ -19,8 +19,7 @@ from agent.core.relay.router import METHODS, PCP, UPNP, Question, Router, World,
 from agent.errors import PeerError, UsageError
 from agent.wire import igd, portmap
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
     from agent.core.relay.router import Talk

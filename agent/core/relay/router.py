@@ -10,10 +10,8 @@ from agent.core.relay.policy import Policy
 from agent.errors import PeerError
 from agent.wire import igd, portmap
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Generator
-    from typing import Any
+if False:
+    from typing import Any, Generator
 
     from agent.wire.portmap import Want
 

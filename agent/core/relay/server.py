@@ -26,10 +26,8 @@ from agent.core.relay.shaper import Shaper, wire_bytes
 from agent.errors import PeerError
 from agent.wire import stun
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.core.relay.allocations import Allocation
     from agent.core.relay.credentials import Credentials

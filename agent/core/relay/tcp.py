@@ -18,8 +18,7 @@ from agent.core.relay.credentials import Refusal
 from agent.core.relay.server import TCP, Relay
 from agent.wire import stun
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
     from agent.core.relay.allocations import Allocation, Endpoint

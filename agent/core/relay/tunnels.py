@@ -16,8 +16,7 @@ from agent.core.relay.tcp import TcpRelay
 from agent.errors import PeerError
 from agent.wire import http, stun
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.core.relay.connections import Connection
     from agent.core.relay.events import Client
 

@@ -20,8 +20,7 @@ from agent.port import faults
 from agent.port.cpython import net
 from agent.port.cpython.gate import Gate, Neighbourhood
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port.options import Service
 
 START_S = 5.0

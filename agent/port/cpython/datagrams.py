@@ -12,8 +12,7 @@ import struct
 
 from agent.port.cpython import clock
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 BATCH = 32

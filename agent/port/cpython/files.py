@@ -12,8 +12,7 @@ from agent.errors import PortError, UsageError
 from agent.port import faults, folders
 from agent.port.cpython import flusher
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from builtins import list as List  # `list` is a function of this module
     from collections.abc import Iterable
 

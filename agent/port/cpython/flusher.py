@@ -2,8 +2,7 @@
 
 import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from concurrent.futures import Executor
 
 _worker: "list[Executor]" = []

@@ -8,8 +8,7 @@ share port 5353 and a unicast answer may reach the wrong one (section 15.1).
 import asyncio
 import ipaddress
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 HEADER_BYTES = 12

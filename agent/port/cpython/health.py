@@ -8,8 +8,7 @@ import time
 
 from agent.port import board
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 _last_cpu: list[tuple[float, float]] = []  # (busy, all) seconds at the last sample

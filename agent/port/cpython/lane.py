@@ -17,10 +17,8 @@ from agent.port import faults
 from agent.port.cpython import clock
 from agent.port.cpython.loop import Loop
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
 READ_BYTES = 4096
 SWEEP_MS = 1000

@@ -16,10 +16,8 @@ from agent.errors import LimitError
 from agent.port import faults
 from agent.port.cpython import clock
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
 SPARE_DESCRIPTORS = 64  # files, libraries, the control loop
 CALLS_MAX = 64

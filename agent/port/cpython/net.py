@@ -14,10 +14,8 @@ from agent.errors import PortError
 from agent.port import faults
 from agent.port.cpython.streams import LOCAL_SOURCE, Conn, Listener, address_text, source_of
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
-    from typing import Any
+if False:
+    from typing import Any, Awaitable, Callable, Coroutine
 
 UNIX_PATH_BYTES_MAX = 107
 IFF_UP = 1

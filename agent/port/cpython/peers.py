@@ -15,8 +15,7 @@ from agent.port.cpython import clock
 from agent.port.cpython.splices import PIPE_BYTES, READ_BYTES, Pipes, Splice
 from agent.port.cpython.strangers import bound, plain, written
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 BACKLOG = 16

@@ -17,10 +17,8 @@ from agent.port.cpython.loop import Loop
 from agent.port.cpython.strangers import RelaySocket, UdpListener, bound, written
 from agent.port.cpython.tcp_clients import TcpListener
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.port import relaying
 

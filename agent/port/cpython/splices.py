@@ -15,8 +15,7 @@ import struct
 
 from agent.port.cpython import clock
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port.cpython.loop import Loop

@@ -8,8 +8,7 @@ import socket
 from agent.port.cpython import clock
 from agent.port.cpython.datagrams import BATCH, PAYLOAD_BYTES_MAX, Channel
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port.cpython.pump import Pump

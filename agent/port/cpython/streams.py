@@ -10,8 +10,7 @@ import socket
 
 from agent.port import faults
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 LOCAL_SOURCE = ("local", 0)

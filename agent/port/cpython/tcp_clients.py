@@ -15,8 +15,7 @@ from agent.port.cpython.datagrams import BATCH, HEAD_BYTES, Channel, head_of
 from agent.port.cpython.strangers import plain
 from agent.wire import stun
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 CONNECTIONS_MAX = 512

@@ -13,10 +13,8 @@ import ssl
 
 from agent.errors import PortError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
 CLIENTS_MAX = 128
 RAW_BYTES = 32768

@@ -16,8 +16,7 @@ from agent.port.micropython.neighbours import Link
 from agent.port.micropython.responder import LINKS_MAX, Responder
 from agent.port.micropython.streams import READ
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port.options import Service

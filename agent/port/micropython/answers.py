@@ -5,8 +5,7 @@ Only indexes of records and times: what they mean is the responder's business. B
 link, WAITS_MAX for queriers that announced more known answers, one time for each link and record.
 """
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
 WAITS_MAX = 16

@@ -7,8 +7,7 @@ for each slice: no loop over bytes. Bounds: plaintext 65,535 bytes, AAD 65,279, 
 
 from agent.errors import TrustError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 KEY_BYTES = 16

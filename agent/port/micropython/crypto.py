@@ -10,10 +10,8 @@ import os
 from agent.errors import PortError
 from agent.port.micropython import hmac
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+if False:
+    from typing import Any, Iterator
 
 
 def entropy(length: int) -> bytes:

@@ -12,11 +12,9 @@ from agent.errors import PortError, UsageError
 from agent.port import faults, folders
 from agent.port.micropython import privacy
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from builtins import list as List  # `list` is a function of this module
-    from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
+    from typing import BinaryIO, Iterable, Iterator
 
 FOLDER, FILE = 0x4000, 0x8000
 ZEROS_BYTES = 512

@@ -15,8 +15,7 @@ from agent.port import faults
 from agent.port.micropython import clock
 from agent.port.micropython.streams import V4_MAPPED
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import relaying

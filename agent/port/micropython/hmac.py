@@ -9,10 +9,8 @@ import hashlib
 
 from agent.errors import UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
 BLOCK_BYTES = 64
 HASH_BYTES = 32

@@ -14,10 +14,8 @@ from agent.port import faults
 from agent.port.micropython import clock, heap
 from agent.port.micropython.streams import WRITE
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
+if False:
+    from typing import Any, Callable
 
     from agent.port.micropython.streams import Conn
 

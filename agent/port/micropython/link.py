@@ -12,8 +12,7 @@ import asyncio
 from agent.errors import LimitError, PeerError, PortError
 from agent.port.micropython import clock, mqtt, net, tls
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 QUEUE_MAX = 16

@@ -12,10 +12,8 @@ from asyncio import core  # type: ignore[attr-defined]
 
 from agent.port.micropython import clock
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from typing import Any
+if False:
+    from typing import Any, Callable, Generator
 
 SOCKETS_MAX = 896  # of 1,024 descriptors, as processes commonly may have
 TICK_MS = 1000  # beside asyncio

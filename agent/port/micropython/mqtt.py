@@ -12,8 +12,7 @@ from collections import namedtuple
 
 from agent.errors import PeerError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 V311 = 4

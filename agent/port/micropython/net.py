@@ -20,10 +20,8 @@ from agent.port.micropython import files, privacy
 from agent.port.micropython.interfaces import interfaces
 from agent.port.micropython.streams import LOCAL_SOURCE, WRITE, Conn, Listener, Waiter, address_text, source_of
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Any
+if False:
+    from typing import Any, Callable, Coroutine
 
 __all__ = ["interfaces"]
 AF_UNIX, AF_INET, AF_INET6 = socket.AF_UNIX, socket.AF_INET, socket.AF_INET6

@@ -24,8 +24,7 @@ from agent.port.micropython.loop import SOCKETS_MAX, Loop
 from agent.port.micropython.streams import sockaddr_of
 from agent.port.micropython.tcp_clients import TcpClient
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.port import relaying

@@ -9,8 +9,7 @@ from collections import namedtuple
 from agent.errors import UsageError
 from agent.port.micropython import dns
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port.options import Service
 
 SUBTYPES_MAX = 8

@@ -10,8 +10,7 @@ from agent.port.micropython.answers import Answers
 from agent.port.micropython.neighbours import Link
 from agent.port.micropython.records import Records
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
 PORT = 5353

@@ -16,8 +16,7 @@ from agent.port.micropython.neighbours import Link, is_on_link
 from agent.port.micropython.records import Names, Records, goodbye, numbered, ranked
 from agent.port.micropython.replies import PORT, Replies
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
 
     from agent.port.options import Service

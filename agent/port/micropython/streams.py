@@ -11,10 +11,8 @@ from asyncio import core  # type: ignore[attr-defined]
 
 from agent.port import faults
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Generator
-    from typing import Any
+if False:
+    from typing import Any, Generator
 
 AF_INET, AF_INET6 = socket.AF_INET, socket.AF_INET6
 LOCAL_SOURCE = ("local", 0)

@@ -11,8 +11,7 @@ from agent.port.micropython import clock
 from agent.port.micropython.flows import HEAD_BYTES, READ_BYTES, Channel
 from agent.wire import stun
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.port import relaying
     from agent.port.micropython.pump import Pump
 

@@ -17,8 +17,7 @@ import tls  # type: ignore[import-not-found]
 from agent.errors import PortError
 from agent.port.micropython import net, streams
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 CONNECT_MS_MAX = 10_000

@@ -11,8 +11,7 @@ from agent.core.relay.tunnels import Resolve, TunnelRelay
 import binascii
 import hashlib
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 WHO = b"ann:pw-ann"
