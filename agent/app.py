@@ -1,6 +1,6 @@
 """`corelet up`: a device's life on the screen. No rules live here; the other commands are in agent/commands.py."""
 
-from agent import port, screen, settings
+from agent import port
 from agent.device import Device
 from agent.errors import UsageError
 from agent.membership import Left
@@ -12,11 +12,15 @@ if False:
 
 # Options of `up` -> keys of the settings.
 FROM_OPTIONS = (("--name", "name"), ("--board", "board"), ("--listen", "listen"))
+# What only a start needs; a device with a small heap runs without it.
+STARTERS = ("agent.limits", "agent.screen", "agent.settings", "agent.start", "agent.wire.sec1", "boards.")
 PORTS_FROM_OPTIONS = (("--port", "control_port"), ("--data-port", "data_port"), ("--relay-port", "relay_port"))
 
 
 def overrides(options: dict[str, str]) -> "dict[str, Any]":
     """Settings that the command line names. Raises UsageError("usage") with the option's name."""
+    from agent import settings
+
     found: dict[str, Any] = {}
     for option, key in FROM_OPTIONS + PORTS_FROM_OPTIONS:
         if option not in options:
@@ -48,6 +52,15 @@ def up(call: "Call") -> None:
 
 async def _live(device: Device, outcome: list[bool], call: "Call") -> None:
     await device.start()
+    _greet(device, call)
+    port.heap.forget(STARTERS)
+    device.on_event = lambda event: _tell(device, event, call)
+    outcome.append(await device.run())
+
+
+def _greet(device: Device, call: "Call") -> None:
+    from agent import screen
+
     status = device.status()
     lines = screen.device_lines(status)
     if status["window"]["open"]:
@@ -55,25 +68,26 @@ async def _live(device: Device, outcome: list[bool], call: "Call") -> None:
     else:
         lines += ["  core      " + core["core"] + " " + core["name"] for core in status["cores"]]
     port.terminal.say("\n".join([call.typed(line) for line in lines]))
-    device.on_event = lambda event: _tell(device, event, call)
-    outcome.append(await device.run())
 
 
 def _tell(device: Device, event: object, call: "Call") -> None:
     """What changes while a person looks on; a code on the screen must not outlive its window."""
+    if isinstance(event, Left):
+        port.terminal.say(f"left core {event.core}")
+        return
     from agent.core.pairing import verifier  # loaded by now: it made the event
     from agent.service import pairing
 
     lines: list[str] = []
-    if isinstance(event, pairing.Opened):
-        lines = screen.window_lines(device.status()["window"])
-    elif isinstance(event, verifier.Committed):
+    if isinstance(event, verifier.Committed):
         lines = [f"paired with core {event.core}; the code on this screen is used up"]
     elif isinstance(event, verifier.RolledBack):
         lines = [f"core {event.core} did not connect within a minute, so nothing was paired; the code is good still"]
-    elif isinstance(event, verifier.WindowClosed) and event.reason != "paired":
-        lines = screen.window_lines({"open": False})
-    elif isinstance(event, Left):
-        lines = [f"left core {event.core}"]
+    elif isinstance(event, pairing.Opened) or isinstance(event, verifier.WindowClosed) and event.reason != "paired":
+        from agent import screen
+
+        is_opened = isinstance(event, pairing.Opened)
+        lines = screen.window_lines(device.status()["window"] if is_opened else {"open": False})
     for line in lines:
         port.terminal.say(call.typed(line))
+    port.heap.forget(("agent.limits", "agent.screen"))

@@ -123,12 +123,13 @@ def _result(coroutine: "Any") -> "dict[str, Any]":
 
 
 def _leave(folder: str, core_id: str) -> "dict[str, Any]":
+    from agent import start
     from agent.device import Device
 
     device = Device(folder, {})
     device.prepare()
     try:
-        return _result(device.leave_alone(core_id))
+        return _result(start.leave_alone(device, core_id))
     finally:
         device.state.close()
 

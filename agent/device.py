@@ -6,22 +6,15 @@ cancelled (or until a reset asks for a new life). Errors: CoreletError, each wit
 
 import asyncio
 
-from agent import __version__, door, limits, no_relay, port
-from agent.errors import UsageError
+from agent import __version__, door, no_relay, port
 from agent.membership import Membership
-from agent.port.options import Service
-from agent.service import control, discovery, http, journal, lanes, shards, supervisor
+from agent.service import control, shards, supervisor
 from agent.state import State
-from agent.wire import sec1
 
 if False:
     from typing import Any, Callable
 
-    from boards import schema
-
 TOLD = ("used", "shards", "quarantined", "trash", "cache", "flash_left")  # of the store, by telemetry
-CACHE_SHARE = 8  # this part of the memory holds shards that are only cached,
-CACHE_BYTES_MIN = 4 << 20  # unless that is too little to be of use
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -42,43 +35,35 @@ class Device:
 
     def prepare(self) -> None:
         """Open the state, choose the board, find the ceilings. Raises UsageError, PortError."""
-        from boards import schema
+        from agent import start
 
-        self.state.open()
-        kept = self.state.read_settings()
-        overrides, self.settings = self.settings, kept
-        self.settings.update(overrides)
-        self.missing = port.health().missing_features()
-        self.profile = self._find_board()
-        owner = self.settings["ceilings"]
-        self.ceilings = limits.in_force({name: getattr(self.profile, name) for name in schema.CEILINGS}, owner)
-        port.heap.forget(("boards.",))
-        if not self.settings["name"]:
-            self.settings["name"] = self.profile.id[:20] + "-" + self.crypto.entropy(2).hex()
-        if kept["name"] != self.settings["name"] or not port.files.exists(self.state.path("owner/settings.json")):
-            kept = self.state.read_settings()
-            kept["name"] = self.settings["name"]
-            self.state.write_settings(kept)
-        self.boot = self.state.next_boot()
-        self.identity = self.state.identity(port.crypto)
-        self.journal = journal.Journal(self.state.path("logs"), self.ceilings["log_bytes"])
+        self.profile, self.ceilings, self.boot, self.identity, self.journal = start.prepare(self)
 
-    def _find_board(self) -> "schema.Profile":
-        from boards import loader
+    async def start(self) -> None:
+        """Open the listeners and start every service. Raises PortError("port_busy") and the like."""
+        from agent import start
 
-        evidence = port.health().board_evidence()
-        profile = loader.load(self.settings["board"] or loader.recognise(evidence))
-        free_kib = port.files.free_bytes(self.folder) // 1024 + self._used_kib()
-        lacking = [feature for feature, _ in self.missing]
-        refusal = loader.refusal(profile, port.terminal.runtime(), lacking, free_kib)
-        if refusal:
-            raise UsageError("board", refusal)
-        return profile
-
-    def _used_kib(self) -> int:
-        """What we already occupy counts as ours, or a full store would refuse to start again."""
-        folder = self.state.path("shards")
-        return sum([port.files.size(folder + "/" + name) for name in port.files.list(folder)]) // 1024
+        self.supervisor = supervisor.Supervisor(self.journal)
+        self.relays = no_relay.relays_of(self)
+        self.membership = Membership(self)
+        self.shards = start.make_shards(self, shards.Cores(self.membership.secret, self.membership.core_time))
+        self.door = door.Door(self)
+        control_ports, data_ports = start.listen(self, "control_port"), start.listen(self, "data_port")
+        self._control_port, self._data_port = control_ports[0].port, data_ports[0].port
+        local = port.net.listen_local(self.state.path(control.SOCKET))
+        self.discovery = start.make_discovery(self, self._control_port)
+        self.discovery.on_moved = self._moved
+        await self.shards.open()
+        serve = self.shards.handle
+        start.serve(self, control_ports, [(door.PATH, self.door.handle)], "control")
+        start.serve(self, data_ports, [("/shards/", serve), (shards.AUDIT, serve)], "data")
+        self.supervisor.spawn("control", control.ControlService(self, local).serve)
+        self.supervisor.spawn("discovery", self.discovery.run)
+        self.supervisor.spawn("scrub", self.shards.scrub)
+        self.membership.start()
+        if not self.state.core_ids():
+            self.door.open_window()
+        self.journal.info("device", f"started {__version__} on {port.terminal.runtime()[0]}, boot {self.boot}")
 
     def addresses(self) -> list[str]:
         """Where peers reach this device: what the owner named, else every address that is not loopback."""
@@ -87,57 +72,6 @@ class Device:
         found = [address for _, address, _ in port.net.interfaces()]
         outside = [address for address in found if address not in LOOPBACK and not address.startswith("fe80")]
         return outside or ["127.0.0.1"]
-
-    async def start(self) -> None:
-        """Open the listeners and start every service. Raises PortError("port_busy") and the like."""
-        self.supervisor = supervisor.Supervisor(self.journal)
-        self.relays = no_relay.relays_of(self)
-        self.membership = Membership(self)
-        self.shards = self._make_shards(shards.Cores(self.membership.secret, self.membership.core_time))
-        self.door = door.Door(self)
-        self._control = self._listen("control_port")
-        self._data = self._listen("data_port")
-        self._local = port.net.listen_local(self.state.path(control.SOCKET))
-        self._make_discovery()
-        await self.shards.open()
-        serve = self.shards.handle
-        self._serve(self._control, http.Router([(door.PATH, self.door.handle)]).handle, "control")
-        self._serve(self._data, http.Router([("/shards/", serve), (shards.AUDIT, serve)]).handle, "data")
-        self.supervisor.spawn("control", control.ControlService(self, self._local).serve)
-        self.supervisor.spawn("discovery", self.discovery.run)
-        self.supervisor.spawn("scrub", self.shards.scrub)
-        self.membership.start()
-        if not self.state.core_ids():
-            self.door.open_window()
-        self.journal.info("device", f"started {__version__} on {port.terminal.runtime()[0]}, boot {self.boot}")
-
-    def _listen(self, which: str) -> "list[Any]":
-        """One listener for each address to listen on; with port 0 all of them take the first one's."""
-        number, found = self.settings[which], []
-        for host in self.settings["listen"] or ("",):
-            found.append(port.net.listen_tcp(host, number))
-            number = found[0].port
-        return found
-
-    def _serve(self, listeners: "list[Any]", handle: "Callable[..., Any]", name: str) -> None:
-        usual = http.LIMITS
-        lane = self.shards.lane(self.supervisor.spawn) if name == "data" else None
-        places = usual.connections_max
-        if name == "data":
-            places = max(1, self.ceilings["connections"] // len(listeners))
-        share = http.Limits(min(places, port.heap.PLACES_MAX), usual.head_ms, usual.stall_ms, usual.piece_bytes)
-        for listener in listeners:
-            server = http.HttpServer(listener, handle, share, lane)
-            self.supervisor.spawn("http " + name, server.serve)
-
-    def _make_shards(self, cores: shards.Cores) -> shards.ShardService:
-        slots = [size for size in self.profile.slot_bytes if size <= port.heap.SLOT_BYTES_MAX]
-        cache_bytes = min(self.ceilings["memory_kib"] * 1024 // CACHE_SHARE, port.heap.CACHE_BYTES_MAX)
-        cache_bytes *= cache_bytes >= CACHE_BYTES_MIN
-        ceilings = (self.ceilings["shard_bytes"], tuple(slots), self.ceilings["flash_bytes_day"], cache_bytes)
-        place = shards.Place(self.state.path("shards"), *ceilings)
-        place.hot_bytes = lanes.hot_bytes(self.ceilings["memory_kib"])
-        return shards.ShardService(place, (self.identity.device_id, self.boot), cores, self.journal)
 
     def noticed(self, event: object) -> None:
         """The pairing changed: discovery says so, and a core that sent its certificate is tried."""
@@ -153,13 +87,6 @@ class Device:
         """Discovery and the next pairing show the id that is right now."""
         self.door.rename(self.shown_id())
         port.net.spawn(self.discovery.refresh())
-
-    def _make_discovery(self) -> None:
-        name, host = self.settings["name"], "corelet-" + self.shown_id()
-        only = list(self.settings["listen"])
-        service = Service("_corelet._tcp", name, host, self._control[0].port, only, [], [])
-        self.discovery = discovery.Discovery(port.announce(), port.net, self.journal, self.describe, service)
-        self.discovery.on_moved = self._moved
 
     def _moved(self) -> None:
         self.relays.moved()
@@ -182,6 +109,8 @@ class Device:
         return txt + [("d", str(discriminator))], ["_pair", "_d" + str(discriminator)]
 
     def key_der(self) -> bytes:
+        from agent.wire import sec1  # as start.py, forgotten after it
+
         return sec1.encode_sec1(self.identity.scalar, self.identity.public)
 
     def birth(self) -> "dict[str, Any]":
@@ -193,8 +122,8 @@ class Device:
             "name": self.settings["name"],
             "runtime": port.terminal.runtime()[0],
             "addresses": self.addresses()[:8],
-            "control": self._control[0].port,
-            "data": self._data[0].port,
+            "control": self._control_port,
+            "data": self._data_port,
             "slots": list(self.shards.slot_bytes),
             "quota": usage["quota"],
             "used": usage["used"],
@@ -217,7 +146,7 @@ class Device:
         if is_open:
             from agent.wire.pairing import encode_qr
 
-            text = encode_qr(code, self.addresses()[0], self._control[0].port)
+            text = encode_qr(code, self.addresses()[0], self._control_port)
             window.update({"qr": text, "picture": port.terminal.qr_lines(text)})
         return {
             "version": __version__,
@@ -230,8 +159,8 @@ class Device:
             "boot": self.boot,
             "up_s": (port.clock.now_ms() - self._started_ms) // 1000,
             "addresses": self.addresses(),
-            "control_port": self._control[0].port,
-            "data_port": self._data[0].port,
+            "control_port": self._control_port,
+            "data_port": self._data_port,
             "ceilings": self.ceilings,
             "missing": [list(pair) for pair in self.missing],
             "window": window,
@@ -250,20 +179,6 @@ class Device:
 
     async def leave(self, core_id: str) -> "dict[str, Any]":
         return await self.membership.leave(core_id)
-
-    async def leave_alone(self, core_id: str) -> "dict[str, Any]":
-        """`leave` for a device that does not run: prepared, not started."""
-        if core_id not in self.state.core_ids():
-            self.state.remove_core(core_id)  # raises, and says which cores there are
-        store = self._make_shards(shards.Cores(_nobody, _nobody))
-        await store.open()
-        try:
-            freed = await store.forget_core(core_id)
-        finally:
-            await store.close()
-        self.state.remove_core(core_id)
-        self.journal.info("device", "left core " + core_id)
-        return {"core": core_id, "device": self.identity.device_id, "freed": freed, "told": False}
 
     async def reset(self) -> "dict[str, Any]":
         """Forget identity, cores and shards, then begin a new life in the same process."""
@@ -291,7 +206,3 @@ class Device:
         if self._is_new_life:
             self.state.reset()
         self.state.close()
-
-
-def _nobody(_core_id: str) -> None:
-    """No core is served by a device that does not run."""

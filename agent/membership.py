@@ -1,7 +1,7 @@
 """The cores this device belongs to: one link each, what they share with us, joining and leaving.
 
 A core that sent its certificate is *pending*: its link is tried, and only the core's `bound` over that link
-makes it durable (pairing's fail-safe takes it back otherwise). Bound: settings.CORES_MAX cores.
+makes it durable (pairing's fail-safe takes it back otherwise). Bound: state.CORES_MAX cores.
 """
 
 from collections import namedtuple

@@ -13,7 +13,6 @@ if False:
 
 SETTINGS_BYTES_MAX = 8192
 NAME_BYTES_MAX = 32
-CORES_MAX = 4
 ADDRESS_SIGNS = "0123456789abcdefABCDEF.:"
 
 # name -> (kind, low, high, default); kinds as in boards/schema.py, plus `addresses` and `networks`.

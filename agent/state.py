@@ -9,7 +9,6 @@ Bounds: CORES_MAX cores, RECORD_BYTES_MAX a record.
 from binascii import crc32
 from collections import namedtuple
 
-from agent import settings
 from agent.errors import LimitError, PeerError, PortError, UsageError
 
 if False:
@@ -19,6 +18,7 @@ if False:
 
 FOLDERS = ("identity", "cores", "owner", "shards", "ota", "logs")
 RECORD_BYTES_MAX = 8192
+CORES_MAX = 4
 CORE_ID_CHARS = 16
 BOOT, KEY, COUNTERS = "identity/boot.cbor", "identity/device.cbor", "identity/pairing.cbor"
 RESET_MARK = "identity/reset"  # while it exists, the state is to be forgotten
@@ -89,6 +89,8 @@ class State:
         return boot
 
     def read_settings(self) -> "dict[str, Any]":
+        from agent import settings  # of use at the start only
+
         try:
             return settings.parse(self._files.read(self.path("owner/settings.json"), settings.SETTINGS_BYTES_MAX))
         except PortError as error:
@@ -97,6 +99,8 @@ class State:
             raise
 
     def write_settings(self, values: "dict[str, Any]") -> None:
+        from agent import settings
+
         self._files.write_atomic(self.path("owner/settings.json"), settings.encode(values))
 
     def identity(self, load_crypto: object) -> Identity:
@@ -126,7 +130,7 @@ class State:
     def save_pending(self, bundle: "dict[str, Any]", link_secret: bytes) -> None:
         """Kept in memory only: a power cut before `commit_pending` is a roll-back."""
         ids = self.core_ids()
-        if bundle["core"] not in ids and len(ids) >= settings.CORES_MAX:
+        if bundle["core"] not in ids and len(ids) >= CORES_MAX:
             raise LimitError("cores", f"this device already belongs to {len(ids)} cores; run: corelet leave CORE")
         self._pending = dict(bundle)
         self._pending["link_secret"] = link_secret

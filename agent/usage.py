@@ -1,9 +1,9 @@
-"""What `corelet --help` says: of all commands, of one. A row is one of COMMANDS in agent/__main__.py. No I/O."""
+"""What `corelet --help` says: of all commands, of one. A row is one of COMMANDS in agent/words.py. No I/O."""
 
 from agent import port, screen
 
 if False:
-    from agent.__main__ import Row
+    from agent.words import Row
 
 ABOUT = "Corelet: this machine as a device core. It keeps encrypted shards and relays calls, within limits you set."
 MEANINGS = (

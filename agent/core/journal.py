@@ -33,15 +33,15 @@ def cut(line: str) -> str:
 
 def format_time(unix_time: int) -> str:
     """2026-07-05T12:00:00Z; the calendar of Howard Hinnant's `civil_from_days`."""
-    days, second = unix_time // 86400 + 719468, unix_time % 86400
-    era, day_of_era = days // 146097, days % 146097
-    year = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
-    day_of_year = day_of_era - (365 * year + year // 4 - year // 100)
-    month = (5 * day_of_year + 2) // 153
-    day = day_of_year - (153 * month + 2) // 5 + 1
-    month = month + 3 if month < 10 else month - 9
-    year += era * 400 + (1 if month <= 2 else 0)
-    return f"{year:04d}-{month:02d}-{day:02d}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}Z"
+    n, second = unix_time // 86400 + 719468, unix_time % 86400
+    era, n = n // 146097, n % 146097
+    y = (n - n // 1460 + n // 36524 - n // 146096) // 365
+    n -= 365 * y + y // 4 - y // 100  # the day of a year that begins in March
+    m = (5 * n + 2) // 153
+    d = n - (153 * m + 2) // 5 + 1
+    m = m + 3 if m < 10 else m - 9
+    y += era * 400 + (1 if m <= 2 else 0)
+    return f"{y:04d}-{m:02d}-{d:02d}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}Z"
 
 
 class _Fold:

@@ -1,15 +1,8 @@
 """What the board measures about itself, from /proc and /sys (contract.Health)."""
 
-import os
-import sys
-
 from agent.errors import PortError
-from agent.port import board
 from agent.port.micropython import files
 
-# _mpy's bits 10 and up: the machine code this interpreter takes (py/persistentcode.h).
-ARCHITECTURES = " x86 x86_64 armv6 armv6m armv7m armv7em armv7em armv7em xtensa xtensawin".split(" ")
-PACKAGE = "the OpenWrt package micropython-mbedtls (1.25 or newer), or a build with MICROPY_PY_SSL and MBEDTLS"
 THERMAL_ZONES_MAX = 8
 _last_cpu: "list[tuple[int, int]]" = []  # (busy, all) ticks at the last sample
 
@@ -44,9 +37,9 @@ def _temperature_mc() -> int:
     """The hottest zone; -1 when there is none."""
     hottest = -1
     for zone in range(THERMAL_ZONES_MAX):
-        text = board.read_text(f"/sys/class/thermal/thermal_zone{zone}/temp")
-        if text.isdigit():
-            hottest = max(hottest, int(text))
+        words = _fields(f"/sys/class/thermal/thermal_zone{zone}/temp", "")
+        if words and words[0].isdigit():
+            hottest = max(hottest, int(words[0]))
     return hottest
 
 
@@ -97,29 +90,12 @@ def sample(folder: str) -> dict[str, int]:
 
 
 def board_evidence() -> dict[str, str]:
-    code = (sys.implementation._mpy >> 10) & 15
-    architecture = ARCHITECTURES[code] if code < len(ARCHITECTURES) else ""
-    version = ".".join([str(part) for part in sys.implementation.version[:3]])
-    return board.evidence(architecture, "micropython " + version)
+    from agent.port.micropython import evidence  # of use at the start only (heap.ON_DEMAND)
 
-
-def _has(module: str, name: str) -> bool:
-    try:
-        return name in dir(__import__(module))
-    except ImportError:
-        return False
+    return evidence.board_evidence()
 
 
 def missing_features() -> list[tuple[str, str]]:
-    missing = []
-    for feature, module, name in (
-        ("tls", "tls", "SSLContext"),
-        ("sha1", "hashlib", "sha1"),
-        ("aes", "cryptolib", "aes"),
-    ):
-        if not _has(module, name):
-            text = f"This MicroPython has no {feature} ({module}.{name}): install {PACKAGE}; "
-            missing.append((feature, text + "the feature is off until then."))
-    if "system" not in dir(os):
-        missing.append(("shell", "This MicroPython has no os.system: start it with umask 077, then none is needed."))
-    return missing
+    from agent.port.micropython import evidence
+
+    return evidence.missing_features()

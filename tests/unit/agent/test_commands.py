@@ -4,6 +4,7 @@ import os
 
 from agent import __main__ as command
 from agent import commands, port
+from agent import words as rows
 from agent.errors import PortError, UsageError
 from tests.expect import raises
 
@@ -83,7 +84,7 @@ def test_a_device_of_somebody_else():
 
 
 def test_every_row_has_its_function():
-    for row in command.COMMANDS:
+    for row in rows.COMMANDS:
         module, _, name = row[4].rpartition(".")
         if module == "agent.commands":
             assert callable(getattr(commands, name)), row[4]

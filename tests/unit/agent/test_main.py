@@ -4,17 +4,18 @@ import sys
 
 from agent import __main__ as command
 from agent import port, usage
+from agent import words as rows
 from agent.errors import UsageError
 from tests.expect import raises
 
 
 def test_words_and_options():
-    words, options = command.parse(["leave", "--state", "/s", "abc", "--json"])
+    words, options = rows.parse(["leave", "--state", "/s", "abc", "--json"])
     assert words == ["leave", "abc"] and options == {"--state": "/s", "--json": "yes"}
-    assert command.parse([]) == ([], {})
-    assert command.parse(["up", "--name", "--json"]) == (["up"], {"--name": "--json"})
-    assert command.parse(["up", "--port", "1", "--port", "2"])[1] == {"--port": "2"}
-    assert command.parse(["up", "--name=a=b", "--json", "x=y"]) == (["up", "x=y"], {"--name": "a=b", "--json": "yes"})
+    assert rows.parse([]) == ([], {})
+    assert rows.parse(["up", "--name", "--json"]) == (["up"], {"--name": "--json"})
+    assert rows.parse(["up", "--port", "1", "--port", "2"])[1] == {"--port": "2"}
+    assert rows.parse(["up", "--name=a=b", "--json", "x=y"]) == (["up", "x=y"], {"--name": "a=b", "--json": "yes"})
 
 
 def test_wrong_options_say_where_help_is():
@@ -26,7 +27,7 @@ def test_wrong_options_say_where_help_is():
         (["status", "--json=yes"], "no option --json=yes"),
         (["-x"], "-x"),
     ):
-        error = raises(UsageError, command.parse, arguments)
+        error = raises(UsageError, rows.parse, arguments)
         assert error.code == "usage" and part in error.text and "corelet --help" in error.text
 
 
@@ -45,44 +46,44 @@ def test_wrong_words_say_what_there_is():
 
 
 def test_a_row_is_all_there_is_to_say_of_a_command():
-    kinds = command.takes_value(command.COMMON)
-    for row in command.COMMANDS:
+    kinds = rows.takes_value(rows.COMMON)
+    for row in rows.COMMANDS:
         words, options, line, example, function = row
-        name = command.name_of(row)
+        name = rows.name_of(row)
         assert 1 <= len(name.split()) <= 2 and words.startswith(name), words
         assert example.startswith(name + " ") or example == name, example
         assert len(line) <= 60 and line[0] == line[0].lower() and not line.endswith("."), line
-        for option, is_valued in command.takes_value(options).items():
+        for option, is_valued in rows.takes_value(options).items():
             assert kinds.setdefault(option, is_valued) is is_valued, option  # one meaning in all rows
         assert function.startswith("agent.") and function.count(".") == 2, function
 
 
 def test_two_words_make_a_command_too():
-    kept = command.COMMANDS
-    command.COMMANDS = (
+    kept = rows.COMMANDS
+    rows.COMMANDS = (
         ("limits", "", "the limits", "limits", "agent.commands.limits"),
         ("limits set NAME VALUE", "--json", "lower one", "limits set connections 4", "agent.commands.limits_set"),
     )
     try:
-        assert command.find(["limits"]) is command.COMMANDS[0]
-        assert command.find(["limits", "set", "a", "1"]) is command.COMMANDS[1]
-        assert command.name_of(command.COMMANDS[1]) == "limits set"
+        assert rows.find(["limits"]) is rows.COMMANDS[0]
+        assert rows.find(["limits", "set", "a", "1"]) is rows.COMMANDS[1]
+        assert rows.name_of(rows.COMMANDS[1]) == "limits set"
         assert "takes NAME VALUE; 'a' came" in raises(UsageError, command.run, ["limits", "set", "a"], {}).text
     finally:
-        command.COMMANDS = kept
+        rows.COMMANDS = kept
 
 
 def test_help_fits_80_columns_and_names_every_command_and_option():
-    text = "\n".join(usage.overview(command.COMMANDS))
-    for row in command.COMMANDS:
-        lines = usage.explained(row, command.split(row[1]))
+    text = "\n".join(usage.overview(rows.COMMANDS))
+    for row in rows.COMMANDS:
+        lines = usage.explained(row, rows.split(row[1]))
         assert "\n  " + row[0] in text and row[2] in text
-        assert [option for option in command.split(row[1]) if "[" + option + "]" not in " ".join(lines)] == []
+        assert [option for option in rows.split(row[1]) if "[" + option + "]" not in " ".join(lines)] == []
         told = " ".join(lines[lines.index("") :])
-        assert row[0] == "relay" or [name for name in command.takes_value(row[1]) if name not in told] == []
+        assert row[0] == "relay" or [name for name in rows.takes_value(row[1]) if name not in told] == []
         assert lines[-1].startswith("Example: ") and lines[-1].endswith(" " + row[3])
         assert [line for line in lines if len(line) > 80 and not line.startswith("Example")] == []
-    assert [line for line in usage.overview(command.COMMANDS) if len(line) > 80] == []
+    assert [line for line in usage.overview(rows.COMMANDS) if len(line) > 80] == []
     assert command.run([], {"--help": "yes"}) == 0 and command.run(["up"], {"-h": "yes"}) == 0
     assert command.run([], {}) == 2 and command.run([], {"--version": "yes"}) == 0
 

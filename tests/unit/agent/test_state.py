@@ -3,7 +3,7 @@
 from agent import settings
 from agent.errors import LimitError, PortError, UsageError
 from agent.port import codec
-from agent.state import COUNTERS, FOLDERS, KEY, State, new_identity
+from agent.state import CORES_MAX, COUNTERS, FOLDERS, KEY, State, new_identity
 from tests.expect import raises
 from tests.unit.agent.memory_files import MemoryFiles, PowerCut
 
@@ -177,7 +177,7 @@ def test_a_planned_reset_happens_at_the_next_start():
 
 def test_cores_max():
     state = opened(MemoryFiles())
-    for number in range(settings.CORES_MAX):
+    for number in range(CORES_MAX):
         state.save_pending(bundle(f"{number:016x}"), b"s")
         state.commit_pending()
     error = raises(LimitError, state.save_pending, bundle(OTHER), b"s")

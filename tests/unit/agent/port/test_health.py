@@ -48,12 +48,14 @@ def test_nothing_is_missing_here():
 def test_what_is_missing_is_named():
     health = port.health()
     if port.MICROPYTHON:
-        keep = health._has
-        health._has = lambda module, name: name != "SSLContext"
+        from agent.port.micropython import evidence
+
+        keep = evidence._has
+        evidence._has = lambda module, name: name != "SSLContext"
         try:
             missing = health.missing_features()
         finally:
-            health._has = keep
+            evidence._has = keep
         assert [one[0] for one in missing] == ["tls"] and "micropython-mbedtls" in missing[0][1]
     else:
         keep = health.NEEDS

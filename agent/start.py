@@ -1,0 +1,113 @@
+"""What a device needs once, to start: its board and ceilings, the listeners, the services put together. No protocol
+lives here. A device that runs has forgotten this module (agent/app.py).
+"""
+
+from agent import limits, port
+from agent.errors import UsageError
+from agent.port.options import Service
+from agent.service import discovery, http, journal, lanes, shards
+
+if False:
+    from typing import Any, Callable
+
+    from agent.device import Device
+    from agent.state import Identity
+    from boards import schema
+
+CACHE_SHARE = 8  # this part of the memory holds shards that are only cached,
+CACHE_BYTES_MIN = 4 << 20  # unless that is too little to be of use
+
+
+def prepare(device: "Device") -> "tuple[schema.Profile, dict[str, int], int, Identity, journal.Journal]":
+    """(profile, ceilings, boot, identity, journal); `device.settings` are complete then. UsageError, PortError."""
+    from boards import schema
+
+    state = device.state
+    state.open()
+    kept = state.read_settings()
+    settings = dict(kept)
+    settings.update(device.settings)
+    device.settings = settings
+    device.missing = port.health().missing_features()
+    profile = _find_board(device)
+    ceilings = limits.in_force({name: getattr(profile, name) for name in schema.CEILINGS}, settings["ceilings"])
+    if not settings["name"]:
+        settings["name"] = profile.id[:20] + "-" + device.crypto.entropy(2).hex()
+    if kept["name"] != settings["name"] or not port.files.exists(state.path("owner/settings.json")):
+        kept["name"] = settings["name"]
+        state.write_settings(kept)
+    boot = state.next_boot()
+    log = journal.Journal(state.path("logs"), ceilings["log_bytes"])
+    return profile, ceilings, boot, state.identity(port.crypto), log
+
+
+def _find_board(device: "Device") -> "schema.Profile":
+    from boards import loader
+
+    evidence = port.health().board_evidence()
+    profile = loader.load(device.settings["board"] or loader.recognise(evidence))
+    # What we already occupy counts as ours, or a full store would refuse to start again.
+    folder = device.state.path("shards")
+    used = sum([port.files.size(folder + "/" + name) for name in port.files.list(folder)])
+    free_kib = port.files.free_bytes(device.folder) // 1024 + used // 1024
+    lacking = [feature for feature, _ in device.missing]
+    refusal = loader.refusal(profile, port.terminal.runtime(), lacking, free_kib)
+    if refusal:
+        raise UsageError("board", refusal)
+    return profile
+
+
+def listen(device: "Device", which: str) -> "list[Any]":
+    """One listener for each address to listen on; with port 0 all of them take the first one's."""
+    number, found = device.settings[which], []
+    for host in device.settings["listen"] or ("",):
+        found.append(port.net.listen_tcp(host, number))
+        number = found[0].port
+    return found
+
+
+def serve(device: "Device", listeners: "list[Any]", routes: "list[tuple[str, Callable[..., Any]]]", name: str) -> None:
+    usual = http.LIMITS
+    lane, places = None, usual.connections_max
+    if name == "data":
+        lane = device.shards.lane(device.supervisor.spawn)
+        places = max(1, device.ceilings["connections"] // len(listeners))
+    share = http.Limits(min(places, port.heap.PLACES_MAX), usual.head_ms, usual.stall_ms, usual.piece_bytes)
+    for listener in listeners:
+        server = http.HttpServer(listener, http.Router(routes).handle, share, lane)
+        device.supervisor.spawn("http " + name, server.serve)
+
+
+def make_shards(device: "Device", cores: shards.Cores) -> shards.ShardService:
+    slots = [size for size in device.profile.slot_bytes if size <= port.heap.SLOT_BYTES_MAX]
+    cache_bytes = min(device.ceilings["memory_kib"] * 1024 // CACHE_SHARE, port.heap.CACHE_BYTES_MAX)
+    cache_bytes *= cache_bytes >= CACHE_BYTES_MIN
+    ceilings = (device.ceilings["shard_bytes"], tuple(slots), device.ceilings["flash_bytes_day"], cache_bytes)
+    place = shards.Place(device.state.path("shards"), *ceilings)
+    place.hot_bytes = lanes.hot_bytes(device.ceilings["memory_kib"])
+    return shards.ShardService(place, (device.identity.device_id, device.boot), cores, device.journal)
+
+
+def make_discovery(device: "Device", number: int) -> discovery.Discovery:
+    name, host = device.settings["name"], "corelet-" + device.shown_id()
+    service = Service("_corelet._tcp", name, host, number, list(device.settings["listen"]), [], [])
+    return discovery.Discovery(port.announce(), port.net, device.journal, device.describe, service)
+
+
+async def leave_alone(device: "Device", core_id: str) -> "dict[str, Any]":
+    """`leave` for a device that does not run: prepared, not started."""
+    if core_id not in device.state.core_ids():
+        device.state.remove_core(core_id)  # raises, and says which cores there are
+    store = make_shards(device, shards.Cores(_nobody, _nobody))
+    await store.open()
+    try:
+        freed = await store.forget_core(core_id)
+    finally:
+        await store.close()
+    device.state.remove_core(core_id)
+    device.journal.info("device", "left core " + core_id)
+    return {"core": core_id, "device": device.identity.device_id, "freed": freed, "told": False}
+
+
+def _nobody(_core_id: str) -> None:
+    """No core is served by a device that does not run."""
