@@ -2,7 +2,6 @@
 
 from agent import port
 from agent.device import Device
-from agent.errors import UsageError
 from agent.membership import Left
 
 if False:
@@ -10,44 +9,26 @@ if False:
 
     from agent.__main__ import Call
 
-# Options of `up` -> keys of the settings.
-FROM_OPTIONS = (("--name", "name"), ("--board", "board"), ("--listen", "listen"))
 # What only a start needs; a device with a small heap runs without it.
 STARTERS = ("agent.limits", "agent.screen", "agent.settings", "agent.start", "agent.wire.sec1", "boards.")
-PORTS_FROM_OPTIONS = (("--port", "control_port"), ("--data-port", "data_port"), ("--relay-port", "relay_port"))
-
-
-def overrides(options: dict[str, str]) -> "dict[str, Any]":
-    """Settings that the command line names. Raises UsageError("usage") with the option's name."""
-    from agent import settings
-
-    found: dict[str, Any] = {}
-    for option, key in FROM_OPTIONS + PORTS_FROM_OPTIONS:
-        if option not in options:
-            continue
-        value: Any = options[option]
-        if key == "listen":
-            value = [each.strip() for each in value.split(",")]
-        elif (option, key) in PORTS_FROM_OPTIONS:
-            is_number = 0 < len(value) <= 5 and not [each for each in value if each not in "0123456789"]
-            value = int(value) if is_number else value
-        try:
-            found[key] = settings.checked(key, value)
-        except UsageError as error:
-            raise UsageError("usage", error.text.replace("settings: " + key, option, 1) + "; see: corelet up --help")
-    return found
 
 
 def up(call: "Call") -> None:
     """Run until stopped. Raises CoreletError with the sentence when it cannot start."""
     is_new_life = True
     while is_new_life:
-        device = Device(call.folder, overrides(call.options))
+        device = Device(call.folder, _overrides(call))
         device.prepare()
         outcome: list[bool] = []
         port.net.run(_live(device, outcome, call))
         is_new_life = outcome == [True]
     print("stopped")
+
+
+def _overrides(call: "Call") -> "dict[str, Any]":
+    from agent import start
+
+    return start.overrides(call.options)
 
 
 async def _live(device: Device, outcome: list[bool], call: "Call") -> None:

@@ -6,7 +6,7 @@ cancelled (or until a reset asks for a new life). Errors: CoreletError, each wit
 
 import asyncio
 
-from agent import __version__, door, no_relay, port
+from agent import __version__, door, port
 from agent.membership import Membership
 from agent.service import control, shards, supervisor
 from agent.state import State
@@ -44,7 +44,7 @@ class Device:
         from agent import start
 
         self.supervisor = supervisor.Supervisor(self.journal)
-        self.relays = no_relay.relays_of(self)
+        self.relays = start.relays_of(self)
         self.membership = Membership(self)
         self.shards = start.make_shards(self, shards.Cores(self.membership.secret, self.membership.core_time))
         self.door = door.Door(self)

@@ -27,6 +27,11 @@ class Door:
         device.state.read_counters()
         self._service: PairingService | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """A window is open, or a pairing is not over yet."""
+        return self._service is not None
+
     def open_window(self) -> None:
         """With a fresh code. LimitError("busy") while a pairing completes, ("heap")."""
         try:

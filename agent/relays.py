@@ -9,6 +9,8 @@ is worth nothing from the moment that the core is left. Not here: the relay (ser
 its own on CPython. Bounds: OFFERS_MAX, PROOFS_MAX, REASONS_MAX, USERS_MAX, NAME_CHARS_MAX of what is said of it.
 """
 
+import asyncio
+
 from agent import port
 from agent.errors import CoreletError, LimitError, PeerError, PortError, UsageError
 from agent.service import supervisor
@@ -127,6 +129,9 @@ class Relays:
 
     async def _run(self) -> None:
         """Until there is no core; raises for the supervisor, which tries again."""
+        # Both at once have no room; a pairing has no event for its end.
+        while self._device.door.is_busy and not port.heap.has_room(2 * port.heap.PAIRING_BYTES):  # noqa: ASYNC110
+            await asyncio.sleep(1)
         while self._secrets():
             try:
                 service = self._compose()
@@ -228,8 +233,6 @@ class Relays:
         more = [self._device.settings["relay_" + name] for name in ("tcp_ports", "tls_cert", "tls_key")]
         if more == ["", "", ""]:
             return relay.compose(wanted)
-        import asyncio
-
         from agent.service import relay_streams
 
         loop = asyncio.get_event_loop()

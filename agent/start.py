@@ -2,7 +2,7 @@
 lives here. A device that runs has forgotten this module (agent/app.py).
 """
 
-from agent import limits, port
+from agent import limits, port, settings
 from agent.errors import UsageError
 from agent.port.options import Service
 from agent.service import discovery, http, journal, lanes, shards
@@ -11,11 +11,35 @@ if False:
     from typing import Any, Callable
 
     from agent.device import Device
+    from agent.no_relay import NoRelay
+    from agent.relays import Relays
     from agent.state import Identity
     from boards import schema
 
 CACHE_SHARE = 8  # this part of the memory holds shards that are only cached,
 CACHE_BYTES_MIN = 4 << 20  # unless that is too little to be of use
+# Options of `up` -> keys of the settings.
+FROM_OPTIONS = (("--name", "name"), ("--board", "board"), ("--listen", "listen"))
+PORTS_FROM_OPTIONS = (("--port", "control_port"), ("--data-port", "data_port"), ("--relay-port", "relay_port"))
+
+
+def overrides(options: dict[str, str]) -> "dict[str, Any]":
+    """Settings that the command line names. Raises UsageError("usage") with the option's name."""
+    found: dict[str, Any] = {}
+    for option, key in FROM_OPTIONS + PORTS_FROM_OPTIONS:
+        if option not in options:
+            continue
+        value: Any = options[option]
+        if key == "listen":
+            value = [each.strip() for each in value.split(",")]
+        elif (option, key) in PORTS_FROM_OPTIONS:
+            is_number = 0 < len(value) <= 5 and not [each for each in value if each not in "0123456789"]
+            value = int(value) if is_number else value
+        try:
+            found[key] = settings.checked(key, value)
+        except UsageError as error:
+            raise UsageError("usage", error.text.replace("settings: " + key, option, 1) + "; see: corelet up --help")
+    return found
 
 
 def prepare(device: "Device") -> "tuple[schema.Profile, dict[str, int], int, Identity, journal.Journal]":
@@ -25,16 +49,16 @@ def prepare(device: "Device") -> "tuple[schema.Profile, dict[str, int], int, Ide
     state = device.state
     state.open()
     kept = state.read_settings()
-    settings = dict(kept)
-    settings.update(device.settings)
-    device.settings = settings
+    chosen = dict(kept)
+    chosen.update(device.settings)
+    device.settings = chosen
     device.missing = port.health().missing_features()
     profile = _find_board(device)
-    ceilings = limits.in_force({name: getattr(profile, name) for name in schema.CEILINGS}, settings["ceilings"])
-    if not settings["name"]:
-        settings["name"] = profile.id[:20] + "-" + device.crypto.entropy(2).hex()
-    if kept["name"] != settings["name"] or not port.files.exists(state.path("owner/settings.json")):
-        kept["name"] = settings["name"]
+    ceilings = limits.in_force({name: getattr(profile, name) for name in schema.CEILINGS}, chosen["ceilings"])
+    if not chosen["name"]:
+        chosen["name"] = profile.id[:20] + "-" + device.crypto.entropy(2).hex()
+    if kept["name"] != chosen["name"] or not port.files.exists(state.path("owner/settings.json")):
+        kept["name"] = chosen["name"]
         state.write_settings(kept)
     boot = state.next_boot()
     log = journal.Journal(state.path("logs"), ceilings["log_bytes"])
@@ -55,6 +79,31 @@ def _find_board(device: "Device") -> "schema.Profile":
     if refusal:
         raise UsageError("board", refusal)
     return profile
+
+
+def relays_of(device: "Device") -> "Relays | NoRelay":
+    """A Relays, or why there is none."""
+    why = refusal(device)
+    if why:
+        from agent.no_relay import NoRelay
+
+        return NoRelay(why)
+    from agent.relays import Relays
+
+    return Relays(device)
+
+
+def refusal(device: "Device") -> str:
+    """Why it is not to run, as a sentence; "" when it is."""
+    choice, kib = device.settings["relay"], port.heap.kib()
+    if choice == "off":
+        return "switched off by the owner (relay in owner/settings.json)"
+    if not device.ceilings["allocations"] or not device.ceilings["relay_bps"]:
+        return "a ceiling of 0 leaves no room for it"
+    if choice == "auto" and 0 < kib < port.heap.RELAY_KIB:
+        wanted = f"needs a heap of {port.heap.RELAY_KIB} KiB and has {kib} KiB"
+        return wanted + '; "relay": "on" in owner/settings.json tries it all the same'
+    return ""
 
 
 def listen(device: "Device", which: str) -> "list[Any]":

@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-HEAP = "128k"
+HEAP = "120k"
 PROCESSES = 2
 LIMIT_S = 300
 

@@ -9,7 +9,7 @@ import socket
 import struct
 
 from agent.errors import PortError, UsageError
-from agent.port import faults, folders
+from agent.port import faults
 from agent.port.micropython import privacy
 
 if False:
@@ -131,6 +131,8 @@ def make_private(path: str) -> None:
     with faults.OnFile(path):
         info = os.stat(path)
         if info[4] != privacy.user():
+            from agent.port import folders  # here and in lock: of use at the start only (heap.ON_DEMAND)
+
             raise folders.others(path, info[4])
         if info[0] & 0o077:
             privacy.shell("chmod 700 -- " + privacy.quote(path))
@@ -249,6 +251,7 @@ class Lock:
 def lock(folder: str) -> Lock:
     """An abstract Unix socket (see the CPython body)."""
     from agent.port import files as own  # here, because this is that module
+    from agent.port import folders
 
     with faults.OnFile(folder):
         info = os.stat(folder)

@@ -11,11 +11,9 @@ PIECE_BYTES_MAX = 4096
 LANE_KIB = 768  # a heap that holds the fast lane beside the device: 20 KiB of modules, its buffer, what it remembers
 IDLE_KIB = 0
 PLACES_MAX = 8  # each takes 3 KiB, also one that is told 503
-# What only pairing and signatures (crypto.py) or a start need (health.py).
-ON_DEMAND = tuple(
-    ["agent.port." + name for name in ("board", "micropython.ladder", "micropython.ccm", "micropython.evidence")]
-    + ["ota.p256"]
-)
+# What only pairing and signatures (crypto.py) or a start need (health.py, files.py).
+_SELDOM = ("board", "folders", "micropython.ladder", "micropython.ccm", "micropython.evidence")
+ON_DEMAND = tuple(["agent.port." + name for name in _SELDOM] + ["ota.p256"])
 
 
 def kib() -> int:
