@@ -55,6 +55,7 @@ def prepare(device: "Device") -> "tuple[schema.Profile, dict[str, int], int, Ide
     device.missing = port.health().missing_features()
     profile = _find_board(device)
     ceilings = limits.in_force({name: getattr(profile, name) for name in schema.CEILINGS}, chosen["ceilings"])
+    port.heap.forget(("boards.",))
     if not chosen["name"]:
         chosen["name"] = profile.id[:20] + "-" + device.crypto.entropy(2).hex()
     if kept["name"] != chosen["name"] or not port.files.exists(state.path("owner/settings.json")):

@@ -46,15 +46,8 @@ FIELDS: "tuple[Any, ...]" = (
 )
 
 # What the owner may lower and nobody can raise; in the order a person reads them.
-CEILINGS = (
-    "memory_kib",
-    "cpu_permille",
-    "shard_bytes",
-    "flash_bytes_day",
-    "relay_bps",
-    "allocations",
-    "connections",
-    "log_bytes",
+CEILINGS = tuple(
+    "memory_kib cpu_permille shard_bytes flash_bytes_day relay_bps allocations connections log_bytes".split()
 )
 
 SLOT_CLASSES = (65536, 262144, 1048576)

@@ -23,12 +23,12 @@ def call(test) -> None:  # type: ignore[no-untyped-def]
     import gc
 
     gc.collect()
-    result = test()
-    if hasattr(result, "send"):
+    test = test()
+    if hasattr(test, "send"):
         import asyncio  # only where needed: it costs 4 KiB of the heap that is tested
 
         asyncio.new_event_loop()
-        asyncio.run(result)
+        asyncio.run(test)
 
 
 def run(path: str) -> "tuple[int, int]":

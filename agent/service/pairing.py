@@ -61,11 +61,7 @@ class PairingService:
     """`notify`: called with each event once it was acted on, and with Opened (discovery, the link, the screen)."""
 
     def __init__(
-        self,
-        machine: verifier.Verifier,
-        state: "Any",
-        journal: "Any",
-        notify: "Callable[[Any], None] | None" = None,
+        self, machine: verifier.Verifier, state: "Any", journal: "Any", notify: "Callable[[Any], None] | None" = None
     ) -> None:
         self._machine = machine
         self._state = state

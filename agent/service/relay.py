@@ -27,19 +27,11 @@ CLIENTS_CONNECTED_MAX = 128
 LOOK_MS = 30_000  # at our networks: a provider may give another IPv6 prefix at any time
 COUNTS = ("allocations", "packets_up", "bytes_up", "packets_down", "bytes_down")  # of a user; of all
 
-RelaySettings = namedtuple(
-    "RelaySettings",
-    (
-        "listen",  # list of (numeric host, port)
-        "relay_hosts",  # (IPv4, IPv6) that peers see, "SEEN/OWN" behind 1:1 NAT; "" = that family is not offered
-        "realm",
-        "users",  # list of (name, password)
-        "secrets",  # list of (label, secret bytes): TURN REST
-        "allow",  # list of (packed address, bits): peers that are private and may be reached all the same
-        "limits",  # events.Limits
-        "unix_time",  # (label of a secret) -> unix seconds by the clock of who signs with it, or None
-    ),
-)
+# `listen`: list of (numeric host, port); `relay_hosts`: (IPv4, IPv6) that peers see, "SEEN/OWN" behind 1:1 NAT, "" =
+# that family is not offered; `users`: list of (name, password); `secrets`: list of (label, secret bytes), TURN REST;
+# `allow`: list of (packed address, bits), peers that are private and may be reached all the same; `limits`:
+# events.Limits; `unix_time`: (label of a secret) -> unix seconds by the clock of who signs with it, or None.
+RelaySettings = namedtuple("RelaySettings", "listen relay_hosts realm users secrets allow limits unix_time")
 
 
 def wall_clock(_label: str) -> int:

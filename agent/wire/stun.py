@@ -131,8 +131,8 @@ def decode(data: "Data") -> Message:
     size = len(data)
     if not HEADER_BYTES <= size <= MESSAGE_BYTES_MAX or size & 3:
         raise _malformed(f"it has {size} bytes, expected a multiple of 4 from {HEADER_BYTES} to {MESSAGE_BYTES_MAX}")
-    word, length, cookie = struct.unpack_from(">HHI", data, 0)
-    if word & 0xC000 or cookie != COOKIE:
+    word, length, other = struct.unpack_from(">HHI", data, 0)
+    if word & 0xC000 or other != COOKIE:
         raise _malformed("it does not begin with two zero bits and hold the magic cookie")
     if length != size - HEADER_BYTES:
         raise _malformed(f"its header says {length} bytes of attributes, there are {size - HEADER_BYTES}")
@@ -158,23 +158,23 @@ def encode(
     if size > MESSAGE_BYTES_MAX or len(attributes) > ATTRIBUTES_MAX - 2 or len(transaction) != TRANSACTION_BYTES:
         raise UsageError("stun", f"a message of {size} bytes with {len(attributes)} attributes would not be read")
     word = method & 0xF | (method & 0x70) << 1 | (method & 0xF80) << 2 | (kind & 1) << 4 | (kind & 2) << 7
-    out = bytearray(struct.pack(">HHI", word, 0, COOKIE) + transaction)
-    for attribute, value in attributes:
-        _append(out, attribute, value)
+    made = bytearray(struct.pack(">HHI", word, 0, COOKIE) + transaction)
+    for each, value in attributes:
+        _append(made, each, value)
     if integrity:
         hmac, key = integrity
-        for attribute in (MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256):
-            mac_bytes = _MAC_BYTES[attribute][1]
-            _set_length(out, len(out) + 4 + mac_bytes)
-            mac = hmac(key, bytes(out))
-            if len(mac) == mac_bytes:
-                _append(out, attribute, mac)
+        for each in (MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256):
+            length = _MAC_BYTES[each][1]
+            _set_length(made, len(made) + 4 + length)
+            mac = hmac(key, bytes(made))
+            if len(mac) == length:
+                _append(made, each, mac)
                 break
     if with_fingerprint:
-        _set_length(out, len(out) + 8)
-        _append(out, FINGERPRINT, _fingerprint(bytes(out)))
-    _set_length(out, len(out))
-    return bytes(out)
+        _set_length(made, len(made) + 8)
+        _append(made, FINGERPRINT, _fingerprint(bytes(made)))
+    _set_length(made, len(made))
+    return bytes(made)
 
 
 def is_intact(crypto: "contract.Crypto", data: "Data", message: Message, key: bytes) -> bool:
@@ -191,8 +191,7 @@ def is_intact(crypto: "contract.Crypto", data: "Data", message: Message, key: by
 
 def hmac_of(crypto: "contract.Crypto", data: "Data", message: Message) -> "Callable[[bytes, bytes], bytes]":
     """What proves a request proves its answer (RFC 8489 section 9.2.4): for `integrity` of encode."""
-    is_sha1 = data[message.integrity_at + 1] == MESSAGE_INTEGRITY
-    return crypto.hmac_sha1 if is_sha1 else crypto.hmac_sha256
+    return crypto.hmac_sha1 if data[message.integrity_at + 1] == MESSAGE_INTEGRITY else crypto.hmac_sha256
 
 
 def xor_address(address: "Address", transaction: bytes) -> bytes:
@@ -213,19 +212,19 @@ def error_code(code: int) -> bytes:
     return bytes((0, 0, code // 100, code % 100))
 
 
-def channel_data(number: int, payload: "Data", is_stream: bool) -> bytes:
+def channel_data(number: int, data: "Data", is_stream: bool) -> bytes:
     """RFC 8656 section 12.4; padded to 4 on a stream. UsageError("stun") beyond what frame_length takes."""
-    if len(payload) > MESSAGE_BYTES_MAX - CHANNEL_HEADER_BYTES or not CHANNEL_FIRST <= number <= CHANNEL_LAST:
-        raise UsageError("stun", f"{len(payload)} bytes on channel {number} would not be read")
-    padding = bytes(-len(payload) & 3) if is_stream else b""
-    return struct.pack(">HH", number, len(payload)) + bytes(payload) + padding
+    if len(data) > MESSAGE_BYTES_MAX - CHANNEL_HEADER_BYTES or not CHANNEL_FIRST <= number <= CHANNEL_LAST:
+        raise UsageError("stun", f"{len(data)} bytes on channel {number} would not be read")
+    rest = bytes(-len(data) & 3) if is_stream else b""
+    return struct.pack(">HH", number, len(data)) + bytes(data) + rest
 
 
-def frame_length(head: "Data") -> int:
+def frame_length(data: "Data") -> int:
     """Bytes of the frame on a stream that begins with these 4. PeerError("stun"): nothing can be found after it."""
-    if len(head) < CHANNEL_HEADER_BYTES:
-        raise UsageError("stun", f"a frame is known by its first 4 bytes, got {len(head)}")
-    word, length = struct.unpack_from(">HH", head, 0)
+    if len(data) < CHANNEL_HEADER_BYTES:
+        raise UsageError("stun", f"a frame is known by its first 4 bytes, got {len(data)}")
+    word, length = struct.unpack_from(">HH", data, 0)
     size = HEADER_BYTES + length if word < CHANNEL_FIRST else CHANNEL_HEADER_BYTES + (length + 3 & ~3)
     if word > CHANNEL_LAST or size > MESSAGE_BYTES_MAX or size & 3:
         raise _malformed(f"neither STUN nor ChannelData of at most {MESSAGE_BYTES_MAX} bytes begins with {word}")
@@ -254,12 +253,12 @@ def _read_attributes(message: Message, data: "Data") -> None:
         at = end + 3 & ~3
 
 
-def _append(out: bytearray, kind: int, value: bytes) -> None:
-    out += struct.pack(">HH", kind, len(value)) + value + bytes(-len(value) & 3)
+def _append(made: bytearray, kind: int, value: bytes) -> None:
+    made += struct.pack(">HH", kind, len(value)) + value + bytes(-len(value) & 3)
 
 
-def _set_length(out: bytearray, size: int) -> None:
-    out[2:4] = (size - HEADER_BYTES).to_bytes(2, "big")
+def _set_length(made: bytearray, size: int) -> None:
+    made[2:4] = (size - HEADER_BYTES).to_bytes(2, "big")
 
 
 def _fingerprint(data: "Data") -> bytes:
@@ -268,9 +267,9 @@ def _fingerprint(data: "Data") -> bytes:
 
 
 def _masked(ip: bytes, transaction: bytes) -> bytes:
-    mask = COOKIE.to_bytes(4, "big") + transaction
-    return bytes([ip[at] ^ mask[at] for at in range(len(ip))])
+    key = COOKIE.to_bytes(4, "big") + transaction
+    return bytes([ip[at] ^ key[at] for at in range(len(ip))])
 
 
-def _malformed(why: str) -> PeerError:
-    return PeerError("stun", f"That is not a STUN message or ChannelData: {why}; drop it.")
+def _malformed(text: str) -> PeerError:
+    return PeerError("stun", f"That is not a STUN message or ChannelData: {text}; drop it.")

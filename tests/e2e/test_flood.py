@@ -19,7 +19,7 @@ CLIENTS = 4
 PAIRED_S = 10.0
 FULL_S = 5.0
 # Of which a device that has paired nobody leaves 42 KiB; the places of its two listeners would take 72.
-SMALL_HEAP = "416k"
+SMALL_HEAP = "400k"
 
 
 @contextlib.contextmanager

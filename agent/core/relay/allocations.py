@@ -122,14 +122,14 @@ class Allocations:
         row = self.users.get(user)
         if row is None:
             if len(self.users) >= USERS_MAX:
-                idle = [(self.users[name][5], name) for name in self.users if self.users[name][0] == 0]
-                if idle:
-                    name = min(idle)[1]
+                rows = [(self.users[name][5], name) for name in self.users if self.users[name][0] == 0]
+                if rows:
+                    name = min(rows)[1]
                     label = name[: name.find("/") + 1]
                     is_room = label in self.past or len(self.past) < LABELS_MAX
-                    past, gone = self.past.setdefault(label if is_room else "", [0] * 5), self.users.pop(name)
+                    past, row = self.past.setdefault(label if is_room else "", [0] * 5), self.users.pop(name)
                     for at in range(5):
-                        past[at] += gone[at]
+                        past[at] += row[at]
             row = self.users[user] = [0, 0, 0, 0, 0, now]
         row[5] = now
         return row
@@ -147,13 +147,13 @@ class Allocations:
         """A free port from a random place on (RFC 6056), 0 when there is none. A pair: with the next one free too."""
         first, last = self._limits.ports
         step = 2 if is_even else 1
-        begin = first + (first & 1) if is_even else first
-        size = (last - begin - (1 if is_pair else 0)) // step + 1
+        low = first + (first & 1) if is_even else first
+        size = (last - low - (1 if is_pair else 0)) // step + 1
         if size <= 0:
             return 0
-        start = int.from_bytes(self._world.entropy(4), "big") % size
-        for turn in range(size):
-            port: int = begin + (start + turn) % size * step
+        at = int.from_bytes(self._world.entropy(4), "big") % size
+        for index in range(size):
+            port: int = low + (at + index) % size * step
             if self._world.addresses(family, port) is None:
                 continue
             if (family, port) not in self._ports and not (is_pair and (family, port + 1) in self._ports):
@@ -172,8 +172,8 @@ class Allocations:
         self._ports.discard((endpoint.family, endpoint.port))
 
     def can_reserve(self, user: str) -> bool:
-        of_user = [each for each in self.reservations.values() if each.user == user]
-        return len(self.reservations) < RESERVATIONS_MAX and len(of_user) < RESERVATIONS_USER_MAX
+        rows = [each for each in self.reservations.values() if each.user == user]
+        return len(self.reservations) < RESERVATIONS_MAX and len(rows) < RESERVATIONS_USER_MAX
 
     def reserve(self, endpoint: Endpoint, user: str, now: int) -> bytes:
         """Its token."""

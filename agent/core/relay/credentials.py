@@ -67,9 +67,9 @@ class Credentials:
             made = int.from_bytes(binascii.a2b_base64(nonce)[:2], "big")
         except ValueError:
             return False
-        seconds = now // 1000
-        age = (seconds - made) & 0xFFFF
-        return age <= NONCE_LIFE_S and self._crypto.equal(self._sealed(client, seconds - age), nonce)
+        now //= 1000
+        made = (now - made) & 0xFFFF  # ago
+        return made <= NONCE_LIFE_S and self._crypto.equal(self._sealed(client, now - made), nonce)
 
     def authenticate(
         self, message: stun.Message, data: "stun.Data", client: "Any", now: int, time_of: "Callable[[str], int | None]"
@@ -90,14 +90,14 @@ class Credentials:
         raise Refusal(stun.UNAUTHENTICATED, "Name, password or expiry are wrong; ask for new credentials.")
 
     def prove(self, proof: bytes, time_of: "Callable[[str], int | None]") -> tuple[str, bytes]:
-        """Whose "name:password" this is, as Basic of HTTP has it: the stable id, the name as sent. Refusal 401. A
+        """Whose "name:password" this is, as Basic of HTTP has it: the stable id, the name as made. Refusal 401. A
         time-limited name has a colon in it, its password has none."""
         at = proof.find(b":")
         at = at if proof[: max(at, 0)] in self._users else proof.rfind(b":")
         username = proof[: max(at, 0)]
-        sent = long_term_key(self._crypto, username, self.realm, proof[at + 1 :])
+        made = long_term_key(self._crypto, username, self.realm, proof[at + 1 :])
         for name, key in self._candidates(username, time_of):
-            if self._crypto.equal(sent, key) and name is not None:
+            if self._crypto.equal(made, key) and name is not None:
                 return name, username
         raise Refusal(stun.UNAUTHENTICATED, "Name, password or expiry are wrong; ask for new credentials.")
 
@@ -128,8 +128,7 @@ class Credentials:
         if username in self._known and self._known[username][0] in [name for name, _ in live]:
             yield self._known[username]  # what another core signed under the same name is still tried after it
         for name, secret in live:
-            password = rest_password(self._crypto, secret, username)
-            yield name, long_term_key(self._crypto, username, self.realm, password)
+            yield name, long_term_key(self._crypto, username, self.realm, rest_password(self._crypto, secret, username))
 
     def _remember(self, username: bytes, name: str, key: bytes) -> None:
         if username not in self._users:
@@ -138,11 +137,11 @@ class Credentials:
             if len(self._known) > KNOWN_MAX:
                 del self._known[next(iter(self._known))]
 
-    def _sealed(self, client: "Any", seconds: int) -> bytes:
+    def _sealed(self, client: "Any", now: int) -> bytes:
         transport, (ip, port), listener = client
-        text = b"%d %d %d %d " % (seconds, transport, port, listener) + ip
+        text = b"%d %d %d %d " % (now, transport, port, listener) + ip
         mac = self._crypto.hmac_sha256(self._nonce_key, text)
-        made = (seconds & 0xFFFF).to_bytes(2, "big") + mac[: _NONCE_BYTES * 3 // 4 - 2]
+        made = (now & 0xFFFF).to_bytes(2, "big") + mac[: _NONCE_BYTES * 3 // 4 - 2]
         return binascii.b2a_base64(made).strip()
 
 
@@ -156,9 +155,9 @@ def rest_password(crypto: "contract.Crypto", secret: bytes, username: bytes) -> 
     return binascii.b2a_base64(crypto.hmac_sha1(secret, username)).strip()
 
 
-def long_term_key(crypto: "contract.Crypto", username: bytes, realm: bytes, password: bytes) -> bytes:
+def long_term_key(crypto: "contract.Crypto", username: bytes, realm: bytes, secret: bytes) -> bytes:
     """RFC 8489 section 9.2.2, the form that every TURN client knows."""
-    return crypto.md5(username + b":" + realm + b":" + password)
+    return crypto.md5(username + b":" + realm + b":" + secret)
 
 
 def _split(username: bytes) -> tuple[str, int]:

@@ -21,8 +21,7 @@ World = namedtuple("World", ("entropy", "crypto", "addresses", "unix_time"))
 # `unproven_s`: answers a second to requests without proof, for each source prefix and not for TCP.
 # `has_dont_fragment`: the driver can set DF.
 Limits = namedtuple(
-    "Limits",
-    ("allocations", "allocations_user", "ports", "rate_bps", "user_bps", "unproven_s", "has_dont_fragment"),
+    "Limits", ("allocations", "allocations_user", "ports", "rate_bps", "user_bps", "unproven_s", "has_dont_fragment")
 )
 
 # Bind a UDP socket at `port` of our relay IP of `family` (4 or 6), then call opened(relay, now) or busy(relay, now).

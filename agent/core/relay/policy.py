@@ -108,13 +108,13 @@ def _found(table: "tuple[tuple[bytes, int, str], ...]", ip: bytes) -> str:
     return ""
 
 
-def _is_in(ip: bytes, prefixes: "list[Prefix]") -> bool:
-    return any(len(prefix) == len(ip) and _is_within(ip, prefix, bits) for prefix, bits in prefixes)
+def _is_in(ip: bytes, table: "list[Prefix]") -> bool:
+    return any(len(prefix) == len(ip) and _is_within(ip, prefix, bits) for prefix, bits in table)
 
 
 def _is_within(ip: bytes, prefix: bytes, bits: int) -> bool:
-    whole = bits >> 3
-    if ip[:whole] != prefix[:whole]:
+    size = bits >> 3
+    if ip[:size] != prefix[:size]:
         return False
     rest = bits & 7
-    return rest == 0 or (ip[whole] ^ prefix[whole]) >> (8 - rest) == 0
+    return rest == 0 or (ip[size] ^ prefix[size]) >> (8 - rest) == 0

@@ -41,23 +41,23 @@ class Shaper:
             return True
         if now - self._at >= FILL_MS:
             self._refill(now)
-        share = self._users.get(user)
-        if share is None:
+        row = self._users.get(user)
+        if row is None:
             if len(self._users) >= USERS_MAX:
                 user = ""
             # A part of what is there at once: what begins (a handshake, a check of ICE) is a few packets together.
-            share = self._users.setdefault(user, [self._level // (len(self._users) + 1), now])
-        share[1] = now
-        need = wire_bytes * _UNIT
-        if share[0] < 0:
+            row = self._users.setdefault(user, [self._level // (len(self._users) + 1), now])
+        row[1] = now
+        size = wire_bytes * _UNIT
+        if row[0] < 0:
             return False
-        if self._level < need:
+        if self._level < size:
             # More was promised than there is (many came at once): else the first to ask would always win.
             for other in self._users.values():
                 other[0] = min(other[0], self._level // len(self._users))
             return False
-        share[0] -= need
-        self._level -= need
+        row[0] -= size
+        self._level -= size
         return True
 
     def _refill(self, now: int) -> None:
@@ -70,16 +70,16 @@ class Shaper:
             return
         most = self._user_fill * passed_ms
         left = self._dealt * passed_ms
-        rooms = [(min(self._burst - share[0], most), user) for user, share in self._users.items()]
-        rooms.sort()  # water-filling: who needs least first, so that one pass is exact
-        count = len(rooms)
-        for room, user in rooms:
-            given = min(room, left // count)
+        rows = [(min(self._burst - row[0], most), user) for user, row in self._users.items()]
+        rows.sort()  # water-filling: who needs least first, so that one pass is exact
+        count = len(rows)
+        for size, user in rows:
+            given = min(size, left // count)
             self._users[user][0] += given
             left -= given
             count -= 1
 
 
-def wire_bytes(payload_bytes: int, is_ipv6: bool, is_channel_data: bool) -> int:
+def wire_bytes(size: int, is_ipv6: bool, is_channel_data: bool) -> int:
     """What a meter outside sees of a UDP datagram: IP and UDP headers too."""
-    return payload_bytes + (48 if is_ipv6 else 28) + (4 if is_channel_data else 0)
+    return size + (48 if is_ipv6 else 28) + (4 if is_channel_data else 0)

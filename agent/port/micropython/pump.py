@@ -10,16 +10,7 @@ import socket
 
 from agent.port import faults
 from agent.port.micropython import clock
-from agent.port.micropython.flows import (
-    BATCH,
-    HEAD_BYTES,
-    PAYLOAD_BYTES_MAX,
-    Channel,
-    Crowd,
-    UdpClient,
-    Way,
-    plain,
-)
+from agent.port.micropython.flows import BATCH, HEAD_BYTES, PAYLOAD_BYTES_MAX, Channel, Crowd, UdpClient, Way, plain
 from agent.port.micropython.loop import SOCKETS_MAX, Loop
 from agent.port.micropython.streams import sockaddr_of
 from agent.port.micropython.tcp_clients import TcpClient

@@ -1,11 +1,13 @@
 """What the tests of the relay machine share: a relay, a client that can prove itself, a driver that opens sockets."""
 
+# ruff: noqa: I001 (what is compiled needs several times its size for a moment: the largest first, in an empty heap)
+from agent.core.relay import lifecycle  # noqa: F401
 import hashlib
 
+from agent.core.relay.server import Relay
 from agent.core.relay.credentials import Credentials, long_term_key
 from agent.core.relay.events import Client, Limits, Open, World
 from agent.core.relay.policy import Policy
-from agent.core.relay.server import Relay
 from agent.errors import PeerError
 from agent.wire import stun
 from tests.sim.chance import Xorshift32

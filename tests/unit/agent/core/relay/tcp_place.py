@@ -1,5 +1,7 @@
 """A relay that speaks TCP to peers, and its clients. Who they are is believed: the heap of these tests is small."""
 
+# isort: off
+from agent.core.relay import lifecycle  # noqa: F401  (the largest first: imports that nest less need less of the heap)
 from agent.core.relay.connections import Dial, Listen, TcpPolicy
 from agent.core.relay.credentials import User
 from agent.core.relay.events import Client, Limits, Open, World

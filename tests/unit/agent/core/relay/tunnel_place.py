@@ -1,6 +1,7 @@
 """A relay with CONNECT, and who asks it. Imports that nest less need less of the heap, which is small."""
 
 # isort: off
+from agent.core.relay import lifecycle  # noqa: F401
 from agent.core.relay.credentials import Credentials, long_term_key
 from agent.core.relay.server import Relay  # noqa: F401
 from agent.core.relay.tcp import TcpRelay  # noqa: F401
