@@ -42,15 +42,15 @@ def is_point(data: bytes) -> bool:
     return True
 
 
-def inverse(value: int, modulus: int) -> int:
+def inverse(value: int, n: int) -> int:
     """By extended Euclid: six times faster than a power, and its time depends on `value`, so mask secrets."""
-    old, new = modulus, value % modulus
-    old_factor, factor = 0, 1
+    old, new = n, value % n
+    g, f = 0, 1
     while new:
-        quotient = old // new
-        old, new = new, old - quotient * new
-        old_factor, factor = factor, old_factor - quotient * factor
-    return old_factor % modulus
+        q = old // new
+        old, new = new, old - q * new
+        g, f = f, g - q * f
+    return g % n
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -71,13 +71,12 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
 def multiply_two(first: int, second: int, point: bytes) -> int:
     """x of first * G + second * point, or -1 for infinity (Shamir's trick). Variable time: never for secrets."""
     x, y = decode(point)
-    one = (GX, GY, 1)
-    two = (x, y, 1)
-    table = ((0, 1, 0), one, two, add(one, two))
+    one, other = (GX, GY, 1), (x, y, 1)
+    table = ((0, 1, 0), one, other, add(one, other))
     total = table[0]
-    for bit in range(255, -1, -1):
+    for i in range(255, -1, -1):
         total = double(total)
-        choice = (first >> bit & 1) | (second >> bit & 1) << 1
+        choice = (first >> i & 1) | (second >> i & 1) << 1
         if choice:
             total = add(total, table[choice])
     if total[2] == 0:
@@ -88,12 +87,12 @@ def multiply_two(first: int, second: int, point: bytes) -> int:
 
 def double(point: "Jacobian") -> "Jacobian":
     x, y, z = point
-    delta = z * z % P
-    gamma = y * y % P
-    beta = x * gamma % P
-    alpha = 3 * (x - delta) * (x + delta) % P
-    third = (alpha * alpha - 8 * beta) % P
-    return third, (alpha * (4 * beta - third) - 8 * gamma * gamma) % P, 2 * y * z % P
+    d = z * z % P
+    c = y * y % P
+    b = x * c % P
+    a = 3 * (x - d) * (x + d) % P
+    s = (a * a - 8 * b) % P
+    return s, (a * (4 * b - s) - 8 * c * c) % P, 2 * y * z % P
 
 
 def add(one: "Jacobian", other: "Jacobian") -> "Jacobian":
@@ -103,16 +102,16 @@ def add(one: "Jacobian", other: "Jacobian") -> "Jacobian":
         return other
     if z2 == 0:
         return one
-    square1 = z1 * z1 % P
-    square2 = z2 * z2 % P
-    left = x1 * square2 % P
-    height = (x2 * square1 - left) % P
-    base_y = y1 * square2 * z2 % P
-    slope = (y2 * square1 * z1 - base_y) % P
-    if height == 0:
-        return (0, 1, 0) if slope else double(one)
-    height2 = height * height % P
-    height3 = height * height2 % P
-    middle = left * height2 % P
-    third = (slope * slope - height3 - 2 * middle) % P
-    return third, (slope * (middle - third) - base_y * height3) % P, z1 * z2 * height % P
+    u = z1 * z1 % P
+    v = z2 * z2 % P
+    left = x1 * v % P
+    h = (x2 * u - left) % P
+    s = y1 * v * z2 % P
+    r = (y2 * u * z1 - s) % P
+    if h == 0:
+        return (0, 1, 0) if r else double(one)
+    i = h * h % P
+    j = h * i % P
+    m = left * i % P
+    t = (r * r - j - 2 * m) % P
+    return t, (r * (m - t) - s * j) % P, z1 * z2 * h % P

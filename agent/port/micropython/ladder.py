@@ -11,8 +11,7 @@ from agent.errors import PeerError, UsageError
 from ota import p256
 from ota.p256 import GX, GY, N, P, decode, encode, inverse
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from ota.p256 import Jacobian
 
 
@@ -29,8 +28,8 @@ def multiply(scalar: int, point: bytes, mask: int) -> bytes:
     """`mask`: a fresh random integer, not 0 modulo p."""
     check_scalar(scalar)
     x, y = decode(point)
-    square = mask * mask % P
-    start = (x * square % P, y * square * mask % P, mask % P)
+    s = mask * mask % P
+    start = (x * s % P, y * s * mask % P, mask % P)
     return _affine(_ladder(scalar, start))
 
 
@@ -49,16 +48,16 @@ def negate(point: bytes) -> bytes:
 def _ladder(scalar: int, start: "Jacobian") -> "Jacobian":
     """Every odd scalar is 1 followed by 64 digits out of -15, -13 … 15; an even one is n minus an odd one."""
     is_even = 1 - (scalar & 1)
-    odd = (scalar, N - scalar)[is_even]
+    n = (scalar, N - scalar)[is_even]
     digits = []
     for _ in range(64):
-        digit = (odd & 31) - 16
+        digit = (n & 31) - 16
         digits.append(digit)
-        odd = (odd - digit) >> 4
-    twice = p256.double(start)
+        n = (n - digit) >> 4
+    step = p256.double(start)
     table = [start]
     for _ in range(7):
-        table.append(p256.add(table[-1], twice))
+        table.append(p256.add(table[-1], step))
     total = start
     for digit in reversed(digits):
         total = p256.double(p256.double(p256.double(p256.double(total))))
@@ -73,5 +72,5 @@ def _affine(point: "Jacobian") -> bytes:
     if z == 0:
         raise PeerError("point", "expected points with a sum, got a point and its negative")
     shift = inverse(z, P)
-    square = shift * shift % P
-    return encode(x * square % P, y * square * shift % P)
+    s = shift * shift % P
+    return encode(x * s % P, y * s * shift % P)
