@@ -30,6 +30,8 @@ async def load(slabs: "Slabs") -> None:
     for name in names:
         kind_number = parse_name(name)
         if kind_number is not None:
+            # Of what we cannot use, too: its name is taken.
+            store.space.next_number = max(store.space.next_number, kind_number[1] + 1)
             length = files.size(slabs.path(*kind_number))
             slots = length // kind_number[0]
             is_ours = 0 < slots <= SLOTS_A_SLAB_MAX

@@ -55,7 +55,7 @@ class Slab:
 class Space:
     """`allocated_bytes`: slab files, those being made included. `used_bytes`: slots that are not free.
     `core_bytes`: slot bytes kept for each core, by core number (cache and trash not counted). `kinds`: records and slot
-    bytes of each kind."""
+    bytes of each kind. `next_number`: of a slab, higher than any that is there."""
 
     def __init__(self, index: Index, quota_bytes: int, slot_bytes: tuple[int, ...]) -> None:
         for size in slot_bytes:
@@ -70,7 +70,7 @@ class Space:
         self.slabs: list[Slab | None] = []
         self.gone: Callable[[int], None] | None = None  # told of each slot whose record is not served any more
         self._index = index
-        self._next_number = 0
+        self.next_number = 0
         self._hint: dict[int, int] = {}  # no slab of that slot size before this position has a free slot
 
     def size_for(self, payload_bytes: int, header_bytes: int) -> int:
@@ -148,8 +148,8 @@ class Space:
         """A slab to make now, its bytes already counted."""
         size = self.slab_bytes(slot_bytes)
         self.allocated_bytes += size
-        self._next_number += 1
-        return Slab(slot_bytes, self._next_number - 1, size // slot_bytes)
+        self.next_number += 1
+        return Slab(slot_bytes, self.next_number - 1, size // slot_bytes)
 
     def attach(self, slab: Slab) -> None:
         """The file of a slab exists and its bytes are counted; all its slots are TAKEN until given."""
@@ -158,7 +158,7 @@ class Space:
             self.slabs.append(None)
         self.slabs[slab.position] = slab
         self.used_bytes += slab.bytes
-        self._next_number = max(self._next_number, slab.number + 1)
+        self.next_number = max(self.next_number, slab.number + 1)
 
     def detach(self, slab: Slab) -> None:
         """Nothing will be put into this empty slab any more; its bytes count until its file is gone (`dropped`)."""

@@ -40,3 +40,16 @@ def test_strange_files_in_the_folder():
         await bench.slabs.close()
 
     asyncio.run(main())
+
+
+def test_a_slab_that_lost_its_bytes_keeps_its_number():
+    """Of a file system that was repaired, or something else of that name: the next slab is another file."""
+
+    async def main():
+        bench = Bench(quota=60 * SLOT)
+        bench.disk.files = {FOLDER + "/slab.64.0": [0, {}], FOLDER + "/slab.64.1": [700, {}]}
+        await bench.open()
+        assert await bench.put(data_of(1)) == "stored" and FOLDER + "/slab.64.2" in bench.disk.files
+        await bench.slabs.close()
+
+    asyncio.run(main())
