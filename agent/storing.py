@@ -2,7 +2,7 @@
 
 Who holds the key file makes the tokens (`corelet-core token`): the names of core and device and their secret come from
 it (wire/token.py), expiry is judged by this machine's clock. Not here: the store (service/shards.py), HTTP
-(service/http.py). Bounds: the quota, CONNECTIONS_MAX.
+(service/http.py). Bounds: the quota, CONNECTIONS_MAX (fewer in a small heap).
 """
 
 from agent import arguments, port
@@ -18,6 +18,7 @@ if False:
 # The largest is for a shard of 1 MiB, which a slot of 1 MiB cannot hold beside its header.
 SLOT_BYTES = (1 << 16, 1 << 18, 1 << 20, 1 << 21)
 CONNECTIONS_MAX = 64
+PLACE_KIB = 24  # of a small heap for each: one takes 3, half as many more are being told 503, and there is the store
 HOT_BYTES = 64 << 20
 QUOTA_BYTES_MAX = 1 << 50
 NEEDED = ("--listen", "--dir", "--quota", "--token-key-file")
@@ -60,7 +61,8 @@ def run(call: "Call") -> None:
 async def _serve(service: shards.ShardService, places: list[tuple[str, int]]) -> None:
     listeners = [port.net.listen_tcp(host, number) for host, number in places]
     await service.open()
-    share = max(1, CONNECTIONS_MAX // len(listeners))
+    most = min(CONNECTIONS_MAX, port.heap.kib() // PLACE_KIB or CONNECTIONS_MAX)
+    share = max(1, most // len(listeners))
     limits = http.Limits(share, http.LIMITS.head_ms, http.LIMITS.stall_ms, http.LIMITS.piece_bytes)
     handle = http.Router([("/shards/", service.handle)]).handle
     where = ", ".join([f"{host}:{one.port}" for (host, _), one in zip(places, listeners)])

@@ -1,6 +1,8 @@
 """`corelet store` and `corelet-core token`: only a store, on both interpreters, with no core anywhere."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -141,6 +143,18 @@ def test_the_fast_lane_is_the_same_server(runtime: str, tmp_path: Path) -> None:
             assert b"HTTP/1.1 400 " in store.raw((plain + head + odd).encode())
         assert store.ask("DELETE", shard).status == 200
         assert store.ask("GET", shard, None, bearer).status == 404, "deleted is gone from memory, too"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_crowd_of_strangers(runtime: str, tmp_path: Path) -> None:
+    """Who begins a head and says no more takes neither the memory nor the places of who has a token."""
+    data = sample(1)
+    with LoneStore(runtime, tmp_path / "lone", QUOTA) as store, contextlib.ExitStack() as crowd:
+        for _ in range(80):
+            conn = crowd.enter_context(socket.create_connection(("127.0.0.1", store.port), timeout=10))
+            conn.sendall(b"GET /")
+        assert store.put(data).status == 201 and store.get(data).body == data
+        assert len(store.lines) == 1, "nothing to complain about"
 
 
 def refused(command: list[str]) -> str:
