@@ -171,7 +171,7 @@ class Lent:
         sent = 0
         try:
             if self._head:
-                sent = self.socket.send(self._head, socket.MSG_MORE)
+                sent = self.socket.send(self._head, socket.MSG_MORE if self._left else 0)
                 self._head = self._head[sent:]
             if self._left and not self._head:
                 count = os.sendfile(self.socket.fileno(), self._kept.block.fd, self._at, self._left)

@@ -103,6 +103,21 @@ def test_quick_and_other_requests_on_one_connection():
     assert world.quick == 3
 
 
+def test_an_empty_answer_waits_for_nothing():
+    """Its head alone: the kernel would hold back for 200 ms what it is told that more will follow."""
+    world, passed = World(0), []
+
+    async def body(conn):
+        for _ in range(5):
+            began = port.clock.now_ms()
+            await conn.write(QUICK)
+            assert await take(conn, len(world.head)) == world.head
+            passed.append(port.clock.now_ms() - began)
+
+    world.run(body)
+    assert min(passed) < 150
+
+
 def test_who_does_not_ask_and_who_does_not_read_is_let_go():
     for times, said in ((1, b""), (1, QUICK[:5]), (8000, QUICK * 5)):  # 40 MB fill every buffer
         world = World(times)
