@@ -32,7 +32,7 @@ class Slab(Protocol):
 
 
 class Files(Protocol):
-    """Durable small files and slabs. Codes: not_found, disk_full, read_only, denied, io, state_in_use."""
+    """Durable small files and slabs. Codes: not_found, disk_full, read_only, denied, stopped, io, state_in_use."""
 
     def read(self, path: str, bytes_max: int) -> bytes:
         """Whole file; PortError("not_found") or PortError("too_big")."""

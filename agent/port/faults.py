@@ -25,6 +25,7 @@ FILE_FAULTS = (
     ((1, 13), "denied", "Permission denied for {0}. Start as the user who owns it, or choose another folder."),
     ((NO_ENTRY,), "not_found", "{0} does not exist. Check the name."),
     ((17, 20, 21), "io", "{0}: a file stands where a folder belongs, or a folder where a file does. Move it away."),
+    (MANY_FILES, "stopped", "{0}: this machine is out of file descriptors. Close some connections, or allow more."),
     ((5,), "io", "The disk failed at {0} (input/output error). Check the medium and the kernel log."),
 )
 
@@ -57,7 +58,7 @@ def _fault(table: "tuple[tuple[tuple[int, ...], str, str], ...]", number: int, w
 
 
 def file_fault(error: OSError, path: str) -> PortError:
-    """Codes: disk_full, read_only, denied, not_found, io."""
+    """Codes: disk_full, read_only, denied, not_found, stopped (nothing was done, nothing is wrong there), io."""
     return _fault(FILE_FAULTS, error.errno or 0, path)
 
 

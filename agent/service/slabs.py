@@ -170,7 +170,8 @@ class Slabs:
         offset = ticket.slot % SLOTS_A_SLAB_MAX * slab.slot_bytes + HEADER_BYTES + number * size
         data: Any = self._attempt(self._read, Effect(READ, slab, offset, length, None, ticket), None)
         if isinstance(data, PortError):
-            self.store.spoiled(ticket, "io")
+            if data.code != "stopped":
+                self.store.spoiled(ticket, "io")
             raise data
         if crc32(data) != ticket.sums[number]:
             self.store.spoiled(ticket, "sha256")

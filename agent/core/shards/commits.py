@@ -112,7 +112,7 @@ class Commits:
         another generation, and every header is read at the next start."""
         if error is not None:
             self.memo.is_all = self.is_distrusted = True
-            if error.code != "disk_full":
+            if error.code not in ("disk_full", "stopped"):
                 self._set_fault(error)
         if not self.fault:
             self.write_memo(False)

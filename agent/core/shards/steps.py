@@ -86,6 +86,8 @@ class Steps(Commits):
         is_changing = other is not None and other is not ticket and other.step in ("erase", "commit")
         if not self._is_mine(ticket) or (header is None and is_changing):
             self._try_next(ticket)
+        elif error is not None and error.code == "stopped":
+            self._refuse(ticket, error)
         elif header is None and ticket.operation != "put" and self.index.kind(ticket.slot) == TRASH:
             self._try_next(ticket)
         elif header is None:
@@ -116,7 +118,7 @@ class Steps(Commits):
         if not self._is_mine(ticket):
             self._try_next(ticket)
         elif error is not None and error.code == "stopped":
-            self._refuse(ticket, error)  # no memory for it, or the end of the process: nothing is wrong with the bytes
+            self._refuse(ticket, error)  # no memory or descriptor for it, or the end: nothing is wrong with the bytes
         elif error is not None or digest != ticket.shard:
             self._bad(ticket, "sha256" if error is None else "io")
         elif ticket.operation == "put":

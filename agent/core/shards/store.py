@@ -234,7 +234,7 @@ class Store(Steps):
         elif effect.kind == CHECKPOINT:
             self._checkpoint_written(error)
         elif effect.kind in (CREATE, REMOVE) or (ticket is not None and ticket.operation == "sweep"):
-            if error is not None and error.code != "disk_full":
+            if error is not None and error.code not in ("disk_full", "stopped"):
                 self._set_fault(error)
             for rested in self.room.done(effect, error, now):
                 self._reserved(rested)

@@ -16,8 +16,12 @@ async def sync(fd: int) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         _worker.append(ThreadPoolExecutor(1, "flush"))
-    # A duplicate, so that a close() meanwhile cannot hand the number to another file.
-    await asyncio.get_running_loop().run_in_executor(_worker[0], _sync_and_close, os.dup(fd))
+    try:
+        own = os.dup(fd)  # so that a close() meanwhile cannot hand the number to another file
+    except OSError:  # none is left: then the loop waits
+        os.fdatasync(fd)
+        return
+    await asyncio.get_running_loop().run_in_executor(_worker[0], _sync_and_close, own)
 
 
 def _sync_and_close(fd: int) -> None:

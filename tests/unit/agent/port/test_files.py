@@ -47,6 +47,11 @@ def test_a_leftover_of_a_power_cut_is_no_obstacle():
     _in_folder(body)
 
 
+def test_without_descriptors_nothing_was_done():
+    for number in (23, 24):
+        assert faults.file_fault(OSError(number, "too many open files"), "a slab").code == "stopped"
+
+
 def test_append():
     def body(folder):
         for piece in (b"a\n", b"b\n"):
