@@ -1,7 +1,7 @@
 """A device that its core cannot reach dials out: mutual TLS to where the core says, and there the data listener's HTTP.
 
 Bounds: DIALS connections to one core, eight addresses tried in turn; one that fails or ends soon is followed by a pause
-with full jitter.
+with full jitter; an order is carried out after FIRST_S.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 DIALS = 2
+FIRST_S = 1  # a core that orders again and again must not make a flood of us, to whomever it names
 WHERE = {"hosts": ("list", 1, 8, ("host", 1, 253)), "port": ("int", 1, 65535)}
 CONNECT_MS = 15_000
 IDLE_MS = 150_000  # the core ends what is idle before that
@@ -39,6 +40,7 @@ def start(record: "dict[str, Any]", key_der: bytes, body: "dict[str, Any]", hand
 
 async def _dial(options: "list[LinkOptions]", server: http.HttpServer) -> None:
     backoff, turn = Backoff(port.crypto().entropy), 0
+    await asyncio.sleep(FIRST_S)
     while True:
         began = port.clock.now_ms()
         try:
