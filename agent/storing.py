@@ -61,8 +61,7 @@ def run(call: "Call") -> None:
 async def _serve(service: shards.ShardService, places: list[tuple[str, int]]) -> None:
     listeners = [port.net.listen_tcp(host, number) for host, number in places]
     await service.open()
-    most = min(CONNECTIONS_MAX, port.heap.kib() // PLACE_KIB or CONNECTIONS_MAX)
-    share = max(1, most // len(listeners))
+    share = max(1, min(CONNECTIONS_MAX, port.heap.kib() // PLACE_KIB or CONNECTIONS_MAX) // len(listeners))
     limits = http.Limits(share, http.LIMITS.head_ms, http.LIMITS.stall_ms, http.LIMITS.piece_bytes)
     handle = http.Router([("/shards/", service.handle)]).handle
     where = ", ".join([f"{host}:{one.port}" for (host, _), one in zip(places, listeners)])

@@ -23,7 +23,6 @@ STATUSES = (
     (413, ("too_big",)),
     (416, ("range",)),
     (422, ("digest",)),
-    (503, ("stopped",)),
     (507, ("io", "read_only", "denied", "quota", "disk_full", "flash", "cores")),
 )
 KINDS = ((TrustError, 401), (LimitError, 503), (PortError, 500), (CoreletError, 400))

@@ -158,7 +158,6 @@ class Space:
             self.slabs.append(None)
         self.slabs[slab.position] = slab
         self.used_bytes += slab.bytes
-        self.next_number = max(self.next_number, slab.number + 1)
 
     def detach(self, slab: Slab) -> None:
         """Nothing will be put into this empty slab any more; its bytes count until its file is gone (`dropped`)."""

@@ -78,6 +78,7 @@ class Rig:
             recall.distrust()
         self.waiting = []
         for slot_bytes, number in sorted(self.slabs):
+            self.store.space.next_number = max(self.store.space.next_number, number + 1)
             slab = recall.attach(slot_bytes, number, self.slabs[(slot_bytes, number)].length // slot_bytes)
             for place in range(slab.slots - 1, -1, -1):
                 slot = slab.position * 256 + place
