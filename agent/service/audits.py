@@ -111,9 +111,7 @@ class Audits:
             piece = self._piece(ticket, start, min(step, size - start))
             digest.update(piece)
             if is_leaf:
-                view = memoryview(piece)
-                for at in range(0, max(1, len(piece)), merkle.LEAF_BYTES):
-                    tree.add(view[at : at + merkle.LEAF_BYTES])
+                tree.extend(piece)
                 first = index * merkle.LEAF_BYTES - start
                 leaf = piece[first : first + merkle.LEAF_BYTES] if 0 <= first < step else leaf
             else:

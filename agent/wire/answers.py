@@ -58,6 +58,35 @@ def path_root(leaf_hash: bytes, index: int, leaves: int, path: "list[bytes]") ->
     return value
 
 
+def range_root(data: bytes, first: int, size: int, path: "list[bytes]") -> bytes:
+    """The root that bytes `first`.. of a shard of `size` bytes lead to, with the nodes of a Merkle-Path field; b"" when
+    they are not whole leaves, or the path has another length."""
+    low, end, used = first // merkle.LEAF_BYTES, first + len(data), [0]
+    high = merkle.leaves_of(end)
+    if first % merkle.LEAF_BYTES or not first < end <= size or (end % merkle.LEAF_BYTES and end < size):
+        return b""
+
+    def subtree(start: int, leaves: int) -> bytes:
+        """b"" for one of which nothing is here."""
+        if start >= high or start + leaves <= low:
+            return b""
+        if leaves == 1:
+            at = (start - low) * merkle.LEAF_BYTES
+            return merkle.leaf_hash(data[at : at + merkle.LEAF_BYTES])
+        half = 1
+        while half * 2 < leaves:
+            half *= 2
+        left, right = subtree(start, half), subtree(start + half, leaves - half)
+        if not left or not right:
+            used[0] += 1
+            beside = path[used[0] - 1] if used[0] <= len(path) else b""
+            left, right = left or beside, right or beside
+        return merkle.node(left, right)
+
+    root = subtree(0, merkle.leaves_of(size))
+    return root if used[0] == len(path) else b""
+
+
 def read_entries(challenge: audit.Challenge, device: str, records: bytes) -> "list[tuple[int, bytes]]":
     """(result, proof) for each entry of a LEAF or WHOLE: the root that leaf and path lead to, or the salted digest; b""
     unless the result is HAS. PeerError("audit") for a result that does not exist."""

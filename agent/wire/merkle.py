@@ -2,7 +2,8 @@
 
 leaf = SHA-256(00 || bytes), node = SHA-256(01 || left || right); a node without a partner goes up as it is, which is
 the RFCs' split at the largest power of two. One difference: what is empty has one empty leaf, it is no tree of none.
-Leaves come one after the other; in memory are log2(leaves) nodes and the path of one leaf. Checking a path: answers.py.
+Leaves come one after the other; in memory are log2(leaves) nodes and the path of one leaf, or of some that lie side by
+side: then it is the nodes that are merged with what they lead to, in the order of the merges. Checking it: answers.py.
 """
 
 import hashlib
@@ -38,18 +39,25 @@ def node(left: bytes, right: bytes) -> bytes:
 
 
 class Tree:
-    """`add` each leaf, then `root` once. `path`: after that, the nodes beside the way from leaf `wanted` to the root,
-    lowest first."""
+    """`add` each leaf, then `root` once. `path`: after that, the nodes beside the way from leaf `wanted`, and those
+    after it up to `end`, to the root, lowest first."""
 
-    def __init__(self, wanted: int = -1) -> None:
+    def __init__(self, wanted: int = -1, end: int = 0) -> None:
         self.path: list[bytes] = []
         self._wanted = wanted
+        self._end = end or wanted + 1
         self._count = 0
-        self._nodes: list[tuple[bytes, bool]] = []  # whole subtrees, largest first; whether each holds the leaf
+        self._nodes: list[tuple[bytes, bool]] = []  # whole subtrees, largest first; whether each holds a wanted leaf
+
+    def extend(self, data: bytes) -> None:
+        """Whole leaves; the last one's end."""
+        view = memoryview(data)
+        for at in range(0, max(1, len(data)), LEAF_BYTES):
+            self.add(view[at : at + LEAF_BYTES])
 
     def add(self, leaf: "bytes | memoryview") -> None:
         """The next LEAF_BYTES; fewer only in the last one."""
-        self._nodes.append((leaf_hash(leaf), self._count == self._wanted))
+        self._nodes.append((leaf_hash(leaf), self._wanted <= self._count < self._end))
         merges = self._count
         while merges % 2:
             self._merge()
@@ -64,6 +72,6 @@ class Tree:
     def _merge(self) -> None:
         right, is_right = self._nodes.pop()
         left, is_left = self._nodes.pop()
-        if is_left or is_right:
+        if is_left != is_right:
             self.path.append(right if is_left else left)
         self._nodes.append((node(left, right), is_left or is_right))

@@ -62,3 +62,27 @@ def test_an_index_outside_of_the_tree():
     leaf_hash = merkle.leaf_hash(b"")
     assert answers.path_root(leaf_hash, 1, 1, []) == b"" and answers.path_root(leaf_hash, -1, 1, []) == b""
     assert answers.path_root(leaf_hash, 0, 1, []) == answers.root_of(b"")
+
+
+def test_every_run_of_leaves_leads_to_the_root_and_only_there():
+    for size in (1, 1024, 3000, 7 * 1024, 8 * 1024 + 5):
+        data, leaves = sample(size), merkle.leaves_of(size)
+        root = answers.root_of(data)
+        for first in range(leaves):
+            for end in range(first + 1, leaves + 1):
+                tree = merkle.Tree(first, end)
+                tree.extend(data)
+                tree.root()
+                start, part, path = first * 1024, data[first * 1024 : end * 1024], tree.path
+                assert answers.range_root(part, start, size, path) == root
+                assert answers.range_root(part[:-1] + b"!", start, size, path) != root
+                assert answers.range_root(part, start, size, path + [root]) == b""
+                assert not path or answers.range_root(part, start, size, path[:-1]) != root
+                assert answers.range_root(part, start + 1, size, path) == b""
+                assert start == 0 or answers.range_root(part, start - 1024, size, path) != root
+
+
+def test_parts_of_leaves_prove_nothing():
+    data = sample(3000)
+    for first, end in ((0, 10), (0, 1025), (1024, 2999), (0, 0), (2048, 4096), (1, 1025)):
+        assert answers.range_root((data + data)[first:end], first, 3000, []) == b"", (first, end)
