@@ -6,6 +6,7 @@ most. Where it is, is written down once in SAVE_MS and at an orderly end: flash 
 
 import asyncio
 
+from agent.core.shards.flash import PAGE_BYTES, REPLACE_BYTES, TIDY
 from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import SLOTS_A_SLAB_MAX
 from agent.core.shards.scrub import START, Scrub
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from agent.service.slabs import Slabs
 
 SAVE_MS = 3_600_000
+SAVE_BYTES = REPLACE_BYTES + PAGE_BYTES
 YIELD_S = 60
 MARK_BYTES_MAX = 40
 
@@ -60,13 +62,21 @@ async def run(store: "Store", slabs: "Slabs", mark: Mark, service: "ShardService
             await verify(store, slabs, scrub.take())
             service.take_reports()
             unsaved_ms += scrub.pause_ms()
-            if unsaved_ms >= SAVE_MS and scrub.mark != kept:
+            if unsaved_ms >= SAVE_MS and scrub.mark != kept and _may_save(store):
                 unsaved_ms, kept = 0, scrub.mark
                 mark.write(kept)
             await asyncio.sleep(scrub.pause_ms() / 1000)
     finally:
-        if scrub.mark != kept:
+        if scrub.mark != kept and _may_save(store):
             mark.write(scrub.mark)
+
+
+def _may_save(store: "Store") -> bool:
+    """Whether the day has bytes for it; then they are spent."""
+    is_affordable = store.flash.left(TIDY, store.now) >= SAVE_BYTES
+    if is_affordable:
+        store.flash.spend(SAVE_BYTES)
+    return is_affordable
 
 
 async def verify(store: "Store", slabs: "Slabs", slot: int) -> None:

@@ -12,6 +12,7 @@ deletions, checkpoints and the memo. A 128th of it is the file system's own: it 
 from agent.errors import LimitError
 
 PAGE_BYTES = 4096  # what a file system writes for a byte
+REPLACE_BYTES = 4 * PAGE_BYTES  # what replacing a file writes beside its content
 HOURS = 25
 HOUR_MS = 3_600_000
 PUT, CACHE, TIDY = "put", "cache", "tidy"  # what for

@@ -4,7 +4,7 @@ Loaded for that only, because it takes memory: `Upkeep(store)`, and nothing of i
 """
 
 from agent.core.shards import checkpoint
-from agent.core.shards.flash import PAGE_BYTES, TIDY, in_pages
+from agent.core.shards.flash import PAGE_BYTES, REPLACE_BYTES, TIDY, in_pages
 from agent.core.shards.index import TAKEN
 from agent.core.shards.room import TRASH_HOURS
 from agent.core.shards.ticket import CHECKPOINT, Effect
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from agent.core.shards.store import Store
 
 PURGE_MAX = 64
-_REPLACE_BYTES = 4 * PAGE_BYTES  # what replacing a file writes beside its content
 
 
 class Upkeep:
@@ -47,7 +46,7 @@ class Upkeep:
         slabs = [slab for slab in store.space.slabs if slab is not None]
         size = checkpoint.HEAD_BYTES
         size += sum([checkpoint.PART_BYTES + 12 * slab.slots + checkpoint.CRC_BYTES for slab in slabs])
-        cost = in_pages(size) + _REPLACE_BYTES + 2 * PAGE_BYTES
+        cost = in_pages(size) + REPLACE_BYTES + 2 * PAGE_BYTES
         is_same = not store.memo.is_all and not [slab for slab in slabs if slab.is_marked or slab.mark < 0]
         if store.fault or is_same or store.is_memo_coming or store.flash.left(TIDY, now) < cost:
             return False

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from agent.core.shards.flash import TIDY, Flash
 from agent.errors import PortError
 from agent.service import scrub
 from tests.unit.agent.core.shards.rig import CORE, Rig, name_of, payload
@@ -122,3 +123,26 @@ def test_marks_that_are_none():
         assert scrub.Mark(files, PATH).read() == (65536, 3, 255)
 
     with_files(main)
+
+
+def test_the_mark_is_paid_for_and_not_written_when_the_day_is_used_up():
+    for used, is_written in ((0, True), (1 << 20, False)):
+
+        async def main(files, used=used, is_written=is_written):
+            rig = Rig()
+            rig.put(payload(1))
+            rig.store.flash = Flash(1 << 20)
+            rig.store.flash.spend(used)
+            left = rig.store.flash.left(TIDY, rig.store.now)
+            task = asyncio.create_task(scrub.run(rig.store, Slabs(rig), scrub.Mark(files, PATH), Service()))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                pass
+            assert (PATH in files.content) == is_written
+            assert rig.store.flash.left(TIDY, rig.store.now) == (left - scrub.SAVE_BYTES if is_written else left)
+
+        with_files(main)
