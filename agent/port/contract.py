@@ -19,10 +19,9 @@ class Clock(Protocol):
     def unix_ms(self) -> int: ...
 
 
-class Slab(Protocol):
-    """One preallocated file, written in place."""
-
+class Slab(Protocol):  # one preallocated file, written in place
     def read(self, offset: int, length: int) -> bytes: ...
+    def readinto(self, offset: int, view: memoryview) -> None: ...  # all of it, else PortError("io")
     def write(self, offset: int, data: bytes) -> None: ...
 
     async def flush(self) -> None:

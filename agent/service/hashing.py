@@ -34,12 +34,14 @@ async def verify(slabs: "Slabs", effect: "Effect", size: int) -> bytes:
 async def _hash(slabs: "Slabs", effect: "Effect", size: int, held: "Any") -> bytes:
     digest = hashlib.sha256()
     sums = array("I")
+    # One buffer: a small heap would be full of pieces again and again.
+    data = memoryview(held if isinstance(held, bytearray) else bytearray(size))
     for start in range(0, effect.length, size):
-        piece = exactly(slabs.file(effect.slab), effect.offset + start, min(size, effect.length - start))
+        at = start if len(data) != size else 0
+        piece = data[at : at + min(size, effect.length - start)]
+        slabs.file(effect.slab).readinto(effect.offset + start, piece)
         digest.update(piece)
         sums.append(crc32(piece))
-        if isinstance(held, bytearray):
-            held[start : start + len(piece)] = piece
         await asyncio.sleep(0)
     effect.ticket.sums = sums
     effect.ticket.piece_bytes = size

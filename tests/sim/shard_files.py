@@ -11,6 +11,7 @@ PortError code.
 """
 
 from agent.errors import PortError
+from agent.service.hashing import exactly
 from tests.sim.flash import Flash
 
 FOLDER = "shards"
@@ -91,6 +92,9 @@ class TracedSlab:
         self._files.may_fail("read")
         left = self._files.flash.size(self._path) - offset
         return self._slab.read(offset, min(length, left)) if left > 0 else b""
+
+    def readinto(self, offset: int, view: memoryview) -> None:
+        view[:] = exactly(self, offset, len(view))
 
     def write(self, offset: int, data: bytes) -> None:
         assert self.is_open

@@ -175,6 +175,11 @@ class Slab:
                 data += piece
         return data
 
+    def readinto(self, offset: int, view: memoryview) -> None:
+        with faults.OnFile(self.path):
+            if os.preadv(self._fd, [view], offset) != len(view):
+                raise PortError("io", f"{self.path} ended early.")
+
     def write(self, offset: int, data: bytes) -> None:
         if offset < 0 or offset + len(data) > self.length:
             raise UsageError("slab_range", f"{len(data)} bytes at {offset} do not fit a slab of {self.length} bytes.")

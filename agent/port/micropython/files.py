@@ -194,8 +194,7 @@ class Slab:
             self._file.seek(offset)
             return self._file.read(length)
 
-    def fill(self, offset: int, view: memoryview) -> None:
-        """All of `view`. PortError."""
+    def readinto(self, offset: int, view: memoryview) -> None:
         with faults.OnFile(self.path):
             self._file.seek(offset)
             if self._file.readinto(view) != len(view):  # type: ignore[attr-defined]

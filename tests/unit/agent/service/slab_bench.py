@@ -96,6 +96,9 @@ class File:
             number += 1
         return made[start : start + length]
 
+    def readinto(self, offset, view):
+        view[:] = self.read(offset, len(view))
+
     def write(self, offset, data):
         self._disk.may_fail("header" if len(data) == 128 else "write")
         assert 0 <= offset <= self._length - len(data)
