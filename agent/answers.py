@@ -21,6 +21,7 @@ def status(answer: "dict[str, Any]") -> list[str]:
     if shards["flash_day"]:
         left = limits.amount(shards["flash_left"]) + " of " + limits.amount(shards["flash_day"])
         lines += screen.row("flash", left + " may be written for shards now")
+    lines += screen.row("traffic", limits.amount(shards["moved"]) + " of shards sent and received since the start")
     lines += screen.row("relay", _relay(answer["relay"]))
     if "process_kib" in health:
         lines += screen.row("memory", limits.amount(health["process_kib"] * 1024) + " used by this device")

@@ -14,7 +14,7 @@ from agent.state import State
 if False:
     from typing import Any, Callable
 
-TOLD = ("used", "shards", "quarantined", "trash", "cache", "flash_left")  # of the store, by telemetry
+TOLD = ("used", "shards", "quarantined", "trash", "cache", "flash_left", "moved")  # of the store, by telemetry
 LOOPBACK = ("127.0.0.1", "::1")
 
 

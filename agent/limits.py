@@ -3,21 +3,18 @@
 The owner may lower a ceiling, never raise it; a core may ask for less than the result, never for more.
 """
 
+# What this version holds by itself (of flash_bytes_day: what the shard store writes); the others wait for cgroups.
 # (ceiling, what it is, divisor to the unit named there; 0: bytes): how `corelet up` and `status` show them.
-SHOWN = (
-    ("memory_kib", "MiB of memory", 1024),
-    ("cpu_permille", "% of one processor core", 10),
+ENFORCED = (
     ("shard_bytes", "of shards", 0),
     ("flash_bytes_day", "written to flash a day", 0),
+    ("shard_bps", "Mbit/s of shards, both ways together", 1000000),
     ("relay_bps", "Mbit/s relayed each way", 1000000),
     ("allocations", "relay allocations", 1),
     ("connections", "connections", 1),
     ("log_bytes", "of logs", 0),
 )
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-# What this version holds by itself (of flash_bytes_day: what the shard store writes); the others wait for cgroups.
-ENFORCED = ("shard_bytes", "flash_bytes_day", "relay_bps", "allocations", "connections", "log_bytes")
 
 
 def in_force(profile: dict[str, int], owner: dict[str, int]) -> dict[str, int]:
@@ -39,9 +36,9 @@ def counted(number: int, things: str) -> str:
 
 
 def shown(ceilings: dict[str, int]) -> list[str]:
-    """One phrase for each ceiling that is enforced, in the order of SHOWN: "4.0 GiB of shards"."""
+    """One phrase for each ceiling that is enforced: "4.0 GiB of shards"."""
     return [
         counted(ceilings[name] // size, what) if size else amount(ceilings[name]) + " " + what
-        for name, what, size in SHOWN
-        if name in ceilings and name in ENFORCED
+        for name, what, size in ENFORCED
+        if name in ceilings
     ]

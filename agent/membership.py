@@ -125,8 +125,8 @@ class Membership:
         if body.get("port"):
             from agent.service import dials  # most devices never need it
 
-            key_der, handle = self._device.key_der(), self._device.shards.handle
-            self._dials[core_id] = dials.start(self._records[core_id], key_der, body, handle)
+            key_der, shards = self._device.key_der(), self._device.shards
+            self._dials[core_id] = dials.start(self._records[core_id], key_der, body, shards)
         return {}
 
     def _disconnect(self, core_id: str) -> None:

@@ -118,13 +118,13 @@ def listen(device: "Device", which: str) -> "list[Any]":
 
 def serve(device: "Device", listeners: "list[Any]", routes: "list[tuple[str, Callable[..., Any]]]", name: str) -> None:
     usual = http.LIMITS
-    lane, places = None, usual.connections_max
+    lane, bandwidth, places = None, None, usual.connections_max
     if name == "data":
-        lane = device.shards.lane(device.supervisor.spawn)
+        lane, bandwidth = device.shards.lane(device.supervisor.spawn), device.shards.bandwidth
         places = max(1, device.ceilings["connections"] // len(listeners))
     share = http.Limits(min(places, port.heap.PLACES_MAX), usual.head_ms, usual.stall_ms, usual.piece_bytes)
     for listener in listeners:
-        server = http.HttpServer(listener, http.Router(routes).handle, share, lane)
+        server = http.HttpServer(listener, http.Router(routes).handle, share, lane, bandwidth)
         device.supervisor.spawn("http " + name, server.serve)
 
 
@@ -135,6 +135,7 @@ def make_shards(device: "Device", cores: shards.Cores) -> shards.ShardService:
     ceilings = (device.ceilings["shard_bytes"], tuple(slots), device.ceilings["flash_bytes_day"], cache_bytes)
     place = shards.Place(device.state.path("shards"), *ceilings)
     place.hot_bytes = lanes.hot_bytes(device.ceilings["memory_kib"])
+    place.bytes_s = device.ceilings["shard_bps"] // 8
     return shards.ShardService(place, (device.identity.device_id, device.boot), cores, device.journal)
 
 

@@ -21,6 +21,7 @@ CONNECTIONS_MAX = 64
 PLACE_KIB = 24  # of a small heap for each: one takes 3, half as many more are being told 503, and there is the store
 HOT_BYTES = 64 << 20
 QUOTA_BYTES_MAX = 1 << 50
+BYTES_S_MIN, BYTES_S_MAX = 8000, 1 << 40
 NEEDED = ("--listen", "--dir", "--quota", "--token-key-file")
 
 
@@ -54,6 +55,8 @@ def run(call: "Call") -> None:
     flash = arguments.number("--flash-per-day", options.get("--flash-per-day", "0"), 0, QUOTA_BYTES_MAX)
     room = shards.Place(folder, quota, SLOT_BYTES, flash)
     room.hot_bytes = HOT_BYTES
+    if "--bandwidth" in options:
+        room.bytes_s = arguments.number("--bandwidth", options["--bandwidth"], BYTES_S_MIN, BYTES_S_MAX)
     service = shards.ShardService(room, identity, cores, Screen())  # type: ignore[arg-type]
     port.net.run(_serve(service, places))
 
@@ -68,7 +71,9 @@ async def _serve(service: shards.ShardService, places: list[tuple[str, int]]) ->
     port.terminal.say(f"storing; clients come to {where}; Ctrl-C ends it")
     tasks: list[Any] = []
     lane = service.lane(lambda _, run: tasks.append(port.net.spawn(run())))
-    tasks += [port.net.spawn(http.HttpServer(one, handle, limits, lane).serve()) for one in listeners]
+    tasks += [
+        port.net.spawn(http.HttpServer(one, handle, limits, lane, service.bandwidth).serve()) for one in listeners
+    ]
     try:
         for task in tasks:
             await task

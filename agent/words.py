@@ -49,7 +49,8 @@ COMMANDS = (
     ),
     (
         "store",
-        "--listen ADDR:PORT --dir DIR --quota BYTES --token-key-file FILE --flash-per-day BYTES --device ID"
+        "--listen ADDR:PORT --dir DIR --quota BYTES --token-key-file FILE --flash-per-day BYTES"
+        " --bandwidth BYTES_PER_S --device ID"
         " --open-reads",
         "only a shard store, without any full core",
         "store --listen 127.0.0.1:8480 --dir shards --quota 1073741824 --token-key-file store.key",

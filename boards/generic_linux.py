@@ -21,6 +21,7 @@ PROFILE = {
     "cpu_permille": 250,
     "shard_bytes": 4_294_967_296,  # slab files grow to it, a few MiB at a time
     "flash_bytes_day": 8_589_934_592,  # an SD card of 32 GB lasts ten years at this rate
+    "shard_bps": 200_000_000,
     "relay_bps": 20_000_000,
     "allocations": 64,
     "connections": 64,

@@ -21,6 +21,7 @@ PROFILE = {
     "cpu_permille": 200,
     "shard_bytes": 268_435_456,
     "flash_bytes_day": 536_870_912,
+    "shard_bps": 40_000_000,
     "relay_bps": 4_000_000,
     "allocations": 16,
     "connections": 8,

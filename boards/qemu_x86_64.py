@@ -21,6 +21,7 @@ PROFILE = {
     "cpu_permille": 500,
     "shard_bytes": 67_108_864,
     "flash_bytes_day": 1_073_741_824,
+    "shard_bps": 200_000_000,
     "relay_bps": 50_000_000,
     "allocations": 64,
     "connections": 32,

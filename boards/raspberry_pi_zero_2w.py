@@ -21,6 +21,7 @@ PROFILE = {
     "cpu_permille": 250,  # a quarter of one of four cores
     "shard_bytes": 4_294_967_296,
     "flash_bytes_day": 4_294_967_296,  # a consumer card of 32 GB for ten years
+    "shard_bps": 20_000_000,  # what one 2.4 GHz radio carries
     "relay_bps": 10_000_000,  # one 2.4 GHz radio carries both directions
     "allocations": 64,
     "connections": 32,

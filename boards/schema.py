@@ -37,6 +37,7 @@ FIELDS: "tuple[Any, ...]" = (
     ("cpu_permille", "int", 10, 1000, "permille", "ceiling: share of one core"),
     ("shard_bytes", "int", 0, 1 << 44, "bytes", "ceiling: all slab files together"),
     ("flash_bytes_day", "int", 0, 1 << 44, "bytes/day", "ceiling: bytes written to flash in a day"),
+    ("shard_bps", "int", 64_000, 10_000_000_000, "bit/s", "ceiling: shards sent and received, together"),
     ("relay_bps", "int", 0, 10_000_000_000, "bit/s", "ceiling: relayed traffic, per direction"),
     ("allocations", "int", 0, 100_000, "allocations", "ceiling: TURN allocations at once"),
     ("connections", "int", 4, 4096, "connections", "ceiling: open HTTP connections"),
@@ -46,9 +47,7 @@ FIELDS: "tuple[Any, ...]" = (
 )
 
 # What the owner may lower and nobody can raise; in the order a person reads them.
-CEILINGS = tuple(
-    "memory_kib cpu_permille shard_bytes flash_bytes_day relay_bps allocations connections log_bytes".split()
-)
+CEILINGS = tuple([row[0] for row in FIELDS if row[5].startswith("ceiling: ")])
 
 SLOT_CLASSES = (65536, 262144, 1048576)
 # Numbers that claim something about hardware, so they need a source.

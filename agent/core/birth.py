@@ -58,6 +58,7 @@ TELEMETRY: "tuple[Any, ...]" = (
     ("trash", "int", 0, BYTES_MAX),
     ("cache", "int", 0, BYTES_MAX),
     ("flash_left", "int", 0, BYTES_MAX),
+    ("moved", "int", 0, NUMBER_MAX),
     ("read_only", "int", 0, 1),
     ("relay", "relay", 0, NUMBER_MAX),
     ("confessed", "names", 0, CONFESSED_MAX),

@@ -25,16 +25,17 @@ IDLE_MS = 150_000  # the core ends what is idle before that
 STABLE_MS = 30_000
 
 
-def start(record: "dict[str, Any]", key_der: bytes, body: "dict[str, Any]", handle: "Any") -> "list[Any]":
-    """Tasks that dial until they are cancelled. `record`: as of the link. PeerError("dial")."""
+def start(record: "dict[str, Any]", key_der: bytes, body: "dict[str, Any]", shards: "Any") -> "list[Any]":
+    """Tasks that dial until they are cancelled. `record`: as of the link. `shards`: ShardService. PeerError("dial")."""
     wrong = shape.misfit(body, WHERE)
     if wrong is not None:
         raise PeerError("dial", "dial: expected addresses of the core and a port, came another " + wrong)
     name, rest = "core-" + record["core"], (record["ca"], record["cert"], key_der, "", 0, "", b"", 0)
     options = [LinkOptions(host, body["port"], name, *rest) for host in body["hosts"]]
     limits = http.Limits(DIALS, IDLE_MS, 30_000, http.LIMITS.piece_bytes)
+    handle = http.Router([("/shards/", shards.handle)]).handle
     # It never listens: what it serves is dialled.
-    server = http.HttpServer(None, http.Router([("/shards/", handle)]).handle, limits)  # type: ignore[arg-type]
+    server = http.HttpServer(None, handle, limits, None, shards.bandwidth)  # type: ignore[arg-type]
     return [port.net.spawn(_dial(options, server)) for _ in range(DIALS)]
 
 

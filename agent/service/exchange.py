@@ -4,6 +4,8 @@ Not here: what the bytes mean. A head must be complete within a deadline; a body
 must keep BYTES_PER_S_MIN on average, so a slow peer cannot hold a place for ever.
 """
 
+import asyncio
+
 from agent.errors import PortError
 from agent.port import clock, net
 
@@ -29,16 +31,20 @@ class Pace:
         budget: int = self._start + self._stall_ms + self._bytes * 1000 // BYTES_PER_S_MIN - clock.now_ms()
         return max(1, min(self._stall_ms, budget))
 
-    def add(self, count: int) -> None:
+    def add(self, count: int, paused_ms: int = 0) -> None:
+        """`paused_ms`: so long it was we who kept the peer waiting."""
         self._bytes += count
+        self._start += paused_ms
 
 
 class Wire:
-    """One connection: what was read beyond the head, and the deadlines."""
+    """One connection: what was read beyond the head, and the deadlines. `bandwidth`: of core/shards/bandwidth.py, or
+    None."""
 
-    def __init__(self, conn: "contract.Conn", stall_ms: int) -> None:
+    def __init__(self, conn: "contract.Conn", stall_ms: int, bandwidth: "Any" = None) -> None:
         self.conn = conn
         self.stall_ms = stall_ms
+        self.bandwidth = bandwidth
         self.buffer = b""
         self.is_broken = False
         self.is_trusted = False  # the request that runs was authorised (Request.trust)
@@ -47,6 +53,15 @@ class Wire:
 
     def pace(self) -> Pace:
         return Pace(self.stall_ms)
+
+    async def pay(self, count: int) -> int:
+        """Wait until so many bytes may pass; for how many ms."""
+        wait_ms: int = 0 if self.bandwidth is None else self.bandwidth.take(count, clock.now_ms())
+        if wait_ms:
+            before, self.is_waiting = self.is_waiting, True
+            await asyncio.sleep(wait_ms / 1000)
+            self.is_waiting = before
+        return wait_ms
 
     async def read_head(self, parse: "Callable[[bytes], Any]", timeout_ms: int) -> "Any":
         """What `parse` makes of the next head; None at the end of the stream."""
@@ -62,6 +77,7 @@ class Wire:
             if not piece:
                 return None
             self.buffer += piece
+            deadline += await self.pay(len(piece))
 
     async def read(self, bytes_max: int, pace: Pace) -> bytes:
         """1..bytes_max bytes of a body. The connection is of no use after an error."""
@@ -72,12 +88,14 @@ class Wire:
             piece = await self._wait(self.conn.read(bytes_max), pace.left_ms())
             if not piece:
                 raise PortError("closed", "The peer closed the connection within a body.")
+            pace.add(0, await self.pay(len(piece)))
             self.is_broken = False
         pace.add(len(piece))
         return piece
 
     async def write(self, data: bytes, pace: Pace) -> None:
         self.is_broken = True
+        pace.add(0, await self.pay(len(data)))
         await self._wait(self.conn.write(data), pace.left_ms())
         self.is_broken = False
         pace.add(len(data))

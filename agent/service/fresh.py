@@ -23,10 +23,11 @@ FRESH_MS = 60_000
 
 
 class Kept:
-    """One verified shard in its slot."""
+    """One verified shard in its slot. `reads`: how often it was asked for since the store heard of it."""
 
     def __init__(self, home: "Fresh", ticket: "Ticket", effect: "Effect", changed_s: int) -> None:
         self.home = home
+        self.reads = 0
         self.core = ticket.core
         self.slot = ticket.slot
         self.slab = effect.slab
@@ -41,7 +42,7 @@ class Kept:
         """Bytes of the shard from `at` on. False: they may be others by now."""
         home = self.home
         try:
-            home.slabs.file(self.slab).fill(self.offset + at, view)
+            home.slabs.file(self.slab).readinto(self.offset + at, view)
             if self.slot in home.slots and home.changed_s(self.path) == self.changed_s:
                 return True
         except PortError:  # who asks next is answered after a hash, or told what is wrong
@@ -78,6 +79,7 @@ class Fresh:
     def take(self, shard: bytes, kept: Kept) -> bool:
         """Whether it may be sent, if `fill` finds the bytes right."""
         if port.clock.now_ms() < kept.until:
+            kept.reads += 1
             return True
         self.drop(kept.slot)
         return False

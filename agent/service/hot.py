@@ -25,7 +25,7 @@ PAGE_BYTES = 4096
 
 
 class Kept:
-    """One verified shard. `pins`: how often it is being sent."""
+    """One verified shard. `pins`: how often it is being sent. `reads`: how often it was since the store heard of it."""
 
     def __init__(self, ticket: "Ticket", block: "Any") -> None:
         self.core = ticket.core
@@ -33,7 +33,7 @@ class Kept:
         self.block = block
         self.length = ticket.length
         self.head = http.encode_response(200, shard_answers.headers_of(ticket.shard), ticket.length)
-        self.pins = 0
+        self.pins = self.reads = 0
 
 
 class Hot:
@@ -80,6 +80,7 @@ class Hot:
         """To be sent; then its `pins` are one less. False: it is gone."""
         kept.pins += 1
         if self.held.get(shard) is kept:
+            kept.reads += 1
             return True
         kept.pins -= 1
         return False

@@ -21,17 +21,7 @@ if TYPE_CHECKING:
 
     from agent.port import contract
 
-__all__ = [
-    "LIMITS",
-    "Body",
-    "HttpServer",
-    "Limits",
-    "Request",
-    "Response",
-    "Router",
-    "error_response",
-    "text_response",
-]
+__all__ = ["LIMITS", "Body", "HttpServer", "Limits", "Request", "Response", "Router", "error_response", "text_response"]
 DRAIN_BYTES_MAX = 65536
 STRANGER_BYTES_MAX = 4096  # of a body that is not wanted, from a peer that is not known
 STRANGER_MS_MAX = 1000
@@ -43,7 +33,7 @@ LIMITS = Limits(16, 10000, 30000, PIECE_BYTES_MAX)
 
 class HttpServer:
     """Serves `listener` with `handle(Request) -> Response` until cancelled or until the listener closes. `lane`: the
-    port's, which answers some requests before `handle` would be asked; None without one."""
+    port's, which answers some requests before `handle` would be asked; None without one. `bandwidth`: see Wire."""
 
     def __init__(
         self,
@@ -51,11 +41,13 @@ class HttpServer:
         handle: "Callable[[Request], Awaitable[Response]]",
         limits: Limits = LIMITS,
         lane: "Any" = None,
+        bandwidth: "Any" = None,
     ) -> None:
         self._listener = listener
         self._handle = handle
         self._limits = limits
         self._lane = lane
+        self._bandwidth = bandwidth
         self._wires: list[Wire] = []
         self._tasks: list[Any] = []
 
@@ -88,7 +80,7 @@ class HttpServer:
         """Serve this connection until it ends."""
         wire = None
         try:
-            wire = Wire(conn, self._limits.stall_ms)
+            wire = Wire(conn, self._limits.stall_ms, self._bandwidth)
             if len(self._wires) >= self._limits.connections_max and not self._make_room():
                 await self._answer(wire, text_response(503, "busy: All connections are in use; try again soon."), "")
                 return

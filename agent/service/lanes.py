@@ -36,7 +36,7 @@ def make_hot(bytes_max: int, slabs: "Slabs") -> "Any":
     return made
 
 
-def make_lane(parts: "Any", spawn: "Callable[..., Any]") -> "Any":
+def make_lane(parts: "Any", bandwidth: "Any", spawn: "Callable[..., Any]") -> "Any":
     """The port's lane for what `parts` (of Quick, the first one make_hot's) can answer, started by `spawn(name, run)`;
     None without."""
     hot, access, cores, claims = parts
@@ -45,6 +45,8 @@ def make_lane(parts: "Any", spawn: "Callable[..., Any]") -> "Any":
     from agent.service.quick import Quick
 
     quick = Quick(hot, access, cores, claims, port.heap.known_max())
+    if bandwidth is not None:
+        bandwidth.take = port.lane().shared(bandwidth.take)
     lane = port.lane().Lane(quick.answer, http.LIMITS.head_ms)
     spawn("lane", lane.run)
     return lane

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TOKENS_SHARE = 4  # so many heads for each token: one is asked with again only for another range
 # Fields that change what a GET means; whoever sends one is served by the other path.
-ODD = ("content-length", "expect", "if-range")
+ODD = ("content-length", "expect", "if-range", "want-merkle-path")
 
 
 class Quick:

@@ -1,10 +1,16 @@
-"""How the shard store speaks HTTP: paths, single ranges (RFC 9110 section 14) and refusals, "code: sentence".
+"""How the shard store speaks HTTP: paths, single ranges (RFC 9110 section 14), bodies, refusals ("code: sentence").
 
 Several ranges in one request, and units other than bytes, are ignored, as section 14.2 allows.
 """
 
 from agent.errors import CoreletError, PeerError
-from agent.service.messages import Response, error_response
+from agent.service.messages import Body, Response, error_response
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.core.shards.ticket import Ticket
+    from agent.service.shards import ShardService
+    from agent.service.slabs import Slabs
 
 PREFIX = "/shards/"
 RANGE_CHARS_MAX = 40
@@ -60,3 +66,32 @@ def shard_of(path: str) -> bytes | None:
     if not path.startswith(PREFIX) or len(name) != 64 or [sign for sign in name if sign not in DIGITS + "abcdef"]:
         return None
     return bytes.fromhex(name)
+
+
+class ShardBody(Body):
+    """`length` bytes from `first` of a shard that was found; one piece of the slot in memory."""
+
+    def __init__(self, service: "ShardService", source: "Slabs", ticket: "Ticket", first: int, length: int) -> None:
+        self.length = length
+        self._service = service
+        self._slabs = source
+        self._ticket = ticket
+        self._at = first
+        self._piece = b""
+        self._number = -1
+
+    async def read(self, bytes_max: int) -> bytes:
+        """PortError when the shard is gone or its bytes changed since they were verified: nothing wrong is sent."""
+        number, start = divmod(self._at, self._ticket.piece_bytes)
+        if number != self._number:
+            try:
+                self._piece = self._slabs.read_piece(self._ticket, number)
+            finally:
+                self._service.take_reports()
+            self._number = number
+        data = self._piece[start : start + bytes_max]
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        self._piece = b""

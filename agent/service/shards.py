@@ -3,18 +3,20 @@
 Not here: audits (audits.py), what may be done (core/shards/access.py), where it goes (core/shards/store.py), the disk
 (slabs.py), what runs beside it (scrub.py), how an answer looks (shard_answers.py), HTTP itself (http.py). Nothing of a
 body is read before its token was verified; bodies pass in pieces of at most 16 KiB, and a GET reads one when the peer
-has taken the one before.
+has taken the one before. A GET, of a Range too, that says `Want-Merkle-Path: 1` is answered with the nodes that lead
+from what is sent to the root of the shard (wire/merkle.py), in hex, as the field Merkle-Path.
 """
 
 import asyncio
 
 from agent import port
 from agent.core.shards.access import Access
+from agent.core.shards.bandwidth import Bandwidth
 from agent.core.shards.confessions import Confessions
 from agent.core.shards.store import Store
 from agent.errors import CoreletError, LimitError, PeerError, TrustError
 from agent.service import lanes, shard_answers, slabs
-from agent.service.http import Body, Response
+from agent.service.http import Response
 from agent.wire import token
 
 TYPE_CHECKING = False
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from agent.core.shards.ticket import Ticket
     from agent.service.audits import Audits
     from agent.service.http import Request
     from agent.service.journal import Journal
@@ -44,9 +45,10 @@ OPERATIONS = {"PUT": "put", "GET": "get", "HEAD": "head", "DELETE": "delete"}
 class Place:
     """Where shards are kept: a folder, how many bytes of it, and the sizes of its slots; bytes that may be written in a
     day (0 = any number), and of memory for what is only cached. `hot_bytes`: of memory for what is asked for often
-    (hot.py), 0 for no fast lane at all; where memory is short, any number (fresh.py)."""
+    (hot.py), 0 for no fast lane at all; where memory is short, any number (fresh.py). `bytes_s`: to be sent and
+    received, 0 = any number."""
 
-    hot_bytes = 0
+    hot_bytes = bytes_s = 0
 
     def __init__(
         self, folder: str, quota_bytes: int, slot_bytes: tuple[int, ...], flash_day_bytes: int = 0, cache_bytes: int = 0
@@ -89,11 +91,12 @@ class ShardService:
         self._audits: Audits | None = None
         self._slabs.piece_bytes_max = port.heap.PIECE_BYTES_MAX
         self._opened_ms = port.clock.now_ms()
+        self.bandwidth = Bandwidth(place.bytes_s) if place.bytes_s else None
         self._hot = lanes.make_hot(place.hot_bytes, self._slabs)
 
     def lane(self, spawn: "Callable[..., Any]") -> "Any":
         """See lanes.py."""
-        return lanes.make_lane((self._hot, self._access, self._cores, self._claims), spawn)
+        return lanes.make_lane((self._hot, self._access, self._cores, self._claims), self.bandwidth, spawn)
 
     async def open(self) -> None:
         """Find what is kept. PortError when the folder cannot be used."""
@@ -107,8 +110,10 @@ class ShardService:
         self.take_reports()
 
     def usage(self) -> "dict[str, Any]":
-        """What store.py says of itself."""
-        return self._store.usage(port.clock.now_ms())
+        """What store.py says of itself; `moved`: bytes sent and received since the start, where that has a ceiling."""
+        usage = self._store.usage(port.clock.now_ms())
+        usage["moved"] = self.bandwidth.moved if self.bandwidth is not None else 0
+        return usage
 
     async def forget_core(self, core: str) -> int:
         """Free what that core promised itself here; the bytes that are free again. PortError."""
@@ -133,12 +138,20 @@ class ShardService:
     async def handle(self, request: "Request") -> Response:
         """One request; every refusal is a Response."""
         self._asked_ms = port.clock.now_ms()
+        self._tell_reads()
         try:
             return await self._answer(request)
         except CoreletError as error:
             return shard_answers.refusal(error)
         finally:
             self.take_reports()
+
+    def _tell_reads(self) -> None:
+        """What the fast lane answered since the last time counts for the cache, before anything gives way there."""
+        for kept in list(self._hot.held.values()) if self._hot is not None and self._store.cache is not None else ():
+            if kept.reads:
+                self._store.cache.touch(kept.slot, kept.reads)
+                kept.reads = 0
 
     def take_reports(self) -> None:
         """Tell the journal what the store found out, and remember what its cores must hear."""
@@ -246,7 +259,11 @@ class ShardService:
         is_partial = request.method == "GET" and "if-range" not in request.headers
         wanted = request.headers.get("range", "") if is_partial else ""
         status, headers, first, length = shard_answers.partial(shard, ticket.length, wanted)
-        return Response(status, headers, ShardBody(self, self._slabs, ticket, first, length))
+        if request.method == "GET" and request.headers.get("want-merkle-path") == "1":
+            from agent.service import paths  # here: few ask for it
+
+            headers.append(("Merkle-Path", await paths.path(self._slabs, ticket, first, length)))
+        return Response(status, headers, shard_answers.ShardBody(self, self._slabs, ticket, first, length))
 
     def _receipt(self, status: int, claims: "Claims", size: int, result: str) -> Response:
         return Response(status, [("Content-Type", "application/cose")], self._sign(claims, claims.shard, size, result))
@@ -257,35 +274,6 @@ class ShardService:
             raise TrustError("core", "This device has left the core meanwhile.")
         receipt = token.Receipt(self._device, self._boot, claims.token_id, claims.operation, shard, size, result)
         return token.encode_receipt(self._codec, self._crypto, secret, receipt)
-
-
-class ShardBody(Body):
-    """`length` bytes from `first` of a shard that was found; one piece of the slot in memory."""
-
-    def __init__(self, service: ShardService, source: slabs.Slabs, ticket: "Ticket", first: int, length: int) -> None:
-        self.length = length
-        self._service = service
-        self._slabs = source
-        self._ticket = ticket
-        self._at = first
-        self._piece = b""
-        self._number = -1
-
-    async def read(self, bytes_max: int) -> bytes:
-        """PortError when the shard is gone or its bytes changed since they were verified: nothing wrong is sent."""
-        number, start = divmod(self._at, self._ticket.piece_bytes)
-        if number != self._number:
-            try:
-                self._piece = self._slabs.read_piece(self._ticket, number)
-            finally:
-                self._service.take_reports()
-            self._number = number
-        data = self._piece[start : start + bytes_max]
-        self._at += len(data)
-        return data
-
-    def close(self) -> None:
-        self._piece = b""
 
 
 def _absent() -> PeerError:

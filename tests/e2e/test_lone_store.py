@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.port.cpython import crypto
+from agent.wire import answers
 from tests.e2e.lone_store import LoneStore
 from tests.e2e.test_store import MIB, sample
 from tests.programs import ENVIRONMENT, ROOT, RUNTIMES
@@ -155,6 +156,51 @@ def test_a_crowd_of_strangers(runtime: str, tmp_path: Path) -> None:
             conn.sendall(b"GET /")
         assert store.put(data).status == 201 and store.get(data).body == data
         assert len(store.lines) == 1, "nothing to complain about"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_range_that_proves_itself(runtime: str, tmp_path: Path) -> None:
+    data = sample(1, 100_000)
+    root = answers.root_of(data)
+    with LoneStore(runtime, tmp_path / "lone", QUOTA) as store:
+        assert store.put(data).status == 201
+        time.sleep(1.1)
+        assert store.get(data).body == data, "in the fast lane from now on"
+        for first, last in ((0, 1023), (1024, 65535), (98304, 99999), (2048, 4095), (0, 99_999)):
+            asked = {"Range": f"bytes={first}-{last}", "Want-Merkle-Path": "1"}
+            answer = store.get(data, **asked)
+            nodes = bytes.fromhex(answer.headers["Merkle-Path"])
+            path = [nodes[at : at + 32] for at in range(0, len(nodes), 32)]
+            assert answer.status == (206 if last - first < 99_999 else 200) and answer.body == data[first : last + 1]
+            assert answers.range_root(answer.body, first, len(data), path) == root
+            assert answers.range_root(answer.body[::-1], first, len(data), path) != root
+            assert "Merkle-Path" not in store.get(data, Range=asked["Range"]).headers
+        for first, last in ((0, 1024), (1, 1023), (98304, 99998)):
+            answer = store.get(data, Range=f"bytes={first}-{last}", **{"Want-Merkle-Path": "1"})
+            assert (answer.status, answer.code) == (416, "range")
+
+
+def offer(store: LoneStore, data: bytes) -> str:
+    """What became of it."""
+    shard = crypto.sha256(data)
+    answer = store.ask("PUT", shard, data, store.bearer("offer", shard, len(data)))
+    assert answer.status in (200, 201, 202), answer.body
+    return {200: "cached", 201: "cached", 202: "declined"}[answer.status]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_what_the_fast_lane_answers_stays_in_the_cache(runtime: str, tmp_path: Path) -> None:
+    """16 slots and no more. (On MicroPython a slab that was just written is not for the fast lane: there it is the same
+    with or without it.)"""
+    with LoneStore(runtime, tmp_path / "lone", 16 * 65536) as store:
+        datas = [sample(number) for number in range(16)]
+        assert [offer(store, data) for data in datas] == ["cached"] * 16
+        time.sleep(1.1)
+        assert [store.get(data).status for data in datas] == [200] * 16, "all were read: the hand goes once round"
+        assert [offer(store, sample(100)) for _ in range(2)] == ["declined", "cached"]
+        assert store.get(datas[1]).body == datas[1], "by the fast lane alone"
+        assert [offer(store, sample(101)) for _ in range(2)] == ["declined", "cached"]
+        assert [store.get(data).status for data in datas[:4]] == [404, 200, 404, 200]
 
 
 def refused(command: list[str]) -> str:

@@ -6,7 +6,7 @@ The flash is written while the cache's part of the day's bytes lasts; after that
 is held here for the driver; this module does not look at it.
 """
 
-from agent.core.shards.cache_queue import SLOTS_MAX
+from agent.core.shards.cache_queue import READS_MAX, SLOTS_MAX
 from agent.core.shards.cache_sieve import FLASH, NOWHERE, RAM
 from agent.core.shards.flash import CACHE, in_pages
 from agent.core.shards.header import HEADER_BYTES
@@ -96,8 +96,10 @@ class Cache:
     def insert(self, slot: int) -> None:
         self._policy(self._store.space.slab_of(slot).slot_bytes).insert(slot)
 
-    def touch(self, slot: int) -> None:
-        self._policy(self._store.space.slab_of(slot).slot_bytes).touch(slot)
+    def touch(self, slot: int, reads: int) -> None:
+        """A record, of whatever kind, was read so often."""
+        for _ in range(min(reads, READS_MAX) if self._store.index.kind(slot) == CACHED else 0):
+            self._policy(self._store.space.slab_of(slot).slot_bytes).touch(slot)
 
     def victim(self, size: int) -> int:
         """A slot of that size that gives way, -1 when there is none."""

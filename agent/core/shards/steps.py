@@ -124,8 +124,8 @@ class Steps(Commits):
         elif ticket.operation == "put":
             self._keep(ticket)
         else:
-            if self.cache is not None and self.index.kind(ticket.slot) == CACHED:
-                self.cache.touch(ticket.slot)
+            if self.cache is not None:
+                self.cache.touch(ticket.slot, 1)
             self.rest(ticket, "found")
 
     def _bad(self, ticket: Ticket, reason: str) -> None:

@@ -22,19 +22,7 @@ from agent.core.shards.flash import PAGE_BYTES, PUT, TIDY, Flash
 from agent.core.shards.header import HEADER_BYTES, Header
 from agent.core.shards.index import CACHED, PROMISED, QUARANTINED, TRASH, hours_of, key_of
 from agent.core.shards.steps import Steps
-from agent.core.shards.ticket import (
-    CACHING,
-    CHECKPOINT,
-    CREATE,
-    FLUSH,
-    HASH,
-    MEMO,
-    READ,
-    REMOVE,
-    WRITE,
-    Effect,
-    Ticket,
-)
+from agent.core.shards.ticket import CACHING, CHECKPOINT, CREATE, FLUSH, HASH, MEMO, READ, REMOVE, WRITE, Effect, Ticket
 from agent.errors import LimitError, PeerError, PortError, TrustError, UsageError
 
 TYPE_CHECKING = False

@@ -4,6 +4,7 @@ all; so there is one listener and, for whoever asks, one server.
 
 Not here: what a request means. Bounds: a connection reads only when nothing of it waits to be sent, READ_BYTES at a
 time; who does not read is ended at the pace of the wire (service/exchange.py), who does not ask goes back in idle_ms.
+Who waits for the ceiling of the wire's bandwidth holds nothing.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ import fcntl
 import os
 import select
 import socket
+import threading
+from collections import deque
 
 from agent.errors import LimitError
 from agent.port import faults
@@ -46,6 +49,17 @@ class Block:
         os.close(self.fd)
 
 
+def shared(take: "Callable[[int, int], int]") -> "Callable[[int, int], int]":
+    """Of a Bandwidth, for this thread and the control loop's."""
+    lock = threading.Lock()
+
+    def guarded(count: int, now: int) -> int:
+        with lock:
+            return take(count, now)
+
+    return guarded
+
+
 class Lane:
     """`answer(bytes)`: (length of the request, head, what has a `block` and `pins`, first byte, count) or None."""
 
@@ -54,6 +68,7 @@ class Lane:
         self.idle_ms = idle_ms
         self.loop: Any = None
         self.lent: set[Lent] = set()
+        self.resting: deque[tuple[int, Lent]] = deque()  # until when; those that wait longest come last
         self._is_running = False
         self._sweep_at = 0
 
@@ -90,11 +105,16 @@ class Lane:
             self.loop.close()
 
     def _due(self, now: int) -> float:
+        while self.resting and now >= self.resting[0][0]:
+            one = self.resting.popleft()[1]
+            if one in self.lent:
+                self.loop.epoll.modify(one.socket, select.EPOLLOUT)
         if self.lent and now >= self._sweep_at:
             self._sweep_at = now + SWEEP_MS
             for one in [one for one in self.lent if now > one.deadline]:
                 one.end()
-        return max(0, self._sweep_at - now) / 1000 if self.lent else -1
+        until = min(self._sweep_at, self.resting[0][0]) if self.resting else self._sweep_at
+        return max(0, until - now) / 1000 if self.lent else -1
 
 
 class Lent:
@@ -107,6 +127,7 @@ class Lent:
         self.deadline = 0
         self._head = b""
         self._at = self._left = 0
+        self._paid = 0  # bytes that may be sent now
         self._pace: Any = None
         self._kept: Any = None
         self._control = asyncio.get_running_loop()
@@ -141,7 +162,10 @@ class Lent:
                 self._go_on()
             return 0
         try:
-            self.wire.buffer += self.socket.recv(READ_BYTES)
+            data = self.socket.recv(READ_BYTES)
+            self.wire.buffer += data
+            if self.wire.bandwidth is not None:
+                self.wire.bandwidth.take(len(data), clock.now_ms())
         except BlockingIOError:
             return 0
         except OSError:  # whoever has it next finds the same
@@ -166,15 +190,34 @@ class Lent:
             if not self._write():
                 return
 
+    def _is_resting(self, now: int) -> bool:
+        """Whether the next piece must wait for the ceiling."""
+        bandwidth = self.wire.bandwidth
+        if bandwidth is None or self._paid:
+            return False
+        self._paid = bandwidth.piece(self._left)
+        wait_ms: int = bandwidth.take(len(self._head) + self._paid, now)
+        if wait_ms:
+            self.wire.is_trusted = True
+            self._pace = self._pace or self.wire.pace()
+            self._pace.add(0, wait_ms)
+            self.deadline = now + wait_ms + self._pace.left_ms()
+            self.lane.loop.epoll.modify(self.socket, 0)
+            self.lane.resting.append((now + wait_ms, self))
+        return wait_ms > 0
+
     def _write(self) -> bool:
         """Whether all of the answer was taken; else it waits, or has ended."""
-        sent = 0
+        sent, now = 0, clock.now_ms()
+        if self._is_resting(now):
+            return False
         try:
             if self._head:
                 sent = self.socket.send(self._head, socket.MSG_MORE if self._left else 0)
                 self._head = self._head[sent:]
             if self._left and not self._head:
-                count = os.sendfile(self.socket.fileno(), self._kept.block.fd, self._at, self._left)
+                count = os.sendfile(self.socket.fileno(), self._kept.block.fd, self._at, self._paid or self._left)
+                self._paid -= count if self._paid else 0
                 self._at += count
                 self._left -= count
                 sent += count
@@ -183,7 +226,7 @@ class Lent:
         except OSError:
             self.end()
             return False
-        wire, now = self.wire, clock.now_ms()
+        wire = self.wire
         if self._left or self._head:
             if self._pace is None:
                 self.lane.loop.epoll.modify(self.socket, select.EPOLLOUT)

@@ -23,7 +23,7 @@ class Slabs:
     def file(self, slab):
         return self
 
-    def fill(self, offset, view):
+    def readinto(self, offset, view):
         if self.error is not None:
             raise self.error
         view[:] = self.data[offset : offset + len(view)]
@@ -52,7 +52,7 @@ def filled(kept, at=0, count=10):
 def test_its_bytes_and_no_others():
     world = World()
     kept = world.put(b"aa", 3)
-    assert world.fresh.take(b"aa", kept) and filled(kept, 5) == bytes(range(25, 35))
+    assert world.fresh.take(b"aa", kept) and kept.reads == 1 and filled(kept, 5) == bytes(range(25, 35))
     assert filled(kept, 40) == bytes(range(60, 70)) and b"Content-Length: 50" in kept.head
     assert world.put(b"bb", 4, is_right=False) is None
 

@@ -58,6 +58,7 @@ def test_what_is_being_sent_stays_and_is_counted():
     kept[0].pins -= 1
     assert put(made, b"cc", 3) is not None and Block.open == 2
     assert not made.take(b"aa", kept[0]) and kept[0].pins == 0
+    assert kept[0].reads == kept[1].reads == 1, "what was not sent was not read"
 
 
 def test_only_what_is_right_and_fits():

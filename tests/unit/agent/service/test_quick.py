@@ -76,6 +76,7 @@ def test_what_is_left_to_the_other_path():
         (("Content-Length: 0",), {}),
         (("Expect: 100-continue",), {}),
         (("If-Range: x",), {}),
+        (("Want-Merkle-Path: 1",), {}),
         (("Connection: close",), {}),
         (("Transfer-Encoding: chunked",), {}),
         (("Host: y",), {}),
