@@ -35,9 +35,9 @@ async def _hash(slabs: "Slabs", effect: "Effect", size: int, held: "Any") -> byt
     digest = hashlib.sha256()
     sums = array("I")
     # One buffer: a small heap would be full of pieces again and again.
-    data = memoryview(held if isinstance(held, bytearray) else bytearray(size))
+    data = memoryview(held if isinstance(held, bytearray) else bytearray(min(size, effect.length)))
     for start in range(0, effect.length, size):
-        at = start if len(data) != size else 0
+        at = start if len(data) == effect.length else 0
         piece = data[at : at + min(size, effect.length - start)]
         slabs.file(effect.slab).readinto(effect.offset + start, piece)
         digest.update(piece)

@@ -73,11 +73,6 @@ class Disk:
             raise PortError("not_found", path)
         return File(self, path)
 
-    def flip_bit(self, path, offset):
-        block = bytearray(self.files[path][1][offset // BLOCK])
-        block[offset % BLOCK] ^= 1
-        self.files[path][1][offset // BLOCK] = bytes(block)
-
 
 class File:
     """contract.Slab."""
@@ -165,12 +160,6 @@ class Bench:
             return result
         count = (ticket.length + ticket.piece_bytes - 1) // ticket.piece_bytes
         return b"".join([self.slabs.read_piece(ticket, number) for number in range(count)])
-
-    def slot_of(self, data):
-        """(path, offset) of its payload."""
-        ticket = self.store.get(CORE, sha256(data), True)
-        self.slabs.pump()
-        return FOLDER + "/slab.64." + str(self.store.space.slab_of(ticket.slot).number), ticket.slot % 256 * SLOT + 128
 
 
 def sha256(data):

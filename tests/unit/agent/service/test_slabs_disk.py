@@ -4,7 +4,20 @@ import asyncio
 
 from agent.errors import PortError
 from tests.expect import araises, raises
-from tests.unit.agent.service.slab_bench import CORE, PIECE, Bench, data_of, sha256
+from tests.unit.agent.service.slab_bench import BLOCK, CORE, FOLDER, PIECE, SLOT, Bench, data_of, sha256
+
+
+def slot_of(bench, data):
+    """(path, offset) of its payload."""
+    ticket = bench.store.get(CORE, sha256(data), True)
+    bench.slabs.pump()
+    return FOLDER + "/slab.64." + str(bench.store.space.slab_of(ticket.slot).number), ticket.slot % 256 * SLOT + 128
+
+
+def flip_bit(disk, path, offset):
+    block = bytearray(disk.files[path][1][offset // BLOCK])
+    block[offset % BLOCK] ^= 1
+    disk.files[path][1][offset // BLOCK] = bytes(block)
 
 
 def test_bits_that_flip_between_two_reads():
@@ -14,9 +27,9 @@ def test_bits_that_flip_between_two_reads():
         await bench.put(data_of(1))
         ticket = bench.store.get(CORE, sha256(data_of(1)), False)
         assert await bench.slabs.wait(ticket) == "found"
-        path, offset = bench.slot_of(data_of(1))
+        path, offset = slot_of(bench, data_of(1))
         assert bench.slabs.read_piece(ticket, 0) == data_of(1)[:PIECE]
-        bench.disk.flip_bit(path, offset + PIECE + 500)
+        flip_bit(bench.disk, path, offset + PIECE + 500)
         assert raises(PortError, bench.slabs.read_piece, ticket, 1).code == "spoiled"
         assert raises(PortError, bench.slabs.read_piece, ticket, 0).code == "changed", "quarantined as a whole"
         assert [report.reason for report in bench.store.reports] == ["sha256"] and await bench.get(
