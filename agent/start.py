@@ -136,6 +136,7 @@ def make_shards(device: "Device", cores: shards.Cores) -> shards.ShardService:
     place = shards.Place(device.state.path("shards"), *ceilings)
     place.hot_bytes = lanes.hot_bytes(device.ceilings["memory_kib"])
     place.bytes_s = device.ceilings["shard_bps"] // 8
+    place.layout = device.profile.store_layout
     return shards.ShardService(place, (device.identity.device_id, device.boot), cores, device.journal)
 
 

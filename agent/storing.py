@@ -22,6 +22,7 @@ PLACE_KIB = 24  # of a small heap for each: one takes 3, half as many more are b
 HOT_BYTES = 64 << 20
 QUOTA_BYTES_MAX = 1 << 50
 BYTES_S_MIN, BYTES_S_MAX = 8000, 1 << 40
+LAYOUTS = ("slabs", "log")
 NEEDED = ("--listen", "--dir", "--quota", "--token-key-file")
 
 
@@ -54,9 +55,11 @@ def run(call: "Call") -> None:
     identity = (device, token.boot_at(port.clock.unix_ms()))
     flash = arguments.number("--flash-per-day", options.get("--flash-per-day", "0"), 0, QUOTA_BYTES_MAX)
     room = shards.Place(folder, quota, SLOT_BYTES, flash)
-    room.hot_bytes = HOT_BYTES
     if "--bandwidth" in options:
         room.bytes_s = arguments.number("--bandwidth", options["--bandwidth"], BYTES_S_MIN, BYTES_S_MAX)
+    room.hot_bytes, room.layout = HOT_BYTES, options.get("--layout", "slabs")
+    if room.layout not in LAYOUTS:
+        raise UsageError("usage", f"--layout takes {' or '.join(LAYOUTS)}; '{room.layout}' came")
     service = shards.ShardService(room, identity, cores, Screen())  # type: ignore[arg-type]
     port.net.run(_serve(service, places))
 

@@ -28,6 +28,7 @@ MEANINGS = (
     ("--token-key-file", "--token-key-file  mode 0600, 16 bytes or more; see: corelet-core token --help"),
     ("--flash-per-day", "--flash-per-day  bytes that may be written to the disk in a day; 0: any number"),
     ("--bandwidth", "--bandwidth  bytes/s that it sends and receives together"),
+    ("--layout", "--layout     slabs; on UBIFS and JFFS2 log, which writes nothing in place"),
     ("--device", "--device     16 hex digits: of several stores with one key, this one"),
     ("--open-reads", "--open-reads  GET and HEAD without a token, for everybody"),
     ("--stats", "--stats      the counters as JSON at the end, and whenever SIGUSR1 asks"),

@@ -50,7 +50,7 @@ COMMANDS = (
     (
         "store",
         "--listen ADDR:PORT --dir DIR --quota BYTES --token-key-file FILE --flash-per-day BYTES"
-        " --bandwidth BYTES_PER_S --device ID --open-reads",
+        " --bandwidth BYTES_PER_S --layout LAYOUT --device ID --open-reads",
         "only a shard store, without any full core",
         "store --listen 127.0.0.1:8480 --dir shards --quota 1073741824 --token-key-file store.key",
         "agent.storing.run",

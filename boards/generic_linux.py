@@ -27,6 +27,7 @@ PROFILE = {
     "connections": 64,
     "log_bytes": 1_048_576,
     "slot_bytes": (65536, 262144, 1048576),
+    "store_layout": "slabs",
     "sources": {
         "soc": "probed",
         "cores": "probed",

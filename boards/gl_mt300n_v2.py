@@ -27,6 +27,7 @@ PROFILE = {
     "connections": 8,
     "log_bytes": 65_536,
     "slot_bytes": (65536,),  # larger slots would not fit the heap
+    "store_layout": "slabs",  # USB storage and extroot are not UBIFS or JFFS2
     "sources": {
         "soc": "OpenWrt DTS mt7628an_glinet_gl-mt300n-v2",
         "cores": "SoCXin/MT7628",

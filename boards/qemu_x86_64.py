@@ -27,6 +27,7 @@ PROFILE = {
     "connections": 32,
     "log_bytes": 262_144,
     "slot_bytes": (65536, 262144),
+    "store_layout": "slabs",
     "sources": {
         "soc": "QEMU 7.2 machine type q35",
         "cores": "probed",

@@ -67,8 +67,8 @@ class Files(Protocol):
 
     def free_bytes(self, path: str) -> int: ...
 
-    def create_slab(self, path: str, length: int) -> Slab:
-        """A new file of `length` zero bytes, written in full and flushed, mode 0600."""
+    def create_slab(self, path: str, length: int, is_sparse: bool = False) -> Slab:
+        """A new file of `length` zero bytes, written in full (sparse: a hole) and flushed, mode 0600."""
 
     def open_slab(self, path: str) -> Slab: ...
 

@@ -13,7 +13,7 @@ from agent import port
 from agent.core.shards.access import Access
 from agent.core.shards.bandwidth import Bandwidth
 from agent.core.shards.confessions import Confessions
-from agent.core.shards.store import Store
+from agent.core.shards.layouts import store_of
 from agent.errors import CoreletError, LimitError, PeerError, TrustError
 from agent.service import lanes, shard_answers, slabs
 from agent.service.http import Response
@@ -46,9 +46,10 @@ class Place:
     """Where shards are kept: a folder, how many bytes of it, and the sizes of its slots; bytes that may be written in a
     day (0 = any number), and of memory for what is only cached. `hot_bytes`: of memory for what is asked for often
     (hot.py), 0 for no fast lane at all; where memory is short, any number (fresh.py). `bytes_s`: to be sent and
-    received, 0 = any number."""
+    received, 0 = any number. `layout`: slabs or log."""
 
     hot_bytes = bytes_s = 0
+    layout = "slabs"
 
     def __init__(
         self, folder: str, quota_bytes: int, slot_bytes: tuple[int, ...], flash_day_bytes: int = 0, cache_bytes: int = 0
@@ -84,7 +85,7 @@ class ShardService:
         self._device, self._boot = identity
         is_small = 0 < port.heap.kib() < ROOMY_KIB
         self._access = Access(self._device, self._boot, TOKENS_MAX if is_small else 16 * TOKENS_MAX)
-        self._store = Store(place.quota_bytes, self.slot_bytes, cores.time)
+        self._store = store_of(place.layout)(place.quota_bytes, self.slot_bytes, cores.time)
         self._store.limit(place.flash_day_bytes, place.cache_bytes)
         self.confessions = Confessions(self._store)
         self._slabs = slabs.Slabs(port.files, place.folder, self._store, port.clock.now_ms, port.net.spawn)

@@ -10,7 +10,7 @@ from agent.core.shards.flash import PAGE_BYTES
 from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import SLOTS_A_SLAB_MAX
 from agent.core.shards.recall import Recall
-from agent.errors import PortError
+from agent.errors import PortError, UsageError
 from agent.service.hashing import exactly
 
 TYPE_CHECKING = False
@@ -32,14 +32,19 @@ async def load(slabs: "Slabs") -> None:
         if kind_number is not None:
             # Of what we cannot use, too: its name is taken.
             store.space.next_number = max(store.space.next_number, kind_number[1] + 1)
+            if (name[:3] == "log") != (store.space.notes_bytes > 0):
+                raise UsageError("layout", f"{name} is of the other layout: choose that one, or another folder.")
             length = files.size(slabs.path(*kind_number))
-            slots = length // kind_number[0]
+            size = kind_number[0] + store.space.notes_bytes
+            slots = length // size
             is_ours = 0 < slots <= SLOTS_A_SLAB_MAX
             if is_ours:
                 left[kind_number] = slots
             # What is not ours to use counts, too.
-            store.space.allocated_bytes += length - (slots * kind_number[0] if is_ours else 0)
-        elif name.startswith("slab.") and name.endswith(".new"):
+            store.space.allocated_bytes += length - (
+                slots * (kind_number[0] + store.space.notes_bytes) if is_ours else 0
+            )
+        elif name.endswith(".new") and name[:4] in ("slab", "log."):
             files.remove(slabs.folder + "/" + name)
     if memo.FILE_NAME in names:
         _recall_memo(slabs, recall)
@@ -98,6 +103,8 @@ def _recall_checkpoint(slabs: "Slabs", recall: Recall, left: "dict[tuple[int, in
 async def _load_headers(slabs: "Slabs", recall: Recall, slab: "Slab") -> None:
     """The headers of one slab, from the last to the first."""
     store = slabs.store
+    if store.space.notes_bytes:
+        store.space.recall(slab, slabs.file(slab).read)  # type: ignore[attr-defined]
     for place in range(slab.slots - 1, -1, -1):
         try:
             data = _header(slabs, slab, place)
@@ -116,9 +123,13 @@ def _header(slabs: "Slabs", slab: "Slab", place: int) -> bytes:
 
 
 def parse_name(name: str) -> tuple[int, int] | None:
-    """(slot bytes, number) of "slab.64.3"; None for other files."""
+    """(slot bytes, number) of "slab.64.3" or "log.64.3"; None for other files."""
     parts = name.split(".")
-    if len(parts) != 3 or parts[0] != "slab" or [sign for sign in parts[1] + parts[2] if sign not in "0123456789"]:
+    if (
+        len(parts) != 3
+        or parts[0] not in ("slab", "log")
+        or [sign for sign in parts[1] + parts[2] if sign not in "0123456789"]
+    ):
         return None
     if not parts[1] or not parts[2] or len(name) > NAME_CHARS_MAX:
         return None

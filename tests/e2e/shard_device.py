@@ -75,7 +75,7 @@ class ShardDevice:
         return self._process.rss_kib()
 
     def slab_bytes(self) -> int:
-        return sum(path.stat().st_size for path in (self.folder / "shards").glob("slab.*"))
+        return sum(path.stat().st_size for path in (self.folder / "shards").glob("*.*"))
 
     def bearer(self, operation: str, shard: bytes, size: int, **changes: Any) -> str:
         """A token that fits, unless `changes` say otherwise."""

@@ -2,7 +2,8 @@
 
     <python> tests/e2e/shard_server.py FOLDER QUOTA BOOT [SLOT…]
 
-A file FOLDER/no-time hides the core's time; FOLDER/flash-day says how many bytes may be written in a day.
+A file FOLDER/no-time hides the core's time; FOLDER/flash-day says how many bytes may be written in a day; FOLDER/log
+makes the layout a log.
 
 Prints PORT <number> when it serves, and one REPORT line for each thing that goes into the journal.
 """
@@ -40,6 +41,8 @@ async def main() -> None:
     flash_day = int(port.files.read(day, 20)) if port.files.exists(day) else 0
     place = shards.Place(folder + "/shards", quota, slots, flash_day)
     place.hot_bytes = 8 << 20
+    if port.files.exists(folder + "/log"):
+        place.layout = "log"
     service = shards.ShardService(place, (DEVICE, boot), shards.Cores(SECRETS.get, core_time), Journal())
     await service.open()
     listener = port.net.listen_tcp("127.0.0.1", 0)

@@ -47,6 +47,24 @@ def test_a_store_without_a_core(runtime: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_log(runtime: str, tmp_path: Path) -> None:
+    """On UBIFS and JFFS2; in 5 MiB each put needs room that another shard has left."""
+    with LoneStore(runtime, tmp_path / "lone", 5 * MIB, ("--layout", "log")) as store:
+        kept = [sample(number) for number in range(0, 60, 5)]
+        for number in range(120):
+            data = sample(number)
+            assert store.put(data).status == 201, number
+            if data not in kept:
+                assert store.ask("DELETE", crypto.sha256(data)).status == 200
+        assert [store.get(data).body for data in kept] == kept
+        assert store.get(sample(1)).status == 404 and store.slab_bytes() <= 5 * MIB + 65536
+        store.kill()
+        assert "is of the other layout" in refused([*store.command()[:-2], "--layout", "slabs"])
+        store.start()
+        assert [store.get(data).body for data in kept] == kept and store.get(sample(1)).status == 404
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_open_reads_are_reads_only(runtime: str, tmp_path: Path) -> None:
     data = sample(1)
     shard = crypto.sha256(data)
@@ -69,6 +87,7 @@ def test_wrong_words_are_one_sentence(runtime: str, tmp_path: Path) -> None:
         held = ["--dir", str(running.folder / "shards")]
         cases = (
             (["--quota", "1"], "--quota takes 65536 to"),
+            (["--layout", "tape"], "--layout takes slabs or log; 'tape' came"),
             (["--device", "x"], "--device takes 16 hex digits in small letters; 'x' came"),
             (["--listen", "127.0.0.1"], "--listen takes ADDR:PORT, such as"),
             (taken, "is in use"),

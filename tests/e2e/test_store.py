@@ -247,9 +247,12 @@ def _store_until_killed(device: ShardDevice, first: int) -> tuple[list[int], lis
     return kept, gone
 
 
+@pytest.mark.parametrize(("layout", "quota"), [("slabs", 64 * MIB), ("log", 3 * MIB)])
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_killed_again_and_again(runtime: str, tmp_path: Path) -> None:
-    with ShardDevice(runtime, tmp_path, 64 * MIB) as device:
+def test_killed_again_and_again(runtime: str, layout: str, quota: int, tmp_path: Path) -> None:
+    """The log is small: it is being cleaned all the time."""
+    (tmp_path / layout).touch()
+    with ShardDevice(runtime, tmp_path, quota) as device:
         total = 0
         for turn in range(KILLS):
             kept, gone = _store_until_killed(device, turn * 1000)

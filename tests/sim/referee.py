@@ -18,6 +18,7 @@ import gc
 import hashlib
 import os
 
+from agent.core.shards.layouts import store_of
 from agent.core.shards.memo import FILE_BYTES, FILE_NAME, INDEX_NAME
 from agent.core.shards.store import Store
 from agent.service.slab_start import parse_name
@@ -33,8 +34,11 @@ _INDEX, _MEMO = FOLDER + "/" + INDEX_NAME, FOLDER + "/" + FILE_NAME
 class Referee:
     """`images`: how many were judged. `lost_unacked`: puts without an answer that an image had lost: the cuts bite."""
 
-    def __init__(self, trace: "list[tuple]", quota: int, slots: "tuple[int, ...]", flash_day: int = 0) -> None:
+    def __init__(
+        self, trace: "list[tuple]", quota: int, slots: "tuple[int, ...]", flash_day: int = 0, layout: str = "slabs"
+    ) -> None:
         self.trace = trace
+        self.layout = layout
         self.flash_day = flash_day
         self.quota = quota
         self.slots = slots
@@ -101,7 +105,7 @@ class Referee:
 
     async def _restart(self, flash: Flash, expected: dict, clock: int) -> None:
         self._check_size(flash)
-        store = Store(self.quota, self.slots, lambda core: clock)
+        store = store_of(self.layout)(self.quota, self.slots, lambda core: clock)
         store.limit(self.flash_day, 0)
         slabs = Slabs(FlashFiles(flash), FOLDER, store, lambda: 0, asyncio.create_task)
         await slabs.open()

@@ -61,7 +61,7 @@ class FlashFiles:
         self.trace.append(("rename", aside, path))
         self.flash.rename(aside, path)
 
-    def create_slab(self, path: str, length: int) -> "TracedSlab":
+    def create_slab(self, path: str, length: int, is_sparse: bool = False) -> "TracedSlab":
         self.may_fail("create")
         assert not self.flash.exists(path)
         self.trace.append(("create", path, length))

@@ -6,7 +6,7 @@ A slab that is not in it, or whose part is damaged, is read from its headers.
 
 Head, HEAD_BYTES little endian: magic 4, version 1, zeros 3, generation 8, sequence 8, slabs 4, for each number of a
 core 1 (it has one) and its id 8, zeros, CRC-32. Then for each slab: slot bytes 4, number 4, slots 2, free slots 2,
-first free place 2, zeros 2, the index's table in the machine's own byte order (12 bytes a slot), CRC-32 begun with the
+first free place 2, notes 2, the index's table in the machine's own byte order (12 bytes a slot), CRC-32 begun with the
 head's.
 """
 
@@ -60,7 +60,9 @@ def parts(slabs: "list[Slab]", index: "Index", crc: int) -> "Iterator[bytes]":
     """What follows the head."""
     for slab in slabs:
         table, free_head = index.table(slab.position)
-        head = struct.pack(_PART, slab.slot_bytes, slab.number, slab.slots, index.free[slab.position], free_head, 0)
+        head = struct.pack(
+            _PART, slab.slot_bytes, slab.number, slab.slots, index.free[slab.position], free_head, slab.notes
+        )
         yield head
         yield bytes(memoryview(table))
         yield crc32(memoryview(table), crc32(head, crc)).to_bytes(4, "little")
@@ -71,10 +73,10 @@ def part_of(head: bytes) -> tuple[int, int, int]:
     return struct.unpack(_PART, head)[:3]
 
 
-def table_of(head: bytes, data: bytes, crc: int) -> "tuple[array[int], int, int] | None":
-    """(table, first free place, free slots) of a part; None when it is damaged or of another checkpoint. `data`:
+def table_of(head: bytes, data: bytes, crc: int) -> "tuple[array[int], int, int, int] | None":
+    """(table, first free place, free slots, notes) of a part; None when it is damaged or of another checkpoint. `data`:
     12 bytes a slot and the CRC."""
     if crc32(memoryview(data)[:-CRC_BYTES], crc32(head, crc)) != int.from_bytes(data[-CRC_BYTES:], "little"):
         return None
-    free, free_head = struct.unpack(_PART, head)[3:5]
-    return array("I", data[:-CRC_BYTES]), free_head, free
+    free, free_head, notes = struct.unpack(_PART, head)[3:]
+    return array("I", data[:-CRC_BYTES]), free_head, free, notes

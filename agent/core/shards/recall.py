@@ -69,6 +69,7 @@ class Recall:
         found = checkpoint.table_of(head, data, store.memo.checkpoint)
         if found is None:
             return False
+        slab.notes = found[3]
         store.space.adopt(slab, found[0], found[1], found[2])
         return True
 
@@ -81,6 +82,7 @@ class Recall:
         """A slab file was found."""
         store = self._store
         slab = Slab(slot_bytes, number, slots)
+        slab.notes_bytes = store.space.notes_bytes
         store.space.allocated_bytes += slab.bytes
         store.space.attach(slab)
         return slab
@@ -89,6 +91,8 @@ class Recall:
         """The header of one slot. Slots whose 40 bits are the same: give both headers to `settle_twins`."""
         store = self._store
         slot = slab.position * SLOTS_A_SLAB_MAX + place
+        if store.space.notes_bytes:
+            data = store.space.latest(slot, data)  # type: ignore[attr-defined]
         header = store._parse(slot, data)
         if header is None:
             if data != ERASED:

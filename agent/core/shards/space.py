@@ -4,6 +4,9 @@ A slab file holds slots of one size, is written in full when it is made and neve
 store occupies is known exactly. Slabs are small (SLAB_BYTES or SLOTS_MIN slots; the last one takes what the quota has
 left), made when needed, and removed only when empty: when another slot size needs the bytes, or the owner lowered the
 quota. A quota lowered below what is promised takes nothing away; it lets nothing new in.
+
+This is the body whose slots are written again in place. The other one, an append-only log, is log.py with cleaning.py
+and log_store.py: the same interface, headers, index, checkpoint and order of a put.
 """
 
 from agent.core.shards.index import CACHED, CORES_MAX, PROMISED, SLABS_MAX, SLOTS_A_SLAB_MAX, TRASH, Index
@@ -27,7 +30,10 @@ class Slab:
     """One slab file. `waiting`: tickets whose writes the next flush will make durable; `batch`: those of the flush
     under way. `is_synced`: a flush has succeeded since this process started, so nothing older is in doubt. `mark`: its
     number in the checkpoint, -1 = not in it; `is_marked`: its headers may be newer than that. `writes`: headers
-    written since the last flush, `flushing`: those that the flush under way covers."""
+    written since the last flush, `flushing`: those that the flush under way covers. Of a log: `dead` slots, and `notes`
+    behind the slots."""
+
+    dead = notes = notes_bytes = 0
 
     def __init__(self, slot_bytes: int, number: int, slots: int) -> None:
         self.slot_bytes = slot_bytes
@@ -49,13 +55,16 @@ class Slab:
 
     @property
     def bytes(self) -> int:
-        return self.slots * self.slot_bytes
+        return self.slots * (self.slot_bytes + self.notes_bytes)
 
 
 class Space:
     """`allocated_bytes`: slab files, those being made included. `used_bytes`: slots that are not free.
     `core_bytes`: slot bytes kept for each core, by core number (cache and trash not counted). `kinds`: records and slot
-    bytes of each kind. `next_number`: of a slab, higher than any that is there."""
+    bytes of each kind. `next_number`: of a slab, higher than any that is there. `notes_bytes`: of a log, that a slab
+    file has more for each slot; they are not written in advance."""
+
+    notes_bytes = 0
 
     def __init__(self, index: Index, quota_bytes: int, slot_bytes: tuple[int, ...]) -> None:
         for size in slot_bytes:
@@ -106,13 +115,13 @@ class Space:
     def insert(self, slot: int, key: int, number: int, note: int, kind: int = PROMISED) -> None:
         """A TAKEN slot becomes a record of that core number."""
         self._index.insert(slot, key, number, note, kind)
-        self._count(self.slab_of(slot).slot_bytes, kind, number, 1)
+        self._count(self.slab_of(slot), kind, number, 1)
 
     def withdraw(self, slot: int) -> None:
         """A record becomes TAKEN: nothing finds it any more, and nothing else may use its slot yet."""
         if self.gone is not None:
             self.gone(slot)
-        self._count(self.slab_of(slot).slot_bytes, self._index.kind(slot), self._index.core_of(slot), -1)
+        self._count(self.slab_of(slot), self._index.kind(slot), self._index.core_of(slot), -1)
         self._index.remove(slot)
 
     def change(self, slot: int, kind: int) -> None:
@@ -120,8 +129,8 @@ class Space:
         if self.gone is not None:
             self.gone(slot)
         number = self._index.core_of(slot)
-        self._count(self.slab_of(slot).slot_bytes, self._index.kind(slot), number, -1)
-        self._count(self.slab_of(slot).slot_bytes, kind, number, 1)
+        self._count(self.slab_of(slot), self._index.kind(slot), number, -1)
+        self._count(self.slab_of(slot), kind, number, 1)
         self._index.set_kind(slot, kind)
 
     def adopt(self, slab: Slab, table: "array[int]", free_head: int, free: int) -> None:
@@ -129,13 +138,13 @@ class Space:
         self._index.adopt(slab.position, table, free_head, free)
         self.used_bytes -= free * slab.slot_bytes
         for kind, number, count in self._index.states_in(slab.position):
-            self._count(slab.slot_bytes, kind, number, count)
+            self._count(slab, kind, number, count)
 
-    def _count(self, slot_bytes: int, kind: int, number: int, count: int) -> None:
+    def _count(self, slab: Slab, kind: int, number: int, count: int) -> None:
         self.kinds[kind][0] += count
-        self.kinds[kind][1] += count * slot_bytes
+        self.kinds[kind][1] += count * slab.slot_bytes
         if kind < TRASH:
-            self.core_bytes[number] += count * slot_bytes
+            self.core_bytes[number] += count * slab.slot_bytes
 
     def slab_bytes(self, slot_bytes: int) -> int:
         """Of the slab that `plan` would make; 0 when the quota leaves no room."""
@@ -174,7 +183,7 @@ class Space:
         for slab in self.slabs:
             if slab is None or slab.slot_bytes == spared:
                 continue
-            free = self._index.free[slab.position]
+            free = self._index.free[slab.position] + slab.dead
             if free == slab.slots:
                 empty.append(slab)
             elif free + sum([self._index.kind(slot) >= TRASH for slot in self._index.records_in(slab.position)]) == (

@@ -15,7 +15,8 @@ CACHING = ("offer", "promote")  # operations that make no promise
 # `slab`: space.Slab (its name and bytes make the file). `data`: what a WRITE writes; None when the driver holds
 # the bytes, `length` of them. `ticket`: None in a FLUSH, which serves all tickets of its batch. MEMO: write `data` at
 # `offset` of the memo's file (memo.FILE_BYTES; make it at first) and flush. CHECKPOINT: replace that file, as a
-# whole and durably, by the pieces that `data` yields.
+# whole and durably, by the pieces that `data` yields. HASH with `data`, (slab, offset): of the bytes
+# there, while they are copied to `slab` at `offset` (log_store.py); what cannot be read has the hash b"".
 Effect = namedtuple("Effect", ("kind", "slab", "offset", "length", "data", "ticket"))
 
 # What the core and the owner must hear. `core` and `shard` are empty when it concerns the store as a whole.

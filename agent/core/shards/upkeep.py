@@ -70,7 +70,7 @@ class Upkeep:
         if slab.waiting or slab.batch or slab.writes:
             return True
         table = store.index.table(slab.position)[0]
-        return bool([at for at in range(1, len(table), 3) if table[at] >> 24 == TAKEN])
+        return len([at for at in range(1, len(table), 3) if table[at] >> 24 == TAKEN]) > slab.dead
 
     def finish(self, now: int) -> None:
         """Orderly stop, when nothing is under way any more: the memo says exactly how much flash was written."""

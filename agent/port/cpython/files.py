@@ -52,12 +52,14 @@ def _open_new(path: str) -> int:
         return os.open(path, FLAGS_NEW, 0o600)
 
 
-def write_pieces(path: str, pieces: "Iterable[bytes]") -> None:
-    """`path`.new, flushed, renamed to `path`, folder flushed; nothing is left behind when it fails."""
+def write_pieces(path: str, pieces: "Iterable[bytes]", hole: int = 0) -> None:
+    """`path`.new, flushed, renamed to `path`, folder flushed; nothing is left behind when it fails. `hole`: so many
+    zero bytes before them."""
     aside = path + ".new"
     with faults.OnFile(path):
         fd = _open_new(aside)
         try:
+            os.lseek(fd, hole, os.SEEK_SET)
             for piece in pieces:
                 _write_all(fd, piece)
             os.fsync(fd)
@@ -200,9 +202,12 @@ class Slab:
             self._fd = -1
 
 
-def create_slab(path: str, length: int) -> Slab:
+def create_slab(path: str, length: int, is_sparse: bool = False) -> Slab:
     if os.path.exists(path):
         raise UsageError("slab_exists", f"{path} exists already; a slab is made once.")
+    if is_sparse:
+        write_pieces(path, [b"\0"], length - 1)
+        return open_slab(path)
     zeros = bytes(ZEROS_BYTES)
     # A list of references to one block: real zeros, not a hole, so that later writes cannot run out of space.
     write_pieces(path, [zeros] * (length // ZEROS_BYTES) + [zeros[: length % ZEROS_BYTES]])

@@ -53,13 +53,14 @@ def _write_all(file: "BinaryIO", data: bytes) -> None:
         view = view[file.write(view) or 0 :]
 
 
-def write_pieces(path: str, pieces: "Iterable[bytes]") -> None:
-    """Into `path`.new; flushed, renamed, folder flushed."""
+def write_pieces(path: str, pieces: "Iterable[bytes]", hole: int = 0) -> None:
+    """Into `path`.new; flushed, renamed, folder flushed. `hole`: so many zero bytes before them."""
     aside = path + ".new"
     with faults.OnFile(path):
         _make_file(aside)
         try:
             with open(aside, "wb") as file:
+                file.seek(hole)
                 for piece in pieces:
                     _write_all(file, piece)
                 file.flush()
@@ -216,10 +217,13 @@ class Slab:
         self._file.close()
 
 
-def create_slab(path: str, length: int) -> Slab:
+def create_slab(path: str, length: int, is_sparse: bool = False) -> Slab:
     if exists(path):
         raise UsageError("slab_exists", f"{path} exists already; a slab is made once.")
-    write_pieces(path, _zeros(length))
+    if is_sparse:
+        write_pieces(path, (b"\0",), length - 1)
+    else:
+        write_pieces(path, _zeros(length))
     return open_slab(path)
 
 

@@ -3,13 +3,15 @@
 Invariant (referee.py): no acknowledged shard is lost, no wrong byte is served, nothing deleted comes back, the
 quota holds. The machine runs with a driver of the world's clock here, in which flushes take time and overlap; the
 images are opened by the product's driver. CORELET_FULL=1 judges every prefix of the trace, else PREFIXES of them.
+store_log.py does the same in the layout "log".
 """
 
 import gc
 import hashlib
 
+from agent.core.shards.layouts import store_of
 from agent.core.shards.memo import FILE_BYTES, FILE_NAME, INDEX_NAME
-from agent.core.shards.store import Store
+from agent.core.shards.space import Slab
 from agent.core.shards.ticket import CHECKPOINT, CREATE, FLUSH, HASH, MEMO, READ, REMOVE, Effect, Ticket
 from agent.core.shards.upkeep import Upkeep
 from agent.errors import CoreletError, PortError
@@ -26,8 +28,19 @@ GEOMETRIES = (
     ((262144,), 20 * 262144),
     ((1024, 262144), 3 * 262144 + 9 * 1024),
 )
+# Of a log: segments of 2 slots and of 1; of 2; of 3.
+GEOMETRIES_LOG = (
+    ((1024, 2048), 34 * 1024),
+    ((262144,), 16 * 262656),
+    ((1024,), 24 * 1536),
+)
 FLASH_DAYS = (0, 1 << 30, 600_000)  # none, enough, enough for a part of them
-REQUESTS = 50
+REQUESTS = {"slabs": 50, "log": 90}
+SHARDS = {"slabs": 24, "log": 18}
+OPERATIONS = {
+    "slabs": ("delete", "delete", "offer", "put", "put", "put", "put", "put"),
+    "log": ("delete", "delete", "delete", "delete", "offer", "put", "put", "put", "put", "put"),
+}
 PREFIXES = 48
 START = 1_000_000
 
@@ -35,11 +48,12 @@ START = 1_000_000
 class Driver:
     """Carries out effects: a flush takes 1-20 ms, a hash 0-3 ms, the rest happens at once."""
 
-    def __init__(self, world: World, slots: "tuple[int, ...]", quota: int, flash_day: int) -> None:
+    def __init__(self, world: World, layout: str, slots: "tuple[int, ...]", quota: int, flash_day: int) -> None:
         self.world = world
         self.trace: list = []
         self.files = FlashFiles(Flash(world.random), self.trace)
-        self.store = Store(quota, slots, lambda core: START + world.now // 1000)
+        self.copies = 0
+        self.store = store_of(layout)(quota, slots, lambda core: START + world.now // 1000)
         self.store.limit(flash_day, 0)
 
     def pump(self) -> None:
@@ -75,9 +89,9 @@ class Driver:
         if effect.kind == CHECKPOINT:
             self.files.write_pieces(FOLDER + "/" + INDEX_NAME, effect.data)
         elif effect.kind == CREATE:
-            self.files.create_slab(self._path(effect), effect.length)
+            self.files.create_slab(self._path(effect.slab), effect.length)
         elif effect.kind == REMOVE:
-            self.files.remove(self._path(effect))
+            self.files.remove(self._path(effect.slab))
         elif effect.kind == READ:
             result = self._file(effect).read(effect.offset, effect.length)
         else:
@@ -91,27 +105,33 @@ class Driver:
 
     def _hashed(self, effect: Effect) -> None:
         try:
-            data = self._file(effect).read(effect.offset, effect.length)
+            slab, offset = effect.data or (effect.slab, effect.offset)
+            data = self.files.open_slab(self._path(slab)).read(offset, effect.length)
+            if effect.data is not None:
+                self.copies += 1
+                self._file(effect).write(effect.offset, data)
             self.store.done(effect, hashlib.sha256(data).digest(), self.world.now)
         except PortError as error:
             self.store.done(effect, error, self.world.now)
         self.pump()
 
-    def _path(self, effect: Effect) -> str:
-        return FOLDER + "/slab." + str(effect.slab.slot_bytes // 1024) + "." + str(effect.slab.number)
+    def _path(self, slab: Slab) -> str:
+        kind = "log" if slab.notes_bytes else "slab"
+        return FOLDER + "/" + kind + "." + str(slab.slot_bytes // 1024) + "." + str(slab.number)
 
     def _file(self, effect: Effect) -> object:
-        return self.files.open_slab(self._path(effect))
+        return self.files.open_slab(self._path(effect.slab))
 
 
 class Clients:
-    """REQUESTS of them, each at a random time, many at once; in some worlds a core leaves in between."""
+    """Many of them, each at a random time, many at once; in some worlds a core leaves in between."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.world = driver.world
-        self.shards = [self._data(number) for number in range(24)]
-        for _ in range(REQUESTS):
+        self.layout = "log" if driver.store.space.notes_bytes else "slabs"
+        self.shards = [self._data(number) for number in range(SHARDS[self.layout])]
+        for _ in range(REQUESTS[self.layout]):
             self.world.at(self.world.random.below(400), self.request)
         if self.world.random.chance(500):
             self.world.at(self.world.random.below(400), self._forget)
@@ -119,7 +139,7 @@ class Clients:
             self.world.at(self.world.random.below(400), self._checkpoint)
         self.world.at(900, self._flush)
         self.world.at(1000, self._checkpoint)  # nothing is moving: it describes every slab
-        for _ in range(REQUESTS // 5):
+        for _ in range(REQUESTS[self.layout] // 5):
             self.world.at(1050 + self.world.random.below(400), self.request)
 
     def _flush(self) -> None:
@@ -131,7 +151,8 @@ class Clients:
         self.driver.pump()
 
     def _data(self, number: int) -> bytes:
-        length = self.world.random.between(0, 600 if number % 4 else 1300)
+        is_large = number % 4 == 0 and self.driver.store.space.sizes[-1] > 1024
+        length = self.world.random.between(0, 1300 if is_large else 600)
         return self.world.random.bytes(min(length, 40)) * (length // 40 + 1)
 
     def _forget(self) -> None:
@@ -146,7 +167,8 @@ class Clients:
         core = CORES[random.below(2)]
         data = self.shards[random.below(len(self.shards))]
         keep_until = [0, START + 3600, START + 7200 * 4][random.below(3)]
-        operation = ("delete", "delete", "offer", "put", "put", "put", "put", "put")[random.below(8)]
+        operations = OPERATIONS[self.layout]
+        operation = operations[random.below(len(operations))]
         self._note("clock", START + self.world.now // 1000)
         try:
             if operation == "put":
@@ -191,20 +213,22 @@ class Clients:
         self.driver.trace.append(entry)
 
 
-def run(seed: int) -> bytes:
+def run(seed: int, layout: str = "slabs") -> bytes:
     world = World(seed)
-    slots, quota = GEOMETRIES[seed % len(GEOMETRIES)]
+    slots, quota = (GEOMETRIES_LOG if layout == "log" else GEOMETRIES)[seed % len(GEOMETRIES)]
     flash_day = FLASH_DAYS[seed // len(GEOMETRIES) % len(FLASH_DAYS)]
-    driver = Driver(world, slots, quota, flash_day)
+    driver = Driver(world, layout, slots, quota, flash_day)
     clients = Clients(driver)
     world.run(2_000)
     world.at(7_200_000, clients.request)  # the short promises have ended
     world.run(7_300_000)
     trace = driver.trace
+    world.trace("copies", driver.copies)
+    assert driver.copies or layout == "slabs", "nothing had to move"
     del driver, clients  # a second disk has to fit the heap
     for entry in trace:
         world.trace(*entry)
-    referee = Referee(trace, quota, slots, flash_day)
+    referee = Referee(trace, quota, slots, flash_day, layout)
     referee.judge_some(Xorshift32(seed + 77), PREFIXES)
     assert referee.lost_unacked, "the cuts did not bite"
     assert referee.adopted or flash_day == FLASH_DAYS[2], "no checkpoint was used"

@@ -7,7 +7,7 @@ hash covers what each client was told, not the order. CORELET_FULL=1 judges ever
 
 import asyncio
 
-from agent.core.shards.store import Store
+from agent.core.shards.layouts import store_of
 from agent.service.slabs import Slabs
 from tests.sim.chance import Xorshift32
 from tests.sim.flash import Flash
@@ -27,13 +27,14 @@ PLANS = (("put",), ("put", "put"), ("put", "delete"), ("put", "put", "delete", "
 class Bench:
     """A store on a simulated disk; what happened is in `trace`."""
 
-    def __init__(self, random: Xorshift32) -> None:
+    def __init__(self, random: Xorshift32, layout: str) -> None:
+        self.layout = layout
         self.trace: list = []
         self.files = FlashFiles(Flash(random), self.trace, 2)
 
     async def run(self, bodies: "list[bytes]") -> "list[list[str]]":
         """One life of it."""
-        self.store = Store(QUOTA, (SLOT,), lambda core: 1_000_000)
+        self.store = store_of(self.layout)(QUOTA, (SLOT,), lambda core: 1_000_000)
         self.store.limit(FLASH_DAY, 0)
         self.slabs = Slabs(self.files, FOLDER, self.store, lambda: 0, asyncio.create_task)
         await self.slabs.open()
@@ -72,10 +73,10 @@ class _Body:
         return piece
 
 
-def run(seed: int) -> bytes:
+def run(seed: int, layout: str = "slabs") -> bytes:
     world = World(seed)
     bodies = [world.random.bytes(world.random.between(1, 40)) * world.random.between(1, 20) for _ in range(CLIENTS)]
-    bench = Bench(world.random)
+    bench = Bench(world.random, layout)
     results = asyncio.run(bench.run(bodies[: CLIENTS // 2]))
     results += asyncio.run(bench.run(bodies[CLIENTS // 2 :]))
     assert not bench.store.memo.is_all, "the second life began with the checkpoint of the first"
@@ -83,6 +84,6 @@ def run(seed: int) -> bytes:
         world.trace(data, result)
     trace = bench.trace
     del bench
-    referee = Referee(trace, QUOTA, (SLOT,), FLASH_DAY)
+    referee = Referee(trace, QUOTA, (SLOT,), FLASH_DAY, layout)
     referee.judge_some(Xorshift32(seed + 77), PREFIXES)
     return world.trace_hash()

@@ -33,6 +33,7 @@ def test_wrong_values_name_key_value_and_range():
         ("slot_bytes", (262144,), "65536 first"),
         ("slot_bytes", (65536, 1048576, 262144), "65536 first, then larger"),
         ("slot_bytes", (65536, 65536), "each once"),
+        ("store_layout", "log ", "one of slabs, log"),
         ("sources", {}, "unverified"),
         ("shard_bytes", -1, "0..17592186044416 bytes"),
     )

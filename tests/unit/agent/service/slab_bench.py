@@ -62,7 +62,7 @@ class Disk:
         self.files[path] = [len(data), {}]
         File(self, path).write(0, data)
 
-    def create_slab(self, path, length):
+    def create_slab(self, path, length, _=False):
         self.may_fail("create")
         assert path not in self.files
         self.files[path] = [length, {}]

@@ -2,7 +2,8 @@
 
 import hashlib
 
-from agent.core.shards import store as stores
+from agent.core.shards import store as _  # noqa: F401 (first: it is large)
+from agent.core.shards.layouts import store_of
 from agent.core.shards.recall import Recall
 from agent.core.shards.ticket import CREATE, FLUSH, HASH, MEMO, READ, REMOVE
 from agent.errors import PortError
@@ -36,6 +37,9 @@ class Slots:
         return self._slots.setdefault(place, bytearray())
 
     def read(self, offset, length):
+        if length > self._slot_bytes:
+            length, rest = self._slot_bytes, length - self._slot_bytes
+            return self.read(offset, length) + self.read(offset + length, rest)
         place, start = divmod(offset, self._slot_bytes)
         data = bytes(self._slots.get(place, b"")[start : start + length])
         return data + bytes(length - len(data))
@@ -50,15 +54,17 @@ class Slots:
 
 class Rig:
     """`held`: kinds of effects that wait for `release`. `failing`: kind -> code. `log`: kinds, in order. `day`: flash
-    bytes, 0 = any number; `cache`: bytes of memory for it."""
+    bytes, 0 = any number; `cache`: bytes of memory for it. `layout`: see `both`; a log gets a larger quota, so that as
+    many records fit beside what it needs for cleaning."""
 
     day = 0
     cache = 0
+    layout = "slabs"
 
     def __init__(self, quota=64 * SLOT, slots=(SLOT,), times=None):
         self.times = times if times is not None else {CORE: 1_000_000, OTHER: 1_000_000}
         self.slots = slots
-        self.quota = quota
+        self.quota = quota if self.layout == "slabs" else quota_of_log(quota // slots[0], slots[0])
         self.slabs = {}
         self.memos = [bytes(512), bytes(512)]
         self.held = ()
@@ -70,7 +76,7 @@ class Rig:
 
     def start(self):
         """A new process on what the slabs hold."""
-        self.store = stores.Store(self.quota, self.slots, self.times.get)
+        self.store = store_of(self.layout)(self.quota, self.slots, self.times.get)
         self.store.limit(self.day, self.cache)
         recall = Recall(self.store)
         if any(self.memos[1]):
@@ -79,7 +85,10 @@ class Rig:
         self.waiting = []
         for slot_bytes, number in sorted(self.slabs):
             self.store.space.next_number = max(self.store.space.next_number, number + 1)
-            slab = recall.attach(slot_bytes, number, self.slabs[(slot_bytes, number)].length // slot_bytes)
+            file = self.slabs[(slot_bytes, number)]
+            slab = recall.attach(slot_bytes, number, file.length // (slot_bytes + self.store.space.notes_bytes))
+            if self.layout == "log":
+                self.store.space.recall(slab, file.read)
             for place in range(slab.slots - 1, -1, -1):
                 slot = slab.position * 256 + place
                 data = self.header(slot)
@@ -126,6 +135,12 @@ class Rig:
             self.slabs[name] = Slots(name[0], effect.length)
         elif effect.kind == REMOVE:
             del self.slabs[name]
+        elif effect.kind == HASH and effect.data is not None:
+            result = self.slabs[effect.data[0].name].read(effect.data[1], effect.length)
+            self.slabs[name].write(effect.offset, result)
+            result = hashlib.sha256(result).digest()
+        elif effect.kind in (READ, HASH) and name not in self.slabs:
+            result = PortError("not_found", "its file was removed")
         elif effect.kind in (READ, HASH):
             result = self.slabs[name].read(effect.offset, effect.length)
             result = hashlib.sha256(result).digest() if effect.kind == HASH else result
@@ -190,3 +205,13 @@ def fill(rig: Rig, first: int = 0) -> int:
     while rig.put(payload(number)) == "stored":
         number += 1
     return number - first
+
+
+def quota_of_log(slots: int, slot_bytes: int) -> int:
+    """The smallest one in which so many slots can be filled."""
+    pieces = slots
+    while True:
+        whole = max(1, pieces // 8)
+        if (pieces - whole) // whole * whole >= slots:
+            return pieces * (slot_bytes + 512)
+        pieces += 1

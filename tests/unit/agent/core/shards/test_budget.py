@@ -1,5 +1,7 @@
 """The store under a flash budget: typed refusals, serving goes on, and what is written is never more than it says."""
 
+from tests.unit.agent.core.shards.layouts import both  # isort: skip
+
 from agent.core.shards.ticket import CREATE, WRITE
 from agent.errors import LimitError
 from tests.expect import raises
@@ -22,12 +24,13 @@ class Worn(Rig):
         if effect.kind == WRITE and effect.data is not None:
             self.written += PAGE  # a header, and the body in the same page
         elif effect.kind == CREATE:
-            self.written += effect.slab.bytes
+            self.written += PAGE if self.store.space.notes_bytes else effect.slab.bytes
         elif effect.kind == "memo":
             self.written += PAGE
         super().carry_out(effect, data)
 
 
+@both
 def test_a_spent_day_refuses_promises_and_serves_on():
     rig = Worn(64 * SLOT, 60 * PAGE)
     number = 0
@@ -46,6 +49,7 @@ def test_a_spent_day_refuses_promises_and_serves_on():
     assert rig.put(payload(999)) == "stored"
 
 
+@both
 def test_deletions_stop_at_the_ceiling():
     rig = Worn(64 * SLOT, 60 * PAGE)
     number = 0
@@ -61,6 +65,7 @@ def test_a_slab_that_the_day_does_not_allow():
     assert rig.put(payload(1)) == "flash" and not rig.slabs and not rig.written
 
 
+@both
 def test_the_memo_is_there_before_what_it_counts():
     rig = Worn(64 * SLOT, 1000 * PAGE)
     rig.held = ("memo",)
@@ -73,6 +78,7 @@ def test_the_memo_is_there_before_what_it_counts():
     assert ticket.result == "stored", "covered by what the memo says already"
 
 
+@both
 def test_an_abandoned_put_is_not_counted():
     rig = Worn(64 * SLOT, 1000 * PAGE)
     rig.put(payload(0))
@@ -81,6 +87,7 @@ def test_an_abandoned_put_is_not_counted():
     assert rig.store.usage()["flash_left"] == left
 
 
+@both
 def test_a_memo_that_cannot_be_written():
     for code, fault in (("disk_full", ""), ("io", "io")):
         rig = Worn(64 * SLOT, 1000 * PAGE)

@@ -1,5 +1,7 @@
 """What a device tells a core of its own rot: what is rotten now, to the core whose it is, and only so much at once."""
 
+from tests.unit.agent.core.shards.layouts import both  # isort: skip
+
 from agent.core.shards.confessions import TOLD_MAX, Confessions
 from agent.core.shards.recall import Recall
 from agent.errors import PortError
@@ -14,6 +16,7 @@ def spoil(rig, data):
     assert rig.get(name_of(data)) == "corrupt"
 
 
+@both
 def test_rot_is_told_until_it_is_gone():
     rig = Rig()
     confessions = Confessions(rig.store)
@@ -35,6 +38,7 @@ def test_rot_is_told_until_it_is_gone():
     assert confessions.names(CORE) == names[2 : 2 + TOLD_MAX]
 
 
+@both
 def test_so_many_are_remembered():
     rig = Rig()
     confessions = Confessions(rig.store)

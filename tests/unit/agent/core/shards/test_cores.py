@@ -1,10 +1,13 @@
 """How many cores may have records here, and that their numbers are used again."""
 
+from tests.unit.agent.core.shards.layouts import both  # isort: skip
+
 from agent.errors import LimitError
 from tests.expect import raises
 from tests.unit.agent.core.shards.rig import CORE, OTHER, Rig, name_of, payload
 
 
+@both
 def test_more_cores_than_there_are_numbers():
     rig = Rig()
     for number in range(63):
@@ -17,6 +20,7 @@ def test_more_cores_than_there_are_numbers():
     assert rig.put(payload(1), CORE) == "stored"
 
 
+@both
 def test_cores_do_not_see_each_other():
     rig = Rig()
     data = payload(1)

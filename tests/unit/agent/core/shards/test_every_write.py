@@ -1,6 +1,8 @@
 """The disk is full, or fails, at every single operation in turn: nothing that was acknowledged is lost, nothing wrong
 is served, and the store says what it does from then on."""
 
+from tests.unit.agent.core.shards.layouts import both  # isort: skip
+
 from agent.core.shards.ticket import CREATE, FLUSH, MEMO, WRITE
 from agent.errors import CoreletError, PortError
 from tests.unit.agent.core.shards.rig import SLOT, Rig, name_of, payload
@@ -66,13 +68,16 @@ def check(code):
     assert rig.count < OPERATIONS, "every one has failed once"
 
 
+@both
 def test_a_full_disk():
     check("disk_full")
 
 
+@both
 def test_a_disk_that_fails():
     check("io")
 
 
+@both
 def test_a_disk_that_is_read_only_now():
     check("read_only")

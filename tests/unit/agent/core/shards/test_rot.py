@@ -1,8 +1,10 @@
 """Bits that flip: not one wrong byte is served, and every one that is found is reported."""
 
+from tests.unit.agent.core.shards.layouts import both  # isort: skip
+
 from tests.unit.agent.core.shards.rig import CORE, OTHER, SLOT, Rig, name_of, payload
 
-SHARDS = 12
+SHARDS = 8
 
 
 def filled():
@@ -29,6 +31,7 @@ def check(rig, is_restarted):
         assert found == "corrupt" or (is_restarted and found == "absent")
 
 
+@both
 def test_a_payload_bit_in_every_slot():
     for is_restarted in (False, True):
         rig = filled()
@@ -43,6 +46,7 @@ def test_a_payload_bit_in_every_slot():
         assert rig.head(name_of(payload(0, 300))) == "corrupt"
 
 
+@both
 def test_a_header_bit_in_every_slot():
     for is_restarted in (False, True):
         rig = filled()
@@ -54,6 +58,7 @@ def test_a_header_bit_in_every_slot():
         assert len(rig.reports()) == SHARDS
 
 
+@both
 def test_repair_and_delete_of_a_quarantined_shard():
     rig = filled()
     flip(rig, 3, 200)
@@ -67,6 +72,7 @@ def test_repair_and_delete_of_a_quarantined_shard():
     assert rig.get(name_of(check_two[0])) == check_two[0] and rig.get(name_of(check_two[1])) == "absent"
 
 
+@both
 def test_reads_that_fail():
     rig = filled()
     rig.failing = {"hash": "io"}
@@ -77,6 +83,7 @@ def test_reads_that_fail():
     assert rig.get(name_of(payload(2, 302))) == payload(2, 302) and rig.store.fault == ""
 
 
+@both
 def test_a_bit_that_flips_after_verification():
     rig = filled()
     ticket = rig.store.get(CORE, name_of(payload(5, 305)), False)
@@ -87,6 +94,7 @@ def test_a_bit_that_flips_after_verification():
     assert rig.get(ticket.shard) == "corrupt"
 
 
+@both
 def test_a_slot_that_is_used_again_while_it_is_read():
     rig = Rig(quota=SLOT)
     rig.put(payload(1))
@@ -133,6 +141,7 @@ def test_twins_of_a_lost_erasure():
     assert rig.get(name_of(data)) == "absent", "the older one must not come back"
 
 
+@both
 def test_forty_bits_may_be_equal():
     rig = Rig()
     one = payload(1)

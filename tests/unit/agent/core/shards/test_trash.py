@@ -1,5 +1,7 @@
 """What was deleted or not renewed: gone for its core, there for a PUT, and in nobody's way."""
 
+from tests.unit.agent.core.shards.layouts import both  # isort: skip
+
 from agent.core.shards.upkeep import Upkeep
 from tests.unit.agent.core.shards.rig import CORE, OTHER, SLOT, Rig, fill, name_of, payload
 
@@ -7,6 +9,7 @@ HOUR = 3600
 WEEK = 7 * 24 * HOUR
 
 
+@both
 def test_a_deleted_shard_is_taken_back_by_a_put():
     rig = Rig()
     data = payload(1)
@@ -26,6 +29,7 @@ def test_a_deleted_shard_is_taken_back_by_a_put():
     assert rig.get(name_of(data)) == data and rig.put(data, OTHER) == "stored", "another core's is another"
 
 
+@both
 def test_a_rotten_one_is_not_taken_back_and_nobody_is_alarmed():
     rig = Rig(quota=2 * SLOT)
     data = payload(1)
@@ -48,6 +52,7 @@ def test_trash_gives_way_oldest_first():
     assert kept == list(range(12)), "8 at a time, those that were deleted first"
 
 
+@both
 def test_the_whole_quota_can_be_promised_again():
     rig = Rig(quota=20 * SLOT)
     assert fill(rig) == 20
@@ -58,6 +63,7 @@ def test_the_whole_quota_can_be_promised_again():
     assert rig.put(payload(999)) == "quota" and rig.get(name_of(payload(105))) == payload(105)
 
 
+@both
 def test_after_a_week_it_is_erased():
     rig = Rig()
     rig.put(payload(1))
@@ -80,6 +86,7 @@ def test_after_a_week_it_is_erased():
     assert rig.get(name_of(payload(4)), OTHER) == payload(4), "its core's clock has not said so"
 
 
+@both
 def test_a_core_without_a_clock_deletes_all_the_same():
     rig = Rig(quota=SLOT)
     rig.put(payload(1))
