@@ -103,10 +103,10 @@ class Cleaning(Room):
         """A segment costs next to nothing: it is not written in advance."""
         if not self._space.slab_bytes(wanted) or self._store.flash.left(purpose, now) < PAGE_BYTES:
             return False
-        self._make(wanted)
+        self._add(wanted)
         return True
 
-    def _make(self, wanted: int) -> None:
+    def _add(self, wanted: int) -> None:
         made = self._space.plan(wanted)
         self._store.flash.spend(PAGE_BYTES)
         self._start(wanted, Effect(CREATE, made, 0, made.bytes, None, None))
@@ -132,7 +132,7 @@ class Cleaning(Room):
             return False
         self._victim, self._is_for_cache, self._is_broken, self.moved = victim, is_cache, False, {}
         if lacking:
-            self._make(wanted)
+            self._add(wanted)
         self._go_on()
         return True
 

@@ -2,7 +2,10 @@
 
 import asyncio
 
+from tests.unit.agent.service import slab_bench
 from tests.unit.agent.service.slab_bench import FOLDER, Bench, data_of
+
+slab_bench.STARTING = ()  # two starts: compiled once, kept
 
 
 def test_an_orderly_stop_leaves_a_checkpoint_and_a_start_reads_no_header():
