@@ -24,7 +24,8 @@ def boards() -> str:
         board = loader.load(name)
         rows.append(
             f"| `{board.id}` | {board.summary} | {board.runtime} | {board.memory_kib // 1024} MiB | "
-            f"{board.shard_bytes // MIB} MiB | {board.flash_bytes_day // MIB} MiB | {board.log_bytes // 1024} KiB |"
+            f"{board.shard_bytes // MIB} MiB, {board.store_layout} | {board.flash_bytes_day // MIB} MiB | "
+            f"{board.log_bytes // 1024} KiB |"
         )
     return "\n".join(rows)
 
