@@ -43,14 +43,7 @@ FIELDS: "tuple[Any, ...]" = (
     ("connections", "int", 4, 4096, "connections", "ceiling: open HTTP connections"),
     ("log_bytes", "int", 8192, 64 * MIB, "bytes", "ceiling: all log files together"),
     ("slot_bytes", "ints", 1, 3, "bytes", "slot classes of the shard store, 64 KiB first: all have room for it"),
-    (
-        "store_layout",
-        "word",
-        ("slabs", "log"),
-        None,
-        "",
-        "how the store writes: log where the state is on UBIFS or JFFS2",
-    ),
+    ("store_layout", "word", ("slabs", "log"), None, "", "how the store writes: log on UBIFS and JFFS2"),
     ("sources", "sources", 0, 40, "", "where each hardware number comes from"),
 )
 
