@@ -1,7 +1,5 @@
 """Quota and room: never a byte above it, and nothing that was promised goes to make room."""
 
-from tests.unit.agent.core.shards.layouts import both  # isort: skip
-
 from tests.unit.agent.core.shards.rig import SLOT, Rig, fill, name_of, payload
 
 LARGE = 65536
@@ -58,7 +56,6 @@ def test_empty_slabs_make_room_for_another_size():
     assert rig.get(name_of(big)) == big
 
 
-@both
 def test_a_full_disk_is_tried_again_later():
     rig = Rig()
     rig.failing = {"create": "disk_full"}
@@ -70,7 +67,6 @@ def test_a_full_disk_is_tried_again_later():
     assert rig.put(payload(1)) == "stored"
 
 
-@both
 def test_a_slab_that_cannot_be_made_for_another_reason():
     rig = Rig()
     rig.failing = {"create": "read_only"}
