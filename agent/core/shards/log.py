@@ -58,8 +58,8 @@ class Log(Space):
 
     def plan(self, slot_bytes: int) -> Slab:
         """Whether `slab_bytes` allows it is the caller's matter."""
-        self._next_number += 1
-        slab = Slab(slot_bytes, self._next_number - 1, self.whole_slots(slot_bytes))
+        self.next_number += 1
+        slab = Slab(slot_bytes, self.next_number - 1, self.whole_slots(slot_bytes))
         slab.notes_bytes = self.notes_bytes
         self.allocated_bytes += slab.bytes
         return slab
