@@ -29,6 +29,7 @@ def status(answer: "dict[str, Any]") -> list[str]:
         lines += screen.row("cores", "none yet")
     for core in answer["cores"]:
         how = "connected" if core["connected"] else "not connected: " + core["why"]
+        how += ", leaves it when others have what is kept for it" * core["leaving"]
         lines += screen.row("core", core["core"] + " " + core["name"] + ", " + how)
     if answer["window"]["open"] or not answer["cores"]:
         lines += screen.window_lines(answer["window"])

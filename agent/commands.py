@@ -15,6 +15,7 @@ SYSTEM_FOLDER = "/var/lib/corelet"  # where root's device has its state
 LOG_TAIL_BYTES = 8192  # of each of the two files
 CORE_ID_CHARS = 16
 HEX = "0123456789abcdef"
+LOST = "; files that have no other copy are lost, and nothing brings them back."
 
 
 def status(call: "Call") -> "Said":
@@ -42,9 +43,16 @@ def leave(call: "Call") -> "Said":
     if len(core_id) != CORE_ID_CHARS or [each for each in core_id if each not in HEX]:
         text = f"'{core_id}' is no core's id, which has 16 hex digits; see them with: corelet status"
         raise UsageError("usage", text)
+    is_now = "--now" in call.options
     if port.files.exists(call.folder + "/cores/" + core_id):
-        _be_sure(call, f"Leaving core {core_id} deletes every shard that it keeps here;")
-    answer = _ask_or(call, {"do": "leave", "core": core_id}, lambda: _leave(call.folder, core_id))
+        how = " now" + LOST if is_now else ", once others have them."
+        _be_sure(call, f"Leaving core {core_id} deletes every shard that it keeps here" + how)
+    request = {"do": "leave-now" if is_now else "leave", "core": core_id}
+    answer = _ask_or(call, request, lambda: _leave(call.folder, core_id, is_now))
+    if "freed" not in answer:
+        from agent import leaving
+
+        answer = _result(leaving.watch(call, core_id))
     return answer, answers.left(answer)
 
 
@@ -52,8 +60,8 @@ def reset(call: "Call") -> "Said":
     cores = call.folder + "/cores"
     if port.files.exists(cores):
         count = limits.counted(len(port.files.list(cores)), "cores")
-        loss = f"A reset of {call.folder} deletes its identity, its pairing with {count} and every shard kept here;"
-        _be_sure(call, loss)
+        loss = f"A reset of {call.folder} deletes its identity, its pairing with {count} and every shard kept here"
+        _be_sure(call, loss + LOST)
     answer = _ask_or(call, {"do": "reset"}, lambda: _reset(call.folder))
     return answer, answers.reset(answer)
 
@@ -62,7 +70,6 @@ def _be_sure(call: "Call", loss: str) -> None:
     """Raises UsageError("unsure") unless a person says yes, here or by --yes."""
     if "--yes" in call.options:
         return
-    loss += " files that have no other copy are lost, and nothing brings them back."
     if not port.terminal.is_terminal():
         raise UsageError("unsure", loss + " To do it without a question: " + call.again("--yes"))
     print("\n".join(screen.wrapped(loss.split(" "), "")))
@@ -122,14 +129,14 @@ def _result(coroutine: "Any") -> "dict[str, Any]":
     return answers[0]
 
 
-def _leave(folder: str, core_id: str) -> "dict[str, Any]":
-    from agent import start
+def _leave(folder: str, core_id: str, is_now: bool) -> "dict[str, Any]":
+    from agent import leaving
     from agent.device import Device
 
     device = Device(folder, {})
     device.prepare()
     try:
-        return _result(start.leave_alone(device, core_id))
+        return _result(leaving.alone(device, core_id, is_now))
     finally:
         device.state.close()
 

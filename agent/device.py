@@ -177,8 +177,8 @@ class Device:
         self.door.open_window()
         return self.status()["window"]  # type: ignore[no-any-return]
 
-    async def leave(self, core_id: str) -> "dict[str, Any]":
-        return await self.membership.leave(core_id)
+    async def leave(self, core_id: str, how: str) -> "dict[str, Any]":
+        return await self.membership.depart(core_id, how)
 
     async def reset(self) -> "dict[str, Any]":
         """Forget identity, cores and shards, then begin a new life in the same process."""

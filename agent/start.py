@@ -144,22 +144,3 @@ def make_discovery(device: "Device", number: int) -> discovery.Discovery:
     name, host = device.settings["name"], "corelet-" + device.shown_id()
     service = Service("_corelet._tcp", name, host, number, list(device.settings["listen"]), [], [])
     return discovery.Discovery(port.announce(), port.net, device.journal, device.describe, service)
-
-
-async def leave_alone(device: "Device", core_id: str) -> "dict[str, Any]":
-    """`leave` for a device that does not run: prepared, not started."""
-    if core_id not in device.state.core_ids():
-        device.state.remove_core(core_id)  # raises, and says which cores there are
-    store = make_shards(device, shards.Cores(_nobody, _nobody))
-    await store.open()
-    try:
-        freed = await store.forget_core(core_id)
-    finally:
-        await store.close()
-    device.state.remove_core(core_id)
-    device.journal.info("device", "left core " + core_id)
-    return {"core": core_id, "device": device.identity.device_id, "freed": freed, "told": False}
-
-
-def _nobody(_core_id: str) -> None:
-    """No core is served by a device that does not run."""

@@ -145,11 +145,23 @@ class State:
         core_id: str = self._pending["core"]
         self._files.make_folder(self.path("cores/" + core_id))
         self._write_record("cores/" + core_id + "/core.cbor", self._pending)
+        self.set_leaving(core_id, False)
         self._pending = None
         return core_id
 
     def drop_pending(self) -> None:
         self._pending = None
+
+    def is_leaving(self, core_id: str) -> bool:
+        """Its owner wants it to leave this core, once others have what it keeps."""
+        return self._files.exists(self.path("cores/" + core_id + "/leaving"))
+
+    def set_leaving(self, core_id: str, is_leaving: bool) -> None:
+        path = self.path("cores/" + core_id + "/leaving")
+        if is_leaving:
+            self._files.write_atomic(path, b"")
+        else:
+            self._files.remove(path)
 
     def remove_core(self, core_id: str) -> None:
         """Raises UsageError("core") when this device does not belong to it."""

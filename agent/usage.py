@@ -10,6 +10,7 @@ MEANINGS = (
     ("CORE", "CORE         a core's id, 16 hex digits; `status` shows them"),
     ("--state", "--state DIR  where its state lives (default: the system's place)"),
     ("--json", "--json       the answer as one JSON object, for scripts"),
+    ("--now", "--now        at once: files that have no other copy are lost"),
     ("--yes", "--yes        do not ask"),
     ("--name", "--name       what others see it called"),
     ("--board", "--board      its profile, if what was found is not right; see `boards`"),

@@ -31,8 +31,8 @@ COMMANDS = (
     ),
     (
         "leave CORE",
-        "--state DIR --yes --json",
-        "stop working for a full core and free what it kept here",
+        "--state DIR --now --yes --json",
+        "stop working for a full core, once others have what it keeps here",
         "leave 0123456789abcdef",
         "agent.commands.leave",
     ),

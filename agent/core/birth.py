@@ -39,6 +39,7 @@ FIELDS: "tuple[Any, ...]" = (
     ("relay", "offers", 0, OFFERS_MAX),
     ("relay_tls", "tls", 0, 253),  # "": no TLS there; else the name in its certificate, "*" without one
     ("pending", "bool", 0, 1),
+    ("leaving", "bool", 0, 1),  # once the core has moved what the device keeps
     ("boot", "int", 0, NUMBER_MAX),
     ("session", "int", 0, NUMBER_MAX),
 )

@@ -19,6 +19,7 @@ if False:
     from agent.port import contract
 
 SOCKET = "control.sock"
+LEAVE = ("leave", "leaving", "leave-now")  # these name a core; agent/membership.py
 PLACES = 8
 REQUEST_BYTES_MAX = 1024
 ANSWER_BYTES_MAX = 32768
@@ -30,7 +31,7 @@ NOBODY = ("refused", "not_found", "unreachable", "io")  # codes of a connect whe
 
 
 class ControlService:
-    """`device`: the object with status(), log_lines(), open_window(), leave(core), reset() (agent/device.py)."""
+    """`device`: the object with status(), log_lines(), open_window(), leave(core, how), reset() (agent/device.py)."""
 
     def __init__(self, device: object, listener: "contract.Listener") -> None:
         self._device = device
@@ -93,7 +94,8 @@ class ControlService:
     async def _act(self, request: "dict[str, Any]") -> "dict[str, Any]":
         device: Any = self._device
         do, core_id = request.get("do"), request.get("core")
-        if set(request) != {"do"} and not (do == "leave" and set(request) == {"do", "core"}):
+        is_leave = do in LEAVE and set(request) == {"do", "core"}
+        if set(request) != {"do"} and not is_leave:
             raise UsageError("control", "a request has the key 'do' and what that takes, nothing else")
         if do == "status":
             return device.status()  # type: ignore[no-any-return]
@@ -101,8 +103,8 @@ class ControlService:
             return {"lines": device.log_lines()}
         if do == "pair-window":
             return await device.open_window()  # type: ignore[no-any-return]
-        if do == "leave" and isinstance(core_id, str):
-            return await device.leave(core_id)  # type: ignore[no-any-return]
+        if is_leave and isinstance(core_id, str):
+            return await device.leave(core_id, do)  # type: ignore[no-any-return]
         if do == "reset":
             return await device.reset()  # type: ignore[no-any-return]
         raise UsageError("control", "the running device does not know this command; is it of another version?")

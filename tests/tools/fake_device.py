@@ -34,6 +34,7 @@ class FakeDevice:
     is_forging: bool = False  # receipts for something else
     stranger: tuple[int, bytes] = (0, b"")  # somebody else is at its address: (status, head lines) for everything
     is_mute: bool = False  # answers no audit
+    is_leaving: bool = False
     rotten: set[bytes] = field(default_factory=set)
     challenges: list[audit.Challenge] = field(default_factory=list)
     port: int = 0
@@ -59,9 +60,10 @@ class FakeDevice:
             self.port,
             self.boot,
             self.slots,
-            free,
+            0 if self.is_leaving else free,
             self.link_secret,
             self.is_up,
+            is_leaving=self.is_leaving,
         )
 
     async def start(self) -> None:

@@ -23,7 +23,7 @@ class Place:
         self.audits = Audits(
             net.registry, net.client, self.targets, lambda device: self.confessed.get(device, ()), self.lost
         )
-        net.objects._targets = net.objects.upkeep._targets = self.targets
+        net.objects._targets = net.objects.upkeep._targets = net.objects.repair._targets = self.targets
 
     def pair(self, device, added=1):
         self.net.registry.add_device(
@@ -283,14 +283,12 @@ def test_a_device_without_trust_is_emptied_and_gets_nothing(tmp_path):
             bad.rotten.discard(rotten)
             await net.quiet()
         assert not place.reputation(bad).is_trusted and place.targets()[bad.id].free_bytes == 0
-        await place.tick()
+        await net.quiet()
         assert net.registry.shard_counts()[bad.id] == len(bad.shards) - 1 > 0, "there is no other place"
-        place.audits._pace(bad.id).drain_at = 0.0
         fresh = FakeDevice(9)
         await fresh.start()
         net.devices.append(fresh)
         place.pair(fresh)
-        await place.tick()
         await net.quiet()
         assert net.registry.shard_counts().get(bad.id, 0) == 0 and fresh.shards and place.survives() == 1
         assert await net.get() == data

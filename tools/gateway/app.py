@@ -27,6 +27,7 @@ from tools.gateway.care import Care
 from tools.gateway.coding import profile_for
 from tools.gateway.dialled import Dialled
 from tools.gateway.fleet import Fleet
+from tools.gateway.handover import Handover
 from tools.gateway.objects import Objects
 from tools.gateway.reaching import Reaching
 from tools.gateway.registry import Registry
@@ -78,6 +79,8 @@ class Core:
         self.browser: Any = None
         self.fleet = Fleet(self.registry, self._presence)
         self.objects = Objects(self.registry, self.client, self.fleet.targets, options.care)
+        work = (self.objects.repair, self.objects.recoding)
+        self.handover = Handover(self.registry, self.fleet.targets, work, self._command)
         self.audits = Audits(self.registry, self.client, self.fleet.targets, self.fleet.confessions, self._make_again)
         self.dialled = Dialled(self.ca, self.fleet.is_known)
         self.client.dialled = self.dialled
@@ -102,7 +105,7 @@ class Core:
             found.append("devices cannot be discovered on this network: pair with --address HOST:PORT")
         if self.admission is not None:
             found += self.admission.unfinished()
-        return found + self._departed()
+        return found + self.handover.warnings() + self._departed()
 
     def _departed(self) -> list[str]:
         """Devices whose owners took them away, and what that means for the files."""
@@ -147,6 +150,7 @@ class Core:
         self._spawn("watch", self._watch)
         self._spawn("pairings", self._finish_pairings)
         self._spawn("departures", self._part_with)
+        self._spawn("handover", self.handover.run)
         self._spawn("relays", self.relays.run)
         self._spawn("audits", self.audits.run)
         if self.web is not None:

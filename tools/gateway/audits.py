@@ -10,8 +10,8 @@ timeout   its link is up and nothing came that proves anything: the same questio
 offline   nothing follows
 confessed its own scrub found it: the shard is made again, and its reputation stays as it was
 
-A device whose reputation is gone (reputation.py) gets no new shards; DRAIN_MAX of those it has are made again
-elsewhere at a time. It is trusted again when it is paired anew.
+A device whose reputation is gone (reputation.py) gets no new shards, and those it has move to others (repair.py). It is
+trusted again when it is paired anew.
 Bounds: AT_ONCE devices at a time, one question at a time for each; those of challenges.py and inventory.py.
 """
 
@@ -40,8 +40,6 @@ AGAIN_S = 60.0  # after the first time-out; then twice as long each time, up to 
 WHOLE_ONE_IN = 8
 AT_ONCE = 8
 ROUND_SHARDS = 32  # asked for by hand; with an inventory it is less than a device answers without a pause
-DRAIN_MAX = 64
-DRAIN_S = 30.0
 LOSE_AT_ONCE = 500
 SWEEP_S = DAY_S
 
@@ -66,7 +64,6 @@ class _Pace:
     def __init__(self, now: float) -> None:
         self.lock = asyncio.Lock()
         self.task: asyncio.Task[None] | None = None
-        self.drain_at = now
         # Not all of them in the same second.
         self.audit_at = now + secrets.randbelow(int(DAY_S / A_DAY))
         self.inventory_at = now + secrets.randbelow(int(INVENTORY_S))
@@ -106,8 +103,8 @@ class Audits:
             await self.settle()
 
     def tick(self) -> None:
-        """Ask whom it is time to ask; hear what devices confess; empty those that are not trusted. It waits for nobody:
-        a device that is slow keeps no other one waiting."""
+        """Ask whom it is time to ask; hear what devices confess. It waits for nobody: a device that is slow keeps no
+        other one waiting."""
         now, targets = time.monotonic(), self._targets()
         self._paces = {device: self._pace(device) for device in targets}
         for device, target in targets.items():
@@ -116,9 +113,6 @@ class Audits:
             is_free = pace.task is None or pace.task.done()
             if target.is_up and is_free and now >= min(pace.audit_at, pace.inventory_at):
                 pace.task = asyncio.create_task(self._attend(target, pace))
-            if not target.is_trusted and now >= pace.drain_at:
-                pace.drain_at = now + DRAIN_S
-                self._drain(device)
         if now - self._swept_at > SWEEP_S:
             self._swept_at = now
             self._registry.sweep_proofs()
@@ -261,17 +255,3 @@ class Audits:
             LOG.warning("device %s says that it found %d shards rotten: they are made again", device, lost)
             before = self._registry.reputation(device)
             self._registry.note_reputation(before._replace(confessed=before.confessed + lost))
-
-    def _drain(self, device: str) -> None:
-        """Some of what a device keeps that is trusted no longer; what could not go elsewhere stays where it is."""
-        if self._registry.job_counts().get(("", "put"), 0) >= DRAIN_MAX:
-            return
-        targets = self._targets()
-        moving = []
-        for shard in self._registry.sample(device, DRAIN_MAX):
-            taken = {each.device for each in self._registry.shards(shard.object, shard.stripe, 1)[shard.stripe]}
-            if any(
-                each.is_up and each.free_bytes > shard.size for each in targets.values() if each.device not in taken
-            ):
-                moving.append(shard)
-        self._lose(moving)

@@ -79,7 +79,7 @@ def devices(client: Client, options: argparse.Namespace) -> int:
         (
             screen.cut(line["name"], 11),
             line["id"][:8],
-            "up" if line["up"] else "left" if line["state"] == "left" else "down",
+            _link(line),
             "-" if line["seen_s"] is None else screen.age(line["seen_s"]),
             f"{screen.amount(line['used'])}/{screen.amount(line['quota'])}" if line["quota"] else "-",
             str(line["shards"]),
@@ -91,6 +91,12 @@ def devices(client: Client, options: argparse.Namespace) -> int:
     head = ("NAME", "ID", "LINK", "SEEN", "USED", "SHARDS", "QUEUE", "TRUST")
     screen.say(screen.table(head, rows))
     return 0
+
+
+def _link(line: dict[str, Any]) -> str:
+    if not line["up"]:
+        return "left" if line["state"] == "left" else "down"
+    return "leaving" if line["leaving"] else "up"
 
 
 def discover(client: Client, options: argparse.Namespace) -> int:

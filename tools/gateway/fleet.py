@@ -76,10 +76,11 @@ class Fleet:
             port=data_port,
             boot=_number(birth.get("boot")),
             slots=tuple(slot for slot in SLOTS if slot in _listed(birth.get("slots"))),
-            free_bytes=free_bytes if reputation.takes_more else 0,
+            free_bytes=free_bytes if reputation.takes_more and not birth.get("leaving") else 0,
             link_secret=device.link_secret,
             is_up=bool(presence and presence.is_up and data_port),
             is_trusted=reputation.is_trusted,
+            is_leaving=bool(birth.get("leaving")),
         )
 
     def _used(self, device_id: str, presence: Presence | None) -> int:
@@ -142,6 +143,7 @@ class Fleet:
             "runtime": _text(birth.get("runtime")),
             "state": device.state,
             "up": target.is_up,
+            "leaving": target.is_leaving,
             "seen_s": None if seen_at is None else round((port.clock.now_ms() - seen_at) / 1000, 1),
             "addresses": list(target.addresses),
             "quota": _number(birth.get("quota")),

@@ -72,7 +72,7 @@ class Doctor:
         return self._registry.margins(up), self._registry.absent_holders(up)
 
     def _about(self, found: Object, margin: Margin, away: list[str], targets: Mapping[str, Target]) -> Health:
-        up = sum(target.is_up for target in targets.values())
+        up = sum(target.is_host for target in targets.values())
         reasons = []
         if margin.away:
             absent = sorted(away, key=self._absences.seconds, reverse=True)

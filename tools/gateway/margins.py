@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from tools.gateway.relay_rows import RelayRows
 from tools.gateway.stripes import SLOT_HEADER_BYTES, SLOTS
-from tools.gateway.tables import ABSENCES, OBJECTS, PROMISED, QUEUE, SHARDS
+from tools.gateway.tables import ABSENCES, OBJECTS, PROMISED, QUEUE, SHARDS, Placed
 
 
 class Margin(NamedTuple):
@@ -44,6 +44,19 @@ class Frail(NamedTuple):
     object: str
     stripe: int
     margin: int
+
+
+class Remains(NamedTuple):
+    """Of a device that is emptied. `shards`: that it keeps; `objects`: ids of stored ones that have some of them;
+    `lost`: of those that cannot be read without it."""
+
+    shards: int
+    objects: list[str]
+    lost: list[str]
+
+
+# A shard that is to be made on any device.
+_IS_QUEUED = sa.exists().where(QUEUE.c.kind == "put", QUEUE.c.device == "", QUEUE.c.name == SHARDS.c.name)
 
 
 def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
@@ -109,8 +122,7 @@ class MarginRows(RelayRows):
         is_up, is_gone = device.in_(list(presence.up)), device.in_(list(presence.gone))
         # One whose own device is up, or waited for, has a job of its own.
         is_free = sa.and_(state == "missing", ~is_up, device.not_in(list(presence.waited)))
-        job = (QUEUE.c.kind == "put", QUEUE.c.device == "", QUEUE.c.name == SHARDS.c.name)
-        is_lost = sa.and_(is_free, ~sa.exists().where(*job))
+        is_lost = sa.and_(is_free, ~_IS_QUEUED)
         by_stripe = (
             sa.select(
                 SHARDS.c.object,
@@ -136,6 +148,49 @@ class MarginRows(RelayRows):
             .limit(count)
         )
         return [Frail(*values) for values in self._rows(query)]
+
+    def movable(self, device: str, able: Mapping[int, list[str]], count: int, is_queued: bool = False) -> list[Placed]:
+        """Shards that it keeps and another device can take. `able`: slot size -> those with room; `is_queued`: also
+        those that are being moved already."""
+        other = SHARDS.alias()
+        is_same = (other.c.object == SHARDS.c.object, other.c.stripe == SHARDS.c.stripe)
+        free = []
+        for slot, devices in able.items():
+            taken = sa.select(sa.func.count(other.c.device.distinct())).where(*is_same, other.c.device.in_(devices))
+            free.append(sa.and_(OBJECTS.c.slot == slot, taken.scalar_subquery() < len(devices)))
+        query = (
+            sa.select(SHARDS)
+            .join(OBJECTS, OBJECTS.c.id == SHARDS.c.object)
+            .where(SHARDS.c.device == device, SHARDS.c.state.in_(PROMISED), OBJECTS.c.state == "stored")
+            .where(sa.or_(sa.false(), *free), sa.or_(sa.literal(is_queued), ~_IS_QUEUED))
+            .limit(count)
+        )
+        return [Placed(**row._mapping) for row in self._rows(query)]
+
+    def remains(self, device: str, leaving: Iterable[str]) -> Remains:
+        """What of it the devices that stay do not have."""
+        column = SHARDS.c
+        is_here, is_promised = column.device == device, column.state.in_(PROMISED)
+        is_there = sa.and_(is_promised, column.device.not_in([*leaving, ""]))
+        shards = self._rows(sa.select(sa.func.count()).where(is_here, is_promised))[0][0]
+        here = sa.select(column.object).where(is_here, is_promised)
+        counts = [_count(sa.and_(is_here, is_promised)).label("here"), _count(is_there).label("there")]
+        by_stripe = (
+            sa.select(column.object, *counts)
+            .where(column.object.in_(here))
+            .group_by(column.object, column.stripe)
+            .subquery()
+        )
+        row = by_stripe.c
+        query = (
+            sa.select(OBJECTS.c.id, _count(sa.and_(row.here > 0, row.there < OBJECTS.c.k)))
+            .join(by_stripe, row.object == OBJECTS.c.id)
+            .where(OBJECTS.c.state == "stored")
+            .group_by(OBJECTS.c.id)
+            .order_by(OBJECTS.c.created, OBJECTS.c.id)
+        )
+        found = self._rows(query)
+        return Remains(shards, [each[0] for each in found], [each[0] for each in found if each[1]])
 
     def shard_counts(self) -> dict[str, int]:
         """Device -> shards that it has given a receipt for."""

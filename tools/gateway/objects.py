@@ -103,7 +103,7 @@ class Objects:
     def may_put(self, name: str) -> None:
         """What `put` would refuse before it looks at a byte."""
         self._check_name(name)
-        profile_for(sum(target.is_up for target in self._targets().values()))
+        profile_for(sum(target.is_host for target in self._targets().values()))
 
     def _check_name(self, name: str) -> None:
         if not name or len(name) > NAME_CHARS_MAX or not name.isprintable():

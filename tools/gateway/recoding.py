@@ -1,10 +1,10 @@
 """Objects that today's fleet could keep more safely are coded anew, in the background, one at a time.
 
 A fleet that has grown codes for more devices (design section 7); one that has lost so many that a stripe no longer
-finds a device for each shard codes for those that are left. An object coded anew is another object until it is
-complete: fresh id, fresh key (so that no nonce meets another plaintext), its SHA-256 compared, every shard of it with a
-receipt. Then one durable commit puts it in the old one's place, and only then the old shards are deleted. Killed at any
-moment, the old one is there, or the new one.
+finds a device for each shard codes for those that are left, at once when one says that it leaves. An object coded anew
+is another object until it is complete: fresh id, fresh key (so that no nonce meets another plaintext), its SHA-256
+compared, every shard of it with a receipt. Then one durable commit puts it in the old one's place, and only then the
+old shards are deleted. Killed at any moment, the old one is there, or the new one.
 
 Bounds: one object at a time, the windows of a get and a put, the care's brake; one that failed waits PAUSE_S, twice as
 long each time, at most PAUSE_S_MAX.
@@ -66,19 +66,22 @@ class Recoding:
 
     def is_settled(self) -> bool:
         """Whether the fleet has had its size for long enough. To be asked again and again."""
-        count = sum(target.is_up for target in self._targets().values())
+        targets = self._targets().values()
+        count = sum(target.is_host for target in targets)
         profile = profile_for(count) if count else None
         now = time.monotonic()
         if profile != self._settled[0]:
             self._settled = (profile, now)
-        return profile is not None and now - self._settled[1] >= self._care.settled_s
+        is_waited_for = any(target.is_leaving and target.is_up for target in targets)
+        return profile is not None and (is_waited_for or now - self._settled[1] >= self._care.settled_s)
 
     def better(self, found: Object) -> dict[str, Target]:
         """The devices to code it for; {} when that would not let it survive more losses than where it is."""
         targets = self._targets()
-        here = len(targets) - len(self._absences.gone(self._care.away_s) & set(targets))
+        gone = self._absences.gone(self._care.away_s)
+        here = sum(not target.is_emptied and device not in gone for device, target in targets.items())
         in_place = min(found.n, here) - found.k
-        able = sorted((target for target in targets.values() if target.is_up), key=lambda target: -target.free_bytes)
+        able = sorted((target for target in targets.values() if target.is_host), key=lambda target: -target.free_bytes)
         while able:
             wanted = profile_for(len(able))
             if wanted.n - wanted.k <= in_place:
@@ -87,6 +90,10 @@ class Recoding:
                 return {target.device: target for target in able}
             able.pop()  # the one with the least room
         return {}
+
+    def may_help(self, found: Object) -> bool:
+        """Whether it will be tried soon."""
+        return time.monotonic() >= self._failed.get(found.id, (0.0, 0.0))[0] and bool(self.better(found))
 
     async def step(self) -> int:
         """Code anew what can be better. Returns how many objects were."""

@@ -250,6 +250,11 @@ class Registry(MarginRows):
                 if _set_shard(connection, shard, device=shard.device, state="missing", was=shard.state):
                     _enqueue(connection, [_job("put", shard._replace(device=""))])
 
+    def queue_moves(self, shards: Sequence[Placed]) -> None:
+        """These are made on another device; until then they are where they are."""
+        with self._write(durable=False) as connection:
+            _enqueue(connection, [_job("put", shard._replace(device="")) for shard in shards])
+
     def withdraw_delete(self, shard: Placed) -> None:
         """It is about to be stored there again: an older deletion must not take it away."""
         with self._write(durable=False) as connection:

@@ -2,7 +2,8 @@
 
 It looks for stripes with shards that nobody has, and for those whose margin has fallen to its bound because of devices
 that are gone (margins.py); the worst come first, and upkeep does the work. A device that comes back before its shard
-was made again keeps it; one that comes back later deletes what has moved. It decides; it moves no bytes.
+was made again keeps it; one that comes back later deletes what has moved. What a device keeps that leaves, or is not
+trusted any more, moves to others that can take it. It decides; it moves no bytes.
 
 Bounds: JOBS_MAX repairs queued at a time; a look costs at most 1/REST of the core's time.
 """
@@ -22,6 +23,11 @@ from tools.gateway.tables import PROMISED, Placed
 JOBS_MAX = 256
 REST = 20
 AGAIN_S = 600.0  # when nothing seems to have changed
+
+
+def able_by_slot(targets: Mapping[str, Target]) -> dict[int, list[str]]:
+    """Slot size -> devices that would take a shard."""
+    return {slot: [device for device, each in targets.items() if each.is_host and each.takes(slot)] for slot in SLOTS}
 
 
 class Repair:
@@ -52,24 +58,28 @@ class Repair:
         targets = self._targets()
         up = frozenset(device for device, target in targets.items() if target.is_up)
         gone = [self._absences.gone(least_s) & set(targets) for least_s in (self._care.away_s, self._care.urgent_s)]
-        seen = (up, *gone)
+        emptied = frozenset(device for device, target in targets.items() if target.is_emptied)
+        seen = (up, emptied, *gone)
         if seen == self._seen and not self._is_due and now - self._looked < AGAIN_S:
             return 0
         self._seen, self._is_due, self._looked = seen, False, now
-        room = {
-            slot: sum(slot in each.slots and each.free_bytes >= slot for each in targets.values() if each.is_up)
-            for slot in SLOTS
-        }
+        able = able_by_slot(targets)
+        room = {slot: len(devices) for slot, devices in able.items()}
         planned = 0
         for is_urgent, absent in ((True, gone[1]), (False, gone[0])):
             waited = frozenset(targets) - up - absent
             presence = Presence(up, absent, waited, room, is_urgent)
             frail = await asyncio.to_thread(self._registry.frail, presence, JOBS_MAX - planned)
             planned += self._queue(frail, presence)
+        for device in sorted(emptied):
+            moving = await asyncio.to_thread(self._registry.movable, device, able, max(0, JOBS_MAX - planned))
+            self._registry.queue_moves(moving)
+            planned += len(moving)
         self._is_due = planned > 0  # there may be more
         ended = time.monotonic()
         self._rested = ended + REST * (ended - now)
-        self._not_before = max(ended + self._care.scan_s, self._rested)
+        # While there is more to do the queue's length is the only bound.
+        self._not_before = self._rested if planned else max(ended + self._care.scan_s, self._rested)
         return planned
 
     def _queue(self, frail: list[Frail], presence: Presence) -> int:

@@ -57,7 +57,22 @@ class Target(NamedTuple):
     free_bytes: int
     link_secret: bytes
     is_up: bool
-    is_trusted: bool = True  # False: its audits went badly, and what it keeps goes elsewhere
+    is_trusted: bool = True  # False: its audits went badly
+    is_leaving: bool = False  # its owner takes it away, once others have what it keeps
+
+    @property
+    def is_emptied(self) -> bool:
+        """What it keeps goes elsewhere."""
+        return self.is_leaving or not self.is_trusted
+
+    def takes(self, slot: int) -> bool:
+        """Whether it has room for a shard of this class."""
+        return slot in self.slots and self.free_bytes >= slot
+
+    @property
+    def is_host(self) -> bool:
+        """Objects are coded for it."""
+        return self.is_up and not self.is_emptied
 
 
 @dataclass

@@ -209,14 +209,18 @@ class Upkeep:
         on the device the job names or a fresh one."""
         found = self._registry.object_by_id(job.object)
         place = self._place(job)
-        if found is None or place is None or place.state == "kept":
+        target = None if place is None else self._targets().get(place.device)
+        is_moving = target is not None and target.is_emptied
+        if found is None or place is None or (place.state == "kept" and not is_moving):
             self._registry.finish_job(job)
             return
         stripe = self._registry.shards(job.object, job.stripe, 1)[job.stripe]
-        target = self._targets().get(place.device)
+        if is_moving:
+            await self._brake.pass_by(job.size)
         data = await self._still_there(place, target)
-        if target is None or data is None or not target.is_trusted:
+        if target is None or data is None or is_moving:
             target = self._target(job, found, stripe)
+        if data is None:
             data = await self._rebuilt(job, found, [each for each in stripe if each.number != job.number], read)
         kept = place._replace(device=target.device, state="kept")
         if (target.device, job.name) in self._deleting:
@@ -254,10 +258,10 @@ class Upkeep:
         room = {
             device: float(target.free_bytes)
             for device, target in targets.items()
-            if device not in taken and target.is_up and found.slot in target.slots and target.free_bytes >= found.slot
+            if device not in taken and target.is_host and target.takes(found.slot)
         }
         order = ranked(bytes.fromhex(found.id) + job.stripe.to_bytes(8, "big"), room)
-        if not order and own in targets and targets[own].is_up and targets[own].is_trusted:
+        if not order and own in targets and targets[own].is_host:
             return targets[own]
         if not order:
             raise LimitError(

@@ -65,12 +65,12 @@ class Choice(NamedTuple):
 
 
 async def choose(targets: Mapping[str, Target], blocks: Blocks) -> Choice:
-    """Profile by the devices that are up; the largest slot class that enough of them offer and that the object fills.
-    UsageError("no_devices"), LimitError("no_room")."""
-    up = {device: target for device, target in targets.items() if target.is_up}
+    """Profile by the devices that are up and stay; the largest slot class that enough of them offer and that the object
+    fills. UsageError("no_devices"), LimitError("no_room")."""
+    up = {device: target for device, target in targets.items() if target.is_host}
     profile = profile_for(len(up))
     for slot in reversed(SLOTS):
-        fit = {device: each for device, each in up.items() if slot in each.slots and each.free_bytes >= slot}
+        fit = {device: each for device, each in up.items() if each.takes(slot)}
         is_smallest = slot == SLOTS[0]
         needed = profile.receipts_min if is_smallest else profile.n
         if len(fit) < needed:

@@ -191,6 +191,22 @@ def test_cores_max():
     assert raises(UsageError, state.commit_pending).code == "pairing"
 
 
+def test_that_it_leaves_a_core_is_kept_until_it_is_paired_anew():
+    files = MemoryFiles()
+    state = paired(files)
+    assert not state.is_leaving(CORE)
+    state.set_leaving(CORE, True)
+    assert opened(files).is_leaving(CORE) and state.core_ids() == [CORE]
+    state.set_leaving(CORE, False)
+    state.set_leaving(CORE, False)  # harmless
+    assert not opened(files).is_leaving(CORE)
+    state.set_leaving(CORE, True)
+    state.save_pending(bundle(CORE), b"s")
+    assert state.is_leaving(CORE)
+    state.commit_pending()
+    assert not opened(files).is_leaving(CORE)
+
+
 def test_a_damaged_record_is_named():
     files = MemoryFiles()
     paired(files)

@@ -8,7 +8,7 @@ HONEST: dict = {
     "fw": "0.1.0", "board": "generic-linux", "name": "Küche", "runtime": "cpython",
     "addresses": ["10.0.0.2", "2001:db8::1"],
     "control": 7411, "data": 7412, "slots": [65536, 262144, 1048576], "quota": 1 << 30, "used": 5,
-    "ceilings": {"shard_bytes": 1 << 30}, "pending": False, "boot": 3, "session": 2,
+    "ceilings": {"shard_bytes": 1 << 30}, "pending": False, "leaving": True, "boot": 3, "session": 2,
     "relay": [["10.0.0.2", 3478, 3478, "lan"], ["2001:db8::1", 3478, 0, "wan"]], "relay_tls": "turn.example.org",
 }  # fmt: skip
 
@@ -51,6 +51,7 @@ def test_hostile_births_are_refused() -> None:
         ("used", (-1, b"x", [])),
         ("ceilings", (5, [], {"shard_bytes": -1}, {"shard_bytes": "1"}, {"log_bytes": True}, {"log_bytes": 1 << 63})),
         ("pending", (0, 1, "yes", None)),
+        ("leaving", (0, 1, "yes", None)),
         ("relay_tls", (5, True, None, ["*"], b"a", "a/b", "a b", "[::1]", "*.a", "a?b", "a:1", "\u00e9.a", "a" * 254)),
         (
             "relay",

@@ -24,8 +24,8 @@ class FakeDevice:
     async def open_window(self):
         raise LimitError("busy", "a pairing is being completed", 60)
 
-    async def leave(self, core_id):
-        self.asked.append(core_id)
+    async def leave(self, core_id, how):
+        self.asked.append((core_id, how))
         raise UsageError("core", "this device does not belong to it")
 
     async def reset(self):
@@ -82,7 +82,10 @@ def test_commands_reach_the_device():
         assert await ask("logs") == {"lines": ["one", "two"]}
         assert await ask("reset") == {"restarted": True}
         error = await araises(UsageError, ask("leave", core="abc"))
-        assert error.code == "device" and error.text == "this device does not belong to it" and device.asked == ["abc"]
+        assert error.code == "device" and error.text == "this device does not belong to it"
+        for how in ("leave-now", "leaving"):
+            await araises(UsageError, ask(how, core="abc"))
+        assert device.asked == [("abc", "leave"), ("abc", "leave-now"), ("abc", "leaving")]
         assert "being completed" in (await araises(UsageError, ask("pair-window"))).text
 
     with_device(device, body)
@@ -95,6 +98,7 @@ def test_unknown_requests_are_refused():
         for request in (
             {"do": "frobnicate"},
             {"do": "leave"},
+            {"do": "leaving"},
             {"do": "leave", "core": 7},
             {"do": "leave", "core": "abc", "and": 1},
             {"do": "status", "core": "abc"},
