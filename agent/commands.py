@@ -71,7 +71,10 @@ def _be_sure(call: "Call", loss: str) -> None:
     if "--yes" in call.options:
         return
     if not port.terminal.is_terminal():
-        raise UsageError("unsure", loss + " To do it without a question: " + call.again("--yes"))
+        raise UsageError(
+            "unsure",
+            loss + " To do it without a question: " + call.again("--now " * ("--now" in call.options) + "--yes"),
+        )
     print("\n".join(screen.wrapped(loss.split(" "), "")))
     if input("Type yes to go on: ").strip() != "yes":
         raise UsageError("unsure", "nothing was changed")

@@ -32,7 +32,7 @@ COMMANDS = (
     (
         "leave CORE",
         "--state DIR --now --yes --json",
-        "stop working for a full core, once others have what it keeps here",
+        "stop working for a full core once others have what it keeps",
         "leave 0123456789abcdef",
         "agent.commands.leave",
     ),

@@ -88,7 +88,7 @@ def test_everything_in_the_state_is_private(core: Core, device: Device, tmp_path
     assert any(name.startswith("shards/slab.") for name in found)
     for name, mode in found.items():
         assert stat.S_IMODE(mode) == (0o700 if stat.S_ISDIR(mode) else 0o600), (name, oct(mode))
-    device.say("leave", core.id)
+    device.say("leave", core.id, "--now")
 
 
 @both
@@ -176,7 +176,7 @@ def test_pairing_is_quick_and_the_link_stays(core: Core, device: Device, tmp_pat
     assert device.status()["boot"] == 3
     assert read_back(core, tmp_path, "kept-" + device.runtime) == data
     core.say("rm", "kept-" + device.runtime)
-    device.say("leave", core.id)
+    device.say("leave", core.id, "--now")
 
 
 @both
@@ -188,7 +188,7 @@ def test_a_device_that_is_paired_again_is_believed(core: Core, device: Device, t
     sessions = [core.row(identity)["up"]]
     for is_left in (False, True):
         if is_left:
-            assert device.say("leave", core.id)["core"] == core.id
+            assert device.say("leave", core.id, "--now")["core"] == core.id
             until("its goodbye", lambda: not core.is_up(identity), 10)
         assert core.pair(device, device.say("pair-window")["code"])["device"] == identity
         sessions.append(until("the new session", lambda: core.is_up(identity), 10))
@@ -199,7 +199,7 @@ def test_a_device_that_is_paired_again_is_believed(core: Core, device: Device, t
     data = stored(core, tmp_path, name)
     assert read_back(core, tmp_path, name) == data
     core.say("rm", name)
-    device.say("leave", core.id)
+    device.say("leave", core.id, "--now")
 
 
 @both
@@ -212,7 +212,7 @@ def test_leaving_a_core_frees_what_it_kept(core: Core, device: Device, tmp_path:
         assert device.status()["shards"]["used"] > 0
         if not is_running:
             device.kill(signal.SIGINT)
-        done = device.run("leave", core.id)
+        done = device.run("leave", core.id, "--now")
         assert done.returncode == 0 and re.search(r"128\.0 KiB that it kept here are free", done.stdout), done
         until("the core's knowledge of it", lambda who=identity: not core.is_up(who), 10)
         assert "does not belong to core" in device.refused("leave", core.id)
@@ -273,11 +273,11 @@ def test_two_cores_at_once(core: Core, second_core: Core, device: Device, tmp_pa
     one = stored(core, tmp_path, names[0])
     other = stored(second_core, tmp_path, names[1], 50_000)
     assert read_back(core, tmp_path, names[0]) == one and read_back(second_core, tmp_path, names[1]) == other
-    device.say("leave", core.id)
+    device.say("leave", core.id, "--now")
     assert [each["core"] for each in device.status()["cores"]] == [second_core.id]
     assert read_back(second_core, tmp_path, names[1]) == other
     second_core.say("rm", names[1])
-    device.say("leave", second_core.id)
+    device.say("leave", second_core.id, "--now")
 
 
 @both
@@ -291,7 +291,7 @@ def test_a_core_that_comes_back_finds_its_device(second_core: Core, device: Devi
     second_core.start()
     until("its return by itself", lambda: second_core.is_up(identity), 40)
     until("its own word of it", lambda: device.is_connected(second_core), 10)
-    device.say("leave", second_core.id)
+    device.say("leave", second_core.id, "--now")
 
 
 @both
@@ -315,7 +315,7 @@ def test_lower_ceilings_are_kept(core: Core, device: Device, tmp_path: Path) -> 
     beside = sum(sizes.pop(name, 0) for name in ("slab.memo", "slab.index"))
     assert sum(sizes.values()) <= quota < slab and beside <= 16_384
     core.say("rm", "fits-" + device.runtime)
-    device.say("leave", core.id)
+    device.say("leave", core.id, "--now")
     device.kill(signal.SIGINT)
     for wrong, parts in (
         ({"ceilings": {"shard_bytes": -1}}, ("shard_bytes is -1", "0..17592186044416 bytes")),

@@ -1,6 +1,7 @@
 """The owner at a terminal: what is asked first, what is said when nothing runs, whose device it is, and a local socket
 that junk, half lines and slow or many clients cannot stop."""
 
+import codecs
 import contextlib
 import os
 import pty
@@ -45,9 +46,10 @@ def at_a_terminal(device: Device, answer: str, *words: str) -> tuple[int, str]:
     process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdin=side, stdout=side, stderr=side)
     os.close(side)
     screen, is_answered = "", False
+    decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
     with contextlib.suppress(OSError):  # the end of a terminal
         while select.select([main], [], [], 20)[0] and (piece := os.read(main, 4096)):
-            screen += piece.decode()
+            screen += decoder.decode(piece)
             if "go on: " in screen and not is_answered:
                 is_answered = True
                 os.write(main, answer.encode() + b"\n")
