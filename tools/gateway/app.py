@@ -297,6 +297,7 @@ class Core:
             "objects": len(self.registry.objects()),
             "health": self.objects.doctor.summary,
             "waiting": sum(self.registry.job_counts().values()),
+            "retries": self.client.retries,
             "relay": self.relays.summary() | {"web": self.web_url()},
             "uptime_s": int(time.monotonic() - self.started),
         }

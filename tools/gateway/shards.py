@@ -117,6 +117,7 @@ class ShardClient:
         self._unix_time = unix_time
         self._peers: dict[str, _Peer] = {}
         self.scores = Scores()
+        self.retries = 0  # requests that a busy device was asked again
         self.dialled: Dialled | None = None  # connections of devices that cannot be reached
         # trust_env: a proxy set for the web must never see the traffic between core and devices.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=5.0)
@@ -222,6 +223,7 @@ class ShardClient:
                     error = _refusal(target, answer)
                     if error.code not in ("busy", "token_used") or tries == TRIES_MAX:
                         raise error
+                    self.retries += 1
                     await asyncio.sleep(min(BUSY_WAIT_S_MAX, answer.retry_s or 1) if error.code == "busy" else 0)
                 raise AssertionError("the loop above always ends in a result")
         finally:
