@@ -158,8 +158,8 @@ class IsaL:
 
     def encode(self, parts: Sequence[bytes]) -> list[bytes]:
         """The n-k parity shards of k data parts."""
-        fragments = self._driver.encode(b"".join(parts))
-        return [bytes(fragment[FRAGMENT_HEADER_BYTES:]) for fragment in fragments[self.profile.k :]]
+        fragments = self._driver.encode(b"".join(parts))[self.profile.k :]
+        return [bytes(fragment[FRAGMENT_HEADER_BYTES:]) for fragment in fragments]
 
     def decode(self, shards: Mapping[int, bytes]) -> list[bytes]:
         """The k data parts out of exactly k shards, by index."""

@@ -24,7 +24,7 @@ from tools.gateway.shards import DENIALS, ShardClient, Target
 from tools.gateway.stripes import Place, unseal
 from tools.gateway.tables import Object, Placed
 
-WINDOW_BYTES = 16 << 20
+WINDOW_BYTES = 8 << 20
 STRIPES_MAX = 16
 ROWS_AT_ONCE = 64  # stripes whose places are read from the registry together
 DOUBT = {"kept": 0, "suspect": 1}

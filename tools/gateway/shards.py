@@ -11,7 +11,7 @@ device that could not be reached is left alone for SUSPENDED_S: one dead device 
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,6 +36,7 @@ BUSY_WAIT_S_MAX = 5
 SUSPENDED_S = 10.0
 TOKEN_LIFE_S = 30  # made when its request leaves; a device must remember each id for so long
 ANSWER_BYTES_MAX = 4096
+PIECE_BYTES = 131072
 KEEP_UNTIL_DELETED = 0
 RETRY_DIGITS_MAX = 4
 DENIALS = ("not_found", "corrupt")  # codes that say that the shard is not there
@@ -280,7 +281,9 @@ class ShardClient:
         timeout = httpx.Timeout(GET_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         headers = headers | {"accept-encoding": "identity"}
         method = "POST" if order.operation == "audit" else order.operation.upper()
-        content = order.data if order.operation in ("put", "audit") else None
+        content = None
+        if order.operation in ("put", "audit"):
+            content, headers = _pieces(order.data), headers | {"content-length": str(len(order.data))}
         async with client.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
             if "transfer-encoding" in response.headers:  # chunks of a byte each would take the loop for seconds
                 raise httpx.RemoteProtocolError("the answer does not say how long it is")
@@ -305,6 +308,12 @@ def _contained(target: Target) -> Iterator[None]:
     except UNEXPECTED as error:
         text = f"{target.name} sent something that cannot be used ({type(error).__name__})"
         raise PeerError("answer", text) from error
+
+
+async def _pieces(data: bytes) -> AsyncIterator[bytes]:
+    """What one send hands to the socket; all at once would be copied to wait there."""
+    for start in range(0, len(data), PIECE_BYTES):
+        yield data[start : start + PIECE_BYTES]
 
 
 def _seconds(text: str) -> int:

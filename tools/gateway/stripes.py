@@ -73,6 +73,7 @@ def seal(layout: Layout, code: Code, number: int, plain: bytes, is_last: bool) -
     k = layout.profile.k
     length = -(-len(sealed) // k)
     parts = [sealed[index * length : (index + 1) * length].ljust(length, b"\0") for index in range(k)]
+    del sealed  # a stripe is megabytes, and several are under way
     return [Shard(hashlib.sha256(data).digest(), data) for data in code.encode(parts)]
 
 

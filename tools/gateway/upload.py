@@ -21,7 +21,7 @@ from tools.gateway.shards import ShardClient, Target
 from tools.gateway.stripes import SLOTS, Layout, Shard, seal, stripe_bytes
 from tools.gateway.tables import Placed
 
-WINDOW_BYTES = 16 << 20
+WINDOW_BYTES = 8 << 20
 STRIPES_MAX = 16
 STRAGGLER_S = 5.0
 
@@ -107,8 +107,13 @@ class Upload:
         async def stripe(number: int, block: bytes, is_last: bool) -> None:
             nonlocal done
             try:
-                await self._stripe(number, block, is_last)
-                done += len(block)
+                length, shards = (
+                    len(block),
+                    await asyncio.to_thread(seal, self._layout, self._code, number, block, is_last),
+                )
+                del block
+                await self._stripe(number, shards)
+                done += length
                 progress(done)
             finally:
                 window.release()
@@ -121,13 +126,13 @@ class Upload:
                     digest.update(block)
                     size += len(block)
                     group.create_task(stripe(number, block, is_last))
+                    del block
                     number += 1
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         return size, digest.digest()
 
-    async def _stripe(self, number: int, block: bytes, is_last: bool) -> None:
-        shards = await asyncio.to_thread(seal, self._layout, self._code, number, block, is_last)
+    async def _stripe(self, number: int, shards: list[Shard]) -> None:
         key = self._layout.object_id + number.to_bytes(8, "big")
         # Suspended devices stay in the order: their shard is queued, not moved for a short absence.
         weights = {device: room for device, room in self._room.items() if room >= self._layout.slot}
