@@ -269,7 +269,7 @@ class Heap(Protocol):
     CACHE_BYTES_MAX: int  # of shards that are only cached
     RELAY_KIB: int  # a heap that holds the relay beside the device
     PAIRING_BYTES: int  # free, for a pairing to begin
-    PIECE_BYTES_MAX: int  # of a body on its way to or from the disk
+    PIECE_BYTES: tuple[int, int]  # of a body on its way to or from the disk: for small slots, and at most
     LANE_KIB: int  # a heap that holds the fast lane of the data listener beside the device
     IDLE_KIB: int  # resident memory of a device that does nothing
 

@@ -90,7 +90,7 @@ class ShardService:
         self.confessions = Confessions(self._store)
         self._slabs = slabs.Slabs(port.files, place.folder, self._store, port.clock.now_ms, port.net.spawn)
         self._audits: Audits | None = None
-        self._slabs.piece_bytes_max = port.heap.PIECE_BYTES_MAX
+        self._slabs.pieces = port.heap.PIECE_BYTES
         self._opened_ms = port.clock.now_ms()
         self.bandwidth = Bandwidth(place.bytes_s) if place.bytes_s else None
         self._hot = lanes.make_hot(place.hot_bytes, self._slabs)

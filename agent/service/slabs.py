@@ -35,9 +35,9 @@ TIDY_S = 3600
 CHECKPOINT_TIDIES = 6  # every so often, if anything changed: a start after a power cut reads less
 
 
-def piece_bytes(slot_bytes: int) -> int:
-    """Small slots: a small board."""
-    return min(max(slot_bytes // 32, PIECE_BYTES_MIN), PIECE_BYTES_MAX)
+def piece_bytes(slot_bytes: int, least: int = PIECE_BYTES_MIN) -> int:
+    """Small slots: a small board, unless the interpreter has room for more."""
+    return min(max(slot_bytes // 32, least), PIECE_BYTES_MAX)
 
 
 class Slabs:
@@ -60,7 +60,7 @@ class Slabs:
         self._dirty: list[Slab] = []  # slabs that were written since their last flush began
         self._memo: contract.Slab | None = None
         self.hot: Any = None  # hot.Hot or fresh.Fresh
-        self.piece_bytes_max = PIECE_BYTES_MAX
+        self.pieces = (PIECE_BYTES_MIN, PIECE_BYTES_MAX)
         self._running = 0
         self._changed = asyncio.Event()
         self._tidying: Any = None
@@ -137,7 +137,7 @@ class Slabs:
         wrong, the slot is free again unless the header was written already."""
         try:
             digest = hashlib.sha256()
-            piece_max = min(piece_bytes(self.store.space.slab_of(ticket.slot).slot_bytes), self.piece_bytes_max)
+            piece_max = self.piece_bytes(self.store.space.slab_of(ticket.slot))
             while ticket.received < ticket.length:
                 piece = await read(min(piece_max, ticket.length - ticket.received))
                 if not piece:
@@ -258,12 +258,15 @@ class Slabs:
         return self._memo
 
     async def _hash(self, effect: Effect) -> bytes:
-        size = min(piece_bytes(effect.slab.slot_bytes), self.piece_bytes_max)
+        size = self.piece_bytes(effect.slab)
         if effect.data is None:
             return await verify(self, effect, size)
         from agent.service import log  # here: few boards have one
 
         return await log.verify(self, effect, size)
+
+    def piece_bytes(self, slab: "Slab") -> int:
+        return min(piece_bytes(slab.slot_bytes, self.pieces[0]), self.pieces[1])
 
     def file(self, slab: "Slab") -> "contract.Slab":
         for entry in self._open:

@@ -94,9 +94,8 @@ def devices(client: Client, options: argparse.Namespace) -> int:
 
 
 def _link(line: dict[str, Any]) -> str:
-    if not line["up"]:
-        return "left" if line["state"] == "left" else "down"
-    return "leaving" if line["leaving"] else "up"
+    away = "left" if line["state"] == "left" else "down"
+    return away if not line["up"] else "leaving" if line["leaving"] else "up"
 
 
 def discover(client: Client, options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ SLOT_BYTES_MAX = 65536  # a small heap and small slots belong together (design s
 RELAY_KIB = 576  # in 506 (heapsize=512k) an idle device and relay leave 69, too few for shards and pairing beside
 PAIRING_BYTES = 57344  # 36 KiB of modules, and what it computes; a MemoryError after all is told as well
 CACHE_BYTES_MAX = 0  # shards that are only cached are on the flash or nowhere
-PIECE_BYTES_MAX = 4096
+PIECE_BYTES = (2048, 4096)
 LANE_KIB = 768  # a heap that holds the fast lane beside the device: 20 KiB of modules, its buffer, what it remembers
 IDLE_KIB = 0
 PLACES_MAX = 8  # each takes 3 KiB, also one that is told 503

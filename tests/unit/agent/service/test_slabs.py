@@ -2,12 +2,18 @@
 
 import asyncio
 
+from agent.core.shards.space import Slab
 from agent.service.slabs import PIECE_BYTES_MAX, piece_bytes
 from tests.unit.agent.service.slab_bench import PIECE, Bench, data_of
 
 
 def test_pieces():
     assert [piece_bytes(1 << log2) for log2 in (10, 16, 18, 20)] == [PIECE, PIECE, 8192, PIECE_BYTES_MAX]
+    bench = Bench()
+    bench.slabs.pieces = (16384, 16384)  # CPython: a piece costs more than its memory
+    assert bench.slabs.piece_bytes(Slab(65536, 0, 1)) == 16384
+    bench.slabs.pieces = (2048, 4096)
+    assert bench.slabs.piece_bytes(Slab(1 << 20, 0, 1)) == 4096
 
 
 def test_concurrent_puts_share_flushes():
