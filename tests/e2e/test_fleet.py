@@ -16,7 +16,7 @@ import pytest
 from tests.e2e import needs
 from tests.e2e.network import Core, Device, Network, until
 
-SEEDS = range(5) if os.environ.get("CORELET_FULL") == "1" else range(1)
+SEEDS = range(3) if os.environ.get("CORELET_FULL") == "1" else range(1)
 AWAY_S = 3
 WAIT_S = 60
 
