@@ -12,8 +12,7 @@ from ota.keys import KEY_BYTES_MAX, read_key
 from ota.manifest import ENVELOPE_BYTES_MAX
 from ota.report import report, write_json
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 USAGE = "usage: verify ENVELOPE --key FILE [--key FILE ...] [--threshold N] | inspect ENVELOPE [--key FILE ...]"

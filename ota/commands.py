@@ -8,8 +8,7 @@ argument of try-each is a list of such sequences. Errors as in ota/manifest.py.
 from ota import cbor
 from ota.errors import LimitError, PeerError, TrustError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     Sequence = list[tuple[int, Any]]

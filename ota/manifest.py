@@ -25,8 +25,7 @@ from ota.commands import (
 )
 from ota.errors import LimitError, TrustError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 

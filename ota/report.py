@@ -7,8 +7,7 @@ Words as in the index of the published examples: `auth` one entry a signature wi
 from ota import cose, manifest, trace, verify
 from ota.errors import CoreletError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
     from typing import Any
 

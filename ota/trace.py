@@ -10,8 +10,7 @@ from ota.commands import DEPTH_MAX, OVERRIDE_PARAMETERS, SET_COMPONENT_INDEX, TR
 from ota.errors import CoreletError, PeerError
 from ota.manifest import digest
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Iterator
     from typing import Any
 

@@ -34,8 +34,7 @@ Root = namedtuple("Root", ("version", "roles", "beacon_age_max_s", "offline_ok",
 Approval = namedtuple("Approval", ("digest", "is_go", "class_id", "not_before"))
 Beacon = namedtuple("Beacon", ("time", "newest", "allowed", "aborted", "device"))
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     Role = tuple[int, tuple[bytes, ...]]

@@ -13,8 +13,7 @@ from collections import namedtuple
 from ota import cose, manifest
 from ota.errors import TrustError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from ota.trust import Approval, Beacon, Root
 
 # `digest` names a release everywhere: in beacons, approvals, journals. `signers`: indexes of the keys that signed.

@@ -18,8 +18,7 @@ from agent.service.messages import Body, Response
 from agent.service.slabs import piece_bytes
 from agent.wire import audit, merkle
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
     from typing import Any
 

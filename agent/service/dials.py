@@ -13,8 +13,7 @@ from agent.port.options import LinkOptions
 from agent.service import http
 from agent.wire import shape
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 DIALS = 2

@@ -7,8 +7,7 @@ from binascii import crc32
 
 from agent.errors import PortError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.core.shards.ticket import Effect

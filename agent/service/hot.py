@@ -13,8 +13,7 @@ from agent.errors import PortError
 from agent.service import shard_answers
 from agent.wire import http
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
     from typing import Any
 

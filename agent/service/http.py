@@ -14,8 +14,7 @@ from agent.service.exchange import PIECE_BYTES_MAX, READ_BYTES, Pace, Wire
 from agent.service.messages import Body, Request, Response, Router, error_response, text_response
 from agent.wire import http
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Awaitable, Callable
     from typing import Any
 

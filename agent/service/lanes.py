@@ -3,8 +3,7 @@
 from agent import port
 from agent.service import http
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
     from typing import Any
 

@@ -7,8 +7,7 @@ from agent.core.shards.ticket import WRITE, Effect
 from agent.errors import PortError
 from agent.service.hashing import exactly
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.service.slabs import Slabs
 
 

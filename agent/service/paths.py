@@ -8,8 +8,7 @@ import asyncio
 from agent.errors import PeerError
 from agent.wire import merkle
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.core.shards.ticket import Ticket
     from agent.service.slabs import Slabs
 

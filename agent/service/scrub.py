@@ -13,8 +13,7 @@ from agent.core.shards.scrub import START, Scrub
 from agent.errors import PortError
 from agent.service.hashing import exactly
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.core.shards.store import Store
     from agent.port import contract
     from agent.service.shards import ShardService

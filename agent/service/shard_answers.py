@@ -6,8 +6,7 @@ Several ranges in one request, and units other than bytes, are ignored, as secti
 from agent.errors import CoreletError, PeerError
 from agent.service.messages import Body, Response, error_response
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.core.shards.ticket import Ticket
     from agent.service.shards import ShardService
     from agent.service.slabs import Slabs

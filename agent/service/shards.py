@@ -19,8 +19,7 @@ from agent.service import lanes, shard_answers, slabs
 from agent.service.http import Response
 from agent.wire import token
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
     from typing import Any
 

@@ -13,8 +13,7 @@ from agent.core.shards.recall import Recall
 from agent.errors import PortError, UsageError
 from agent.service.hashing import exactly
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.core.shards.space import Slab
     from agent.service.slabs import Slabs
 

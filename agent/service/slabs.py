@@ -17,8 +17,7 @@ from agent.core.shards.ticket import CREATE, FLUSH, HASH, MEMO, READ, REMOVE, WR
 from agent.errors import PortError
 from agent.service.hashing import exactly, verify
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Awaitable, Callable
     from typing import Any
 

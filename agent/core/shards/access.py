@@ -19,8 +19,7 @@ time of the start and an id says when it was made (wire/token.py dated_id): the 
 from agent.errors import LimitError, TrustError
 from agent.wire import token
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.wire.token import Claims
 
 TOKEN_LIFE_S_MAX = 600

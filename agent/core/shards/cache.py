@@ -13,8 +13,7 @@ from agent.core.shards.header import HEADER_BYTES
 from agent.core.shards.index import CACHED, SLOTS_A_SLAB_MAX, key_of
 from agent.core.shards.ticket import WRITE, Ticket
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Collection
     from typing import Any
 

@@ -6,8 +6,7 @@ The queue costs no memory of its own: a slot's 24-bit note (index.py has one for
 
 from array import array
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Collection
     from typing import Protocol
 

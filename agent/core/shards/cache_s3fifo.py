@@ -8,8 +8,7 @@ is room. The main queue is first in, first out, and what was read goes round onc
 from agent.core.shards.cache_queue import READS_MAX, Ghost, Queue
 from agent.core.shards.cache_sieve import FLASH, RAM
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Collection
     from typing import Any
 

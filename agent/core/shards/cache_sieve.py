@@ -9,8 +9,7 @@ is room. `ghost_entries` 0: plain SIEVE, everything comes in.
 
 from agent.core.shards.cache_queue import Ghost, Queue
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Collection
 
     from agent.core.shards.cache_queue import Notes

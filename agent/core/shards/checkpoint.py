@@ -16,8 +16,7 @@ from binascii import crc32, hexlify, unhexlify
 
 from agent.core.shards.index import CORES_MAX
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Iterator
 
     from agent.core.shards.cores import Cores

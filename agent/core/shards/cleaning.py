@@ -16,8 +16,7 @@ from agent.core.shards.space import Slab
 from agent.core.shards.ticket import CACHING, CREATE, READ, WRITE, Effect, Ticket
 from agent.errors import PortError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable, Iterator
     from typing import Any
 

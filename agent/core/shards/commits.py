@@ -17,8 +17,7 @@ from agent.core.shards.space import Slab, Space
 from agent.core.shards.ticket import CREATE, FLUSH, MEMO, REMOVE, WRITE, Effect, Report, Ticket
 from agent.errors import PortError, TrustError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable, Iterable
     from typing import Any
 
@@ -213,7 +212,7 @@ class Commits:
             slab.writes += 1
         self.emit(Effect(kind, slab, self._offset(ticket.slot) + inner, length, data, ticket))
 
-    if TYPE_CHECKING:  # of those that build upon it
+    if False:  # of those that build upon it
 
         def done(self, effect: Effect, result: Any, now: int) -> None: ...
         def rest(self, ticket: Ticket, result: str) -> None: ...

@@ -1,7 +1,6 @@
 """What a device tells its cores of its own rot: the shards that are quarantined now. Bounds: KEPT_MAX, TOLD_MAX."""
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.core.shards.store import Store
     from agent.core.shards.ticket import Report
 

@@ -13,8 +13,7 @@ number is slab position * 256 + place. Bounds: SLOTS_A_SLAB_MAX, SLABS_MAX, CORE
 
 from array import array
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Iterator
 
 SLOTS_A_SLAB_MAX = 256

@@ -1,7 +1,6 @@
 """The two bodies of the store: "slabs" that are written in place, or a "log" where the file system never does that."""
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.core.shards.store import Store
 
 

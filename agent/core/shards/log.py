@@ -15,8 +15,7 @@ from agent.core.shards.index import CACHED, SLABS_MAX, SLOTS_A_SLAB_MAX, TRASH
 from agent.core.shards.space import SLAB_BYTES_MAX, Slab, Space
 from agent.errors import PortError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from array import array
     from collections.abc import Callable
 

@@ -13,8 +13,7 @@ from agent.core.shards.store import Store
 from agent.core.shards.ticket import HASH, READ, WRITE, Effect, Ticket
 from agent.errors import PortError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Callable
     from typing import Any
 

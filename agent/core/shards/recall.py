@@ -16,8 +16,7 @@ from agent.core.shards.space import Slab
 from agent.core.shards.ticket import Ticket
 from agent.errors import LimitError, PortError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from agent.core.shards.store import Store
 
 

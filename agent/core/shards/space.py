@@ -12,8 +12,7 @@ and log_store.py: the same interface, headers, index, checkpoint and order of a 
 from agent.core.shards.index import CACHED, CORES_MAX, PROMISED, SLABS_MAX, SLOTS_A_SLAB_MAX, TRASH, Index
 from agent.errors import UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from array import array
     from collections.abc import Callable
 

@@ -25,8 +25,7 @@ from agent.core.shards.steps import Steps
 from agent.core.shards.ticket import CACHING, CHECKPOINT, CREATE, FLUSH, HASH, MEMO, READ, REMOVE, WRITE, Effect, Ticket
 from agent.errors import LimitError, PeerError, PortError, TrustError, UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
 PUT_MS_MAX = 600_000  # a body that is not here by then gives its slot back

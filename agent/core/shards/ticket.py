@@ -2,8 +2,7 @@
 
 from collections import namedtuple
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from typing import Any
 
     from agent.errors import CoreletError

@@ -9,8 +9,7 @@ from agent.core.shards.index import TAKEN
 from agent.core.shards.room import TRASH_HOURS
 from agent.core.shards.ticket import CHECKPOINT, Effect
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
+if False:
     from collections.abc import Iterator
 
     from agent.core.shards.space import Slab
