@@ -178,7 +178,7 @@ class Device:
         return self.status()["window"]  # type: ignore[no-any-return]
 
     async def leave(self, core_id: str, how: str) -> "dict[str, Any]":
-        return await self.membership.depart(core_id, how)
+        return await self.membership.farewell().depart(core_id, how)
 
     async def reset(self) -> "dict[str, Any]":
         """Forget identity, cores and shards, then begin a new life in the same process."""

@@ -7,18 +7,16 @@ makes it durable (pairing's fail-safe takes it back otherwise). Bound: state.COR
 from collections import namedtuple
 
 from agent import port
-from agent.errors import CoreletError, PeerError, UsageError
+from agent.errors import CoreletError, UsageError
 from agent.service import link
 
 if False:
     from typing import Any
 
     from agent.device import Device
+    from agent.farewell import Farewell
 
 Left = namedtuple("Left", ("core",))  # told to the screen
-# A core's word to a device that leaves: how many shards it still has (-1: nothing was heard), how many files would be
-# lost, beginnings of their ids, and 1 when nothing more can be moved.
-WORD = {"left": -1, "lost": 0, "ids": "", "end": 0}
 
 
 class Membership:
@@ -28,8 +26,7 @@ class Membership:
         self._records: dict[str, dict[str, Any]] = {}
         self._links: dict[str, link.LinkService] = {}
         self._dials: dict[str, list[Any]] = {}  # tasks
-        self._words: dict[str, dict[str, Any]] = {}
-        self._left: dict[str, Any] = {}  # the answer of the last leave that a core asked for
+        self._farewell: Farewell | None = None
         self._session = 0  # the highest session number of a link that ended in this boot
         for core_id in device.state.core_ids():
             record = device.state.core(core_id)
@@ -84,41 +81,16 @@ class Membership:
         for core_id in self._links:
             self._links[core_id].refresh()
 
-    async def depart(self, core_id: str, how: str) -> "dict[str, Any]":
-        """The owner's word: "leave" when others have what is kept here, "leave-now", or how far it is ("leaving"). A
-        word of the core, or what `leave` answers. UsageError("core", "offline")."""
-        state, service = self._device.state, self._links.get(core_id)
-        if how == "leaving" and self._left.get("core") == core_id:
-            return self._left
-        if core_id not in state.core_ids():
-            state.remove_core(core_id)  # raises, and says which cores there are
-        if how == "leave-now" or (how == "leave" and not self._device.shards.usage()["cores"].get(core_id)):
-            return await self.leave(core_id)
-        if how == "leave":
-            if service is None or not service.is_up:
-                text = (
-                    f"core {core_id} is not connected, so nobody takes over what is kept for it here; wait for it, or"
-                )
-                raise UsageError("offline", text + f" lose that: corelet leave {core_id} --now")
-            self._words.pop(core_id, None)
-            self._left = {}
-            state.set_leaving(core_id, True)
-            service.refresh()
-            self._device.journal.info("device", "leaves core " + core_id + " when others have what is kept for it")
-        return self._words.get(core_id, WORD)
+    def is_up(self, core_id: str) -> bool:
+        return core_id in self._links and self._links[core_id].is_up
 
-    def heard(self, core_id: str, word: "dict[str, Any]") -> "dict[str, Any]":
-        """The core's word of the hand-over. With "end" files would be lost: it stays, until its owner says more."""
-        from agent.wire.shape import NUMBER, misfit
+    def farewell(self) -> "Farewell":
+        """Few devices ever need it."""
+        if self._farewell is None:
+            from agent.farewell import Farewell
 
-        if misfit(word, {"left": NUMBER, "lost": NUMBER, "ids": ("text", 0, 80), "end": ("int", 0, 1)}) is not None:
-            raise PeerError("leaving", "expected left, lost, ids and end in a word to a device that leaves")
-        self._words[core_id] = word
-        if word["end"]:
-            self._device.state.set_leaving(core_id, False)
-            self._device.journal.warning("device", "stays with core " + core_id + ": files would be lost")
-            self.refresh()
-        return {}
+            self._farewell = Farewell(self._device)
+        return self._farewell
 
     async def leave(self, core_id: str) -> "dict[str, Any]":
         """Tell the core, free what it kept here, forget it; also one that cannot be told ("told")."""
@@ -222,7 +194,7 @@ class _Hooks:
         if op == "dial":
             return self._membership.dial(self._core_id, body)
         if op == "leaving":
-            return self._membership.heard(self._core_id, body)
+            return self._membership.farewell().heard(self._core_id, body)
         if op == "leave":
             port.net.spawn(self._leave_soon())
             return {}
@@ -235,4 +207,4 @@ class _Hooks:
         import asyncio
 
         await asyncio.sleep(1)
-        self._membership._left = await self._membership.leave(self._core_id)
+        self._membership.farewell().left = await self._membership.leave(self._core_id)

@@ -19,7 +19,7 @@ if False:
     from agent.port import contract
 
 SOCKET = "control.sock"
-LEAVE = ("leave", "leaving", "leave-now")  # these name a core; agent/membership.py
+LEAVE = ("leave", "leaving", "leave-now")  # these name a core; agent/farewell.py
 PLACES = 8
 REQUEST_BYTES_MAX = 1024
 ANSWER_BYTES_MAX = 32768

@@ -321,22 +321,7 @@ class Core:
 
     def discovered(self) -> list[dict[str, Any]]:
         """For `corelet-core discover`."""
-        found = self.browser.found() if self.browser is not None else []
-        now = time.time()
-        return [
-            {
-                "name": each.txt.get("nm") or each.instance,
-                "instance": each.instance,
-                "id": each.txt.get("id", ""),
-                "board": each.txt.get("md", ""),
-                "fw": each.txt.get("fw", ""),
-                "addresses": list(each.addresses),
-                "port": each.port,
-                "window": {"0": "closed", "1": "open", "2": "owned"}.get(each.txt.get("ps", ""), "unknown"),
-                "seen_s": max(0, round(now - each.seen_unix)),
-            }
-            for each in found
-        ]
+        return [each.listed() for each in self.browser.found()] if self.browser is not None else []
 
     async def pair(self, wanted: Wanted, progress: Progress) -> Device:
         """For `corelet-core pair`."""

@@ -14,7 +14,7 @@ import random
 import re
 import time
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zeroconf import BadTypeInNameException, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo
@@ -50,6 +50,20 @@ class Found(NamedTuple):
     port: int
     txt: dict[str, str]
     seen_unix: int
+
+    def listed(self) -> dict[str, Any]:
+        """For `corelet-core discover`."""
+        return {
+            "name": self.txt.get("nm") or self.instance,
+            "instance": self.instance,
+            "id": self.txt.get("id", ""),
+            "board": self.txt.get("md", ""),
+            "fw": self.txt.get("fw", ""),
+            "addresses": list(self.addresses),
+            "port": self.port,
+            "window": {"0": "closed", "1": "open", "2": "owned"}.get(self.txt.get("ps", ""), "unknown"),
+            "seen_s": max(0, round(time.time() - self.seen_unix)),
+        }
 
 
 def clean(text: str) -> str:
