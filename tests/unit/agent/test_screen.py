@@ -28,6 +28,7 @@ STATUS = {
         "cache": 0,
         "flash_day": 0,
         "flash_left": 0,
+        "moved": 5 << 20,
     },
     "relay": OFF,
     "health": {"process_kib": 30720},
@@ -91,8 +92,8 @@ def test_status_without_cores_shows_the_window():
 def away(why):
     closed = {"open": False, "seconds_left": 0, "code": ""}
     cores = [
-        {"core": "a" * 16, "name": "home", "connected": True, "why": ""},
-        {"core": "b" * 16, "name": "club", "connected": False, "why": why},
+        {"core": "a" * 16, "name": "home", "connected": True, "why": "", "leaving": False},
+        {"core": "b" * 16, "name": "club", "connected": False, "why": why, "leaving": True},
     ]
     return changed(cores=cores, window=closed, health={})
 

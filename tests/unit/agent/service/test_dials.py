@@ -13,6 +13,12 @@ RECORD = {"core": "00112233445566aa", "ca": b"", "cert": b""}
 BODY = {"hosts": ["192.0.2.1"], "port": 443}
 
 
+class Shards:
+    """Of ShardService what a server is made of."""
+
+    handle = bandwidth = None
+
+
 class Dial:
     """contract.DialModule of a network where nobody answers."""
 
@@ -30,12 +36,12 @@ def test_orders_without_end_are_no_flood():
 
     async def main():
         for _ in range(40):
-            tasks = dials.start(RECORD, b"", BODY, None)
+            tasks = dials.start(RECORD, b"", BODY, Shards)
             await asyncio.sleep(0.01)
             for task in tasks:
                 task.cancel()
         assert dial.count == 0, "each order begins with a pause, and ends the one before"
-        tasks = dials.start(RECORD, b"", BODY, None)
+        tasks = dials.start(RECORD, b"", BODY, Shards)
         await asyncio.sleep(1.3)
         assert 0 < dial.count <= 2 * dials.DIALS
         for task in tasks:
