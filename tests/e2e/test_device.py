@@ -68,7 +68,8 @@ def test_the_first_screen(device: Device) -> None:
         r"Corelet \S+ on " + device.runtime + r" \d",
         r"name +attic\n",
         r"board +generic-linux \(",
-        r"ceilings\s+4\.0\s+GiB\s+of\s+shards,\s+8\.0\s+GiB\s+written\s+to\s+flash\s+a\s+day,\s+20\s+Mbit/s\s+relayed\s+each\s+way,\s+"
+        r"ceilings\s+4\.0\s+GiB\s+of\s+shards,\s+8\.0\s+GiB\s+written\s+to\s+flash\s+a\s+day,\s+"
+        r"200\s+Mbit/s\s+of\s+shards,\s+both\s+ways\s+together,\s+20\s+Mbit/s\s+relayed\s+each\s+way,\s+"
         r"64\s+relay\s+allocations,\s+64\s+connections,\s+1\.0\s+MiB\s+of\s+logs\n",
         rf"address +{HOST}:\d+\n",
         rf"state +{device.state}\n",

@@ -66,7 +66,7 @@ def test_the_only_device_says_what_would_be_lost_and_goes_when_others_are_there(
         each.start()
         core.pair(each)
     done = leaver.run("leave", core.id)
-    assert done.returncode == 0 and "shards are with others" in done.stdout and "The core was told." in done.stdout
+    assert done.returncode == 0 and "The core moves what is here" in done.stdout and "The core was told." in done.stdout
     until("the core's word of it", lambda: core.row(device_id)["state"] == "left", 5)
     assert leaver.status()["cores"] == [] and core.row(device_id)["shards"] == 0
     leaver.kill()
