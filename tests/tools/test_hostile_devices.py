@@ -1,6 +1,7 @@
 """A paired device that means harm harms itself: what it sends reaches no other device and takes nobody's turn."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from agent.errors import PortError
 from tests.tools.fake_network import run
 from tools.gateway import probes, upkeep
 
-COOKIES = b"".join(b"Set-Cookie: c%d=%s; Max-Age=99999999\r\n" % (number, b"x" * 3000) for number in range(20))
+COOKIES = b"".join(b"Set-Cookie: c%d=%s; Max-Age=99999999\r\n" % (number, b"x" * 3000) for number in range(4))
 
 
 def test_what_a_device_sets_as_a_cookie_is_not_kept_and_not_told_to_another(tmp_path):
@@ -43,6 +44,27 @@ def test_an_answer_in_slices_is_refused_at_its_head(tmp_path):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")  # and then nothing for ever
             await writer.drain()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        target = net.devices[0].target()._replace(port=server.sockets[0].getsockname()[1])
+        async with asyncio.timeout(5):
+            with pytest.raises(PortError):
+                await net.client.get(target, bytes(32), 1 << 20)
+        server.close()
+
+    run(tmp_path, 1, scenario)
+
+
+def test_heads_without_end_end_the_request(tmp_path):
+    """Each is short and none is the answer: they would take the loop until the request's time-out."""
+
+    async def scenario(net):
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+                    await writer.drain()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         target = net.devices[0].target()._replace(port=server.sockets[0].getsockname()[1])

@@ -12,14 +12,13 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
 import httpx
 
 from agent.errors import CoreletError
-from tools.gateway import broker
+from tools.gateway import broker, heads
 from tools.gateway.ca import CA
 from tools.gateway.door import Door
 
@@ -28,12 +27,6 @@ WAITING_S = 90.0
 SUFFIX = ".dialled"
 
 LOG = logging.getLogger("corelet.dialled")
-
-
-def no_cookies() -> CookieJar:
-    """For a client of devices. One that keeps cookies grows by what a device sets, and tells it to the next device at
-    the same address."""
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 class Stream(httpcore.AsyncNetworkStream):
@@ -82,12 +75,7 @@ class _Waiting(httpcore.AsyncNetworkBackend):
         self.streams: deque[tuple[Stream, float]] = deque()
         self.all: set[Stream] = set()
         self._came = asyncio.Event()
-        transport = httpx.AsyncHTTPTransport()
-        # The documented way to bring one's own network into httpcore; httpx hands nothing through.
-        transport._pool = httpcore.AsyncConnectionPool(
-            max_connections=WAITING_MAX, keepalive_expiry=WAITING_S, network_backend=self
-        )
-        self.client = httpx.AsyncClient(transport=transport, trust_env=False, cookies=no_cookies())
+        self.client = heads.client(self, max_connections=WAITING_MAX, keepalive_expiry=WAITING_S)
 
     def add(self, stream: Stream) -> bool:
         self.all = {each for each in self.all if not each.is_ended}
@@ -111,13 +99,13 @@ class _Waiting(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,  # noqa: ASYNC109 (httpcore's contract)
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> Stream:
+    ) -> heads.Rationed:
         try:
             async with asyncio.timeout(timeout):
                 while True:
                     await self.sweep()
                     if self.streams:
-                        return self.streams.popleft()[0]
+                        return heads.Rationed(self.streams.popleft()[0])
                     self._came.clear()
                     await self._came.wait()
         except TimeoutError as error:

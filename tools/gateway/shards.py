@@ -20,8 +20,9 @@ import httpx
 
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError
 from agent.wire import answers, audit, full_core, token
+from tools.gateway import heads
 from tools.gateway.addresses import parsed, plain, usable_port
-from tools.gateway.dialled import SUFFIX, Dialled, no_cookies
+from tools.gateway.dialled import SUFFIX, Dialled
 from tools.gateway.scores import Scores
 
 if TYPE_CHECKING:
@@ -120,9 +121,8 @@ class ShardClient:
         self.scores = Scores()
         self.retries = 0  # requests that a busy device was asked again
         self.dialled: Dialled | None = None  # connections of devices that cannot be reached
-        # trust_env: a proxy set for the web must never see the traffic between core and devices.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=5.0)
-        self._http = httpx.AsyncClient(trust_env=False, limits=limits, follow_redirects=False, cookies=no_cookies())
+        limits = {"max_connections": None, "max_keepalive_connections": 64, "keepalive_expiry": 5.0}
+        self._http = heads.client(heads.Network(), **limits)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -289,6 +289,8 @@ class ShardClient:
                 raise httpx.RemoteProtocolError("the answer does not say how long it is")
             good_room = order.size if order.operation == "get" else order.room
             room = good_room if response.status_code == 200 else ANSWER_BYTES_MAX
+            if response.status_code == 200:
+                response.extensions["network_stream"].allow(room)
             body = bytearray()
             async for piece in response.aiter_raw():
                 body += piece
