@@ -249,6 +249,31 @@ def test_a_device_that_hangs_keeps_no_other_waiting(tmp_path, monkeypatch):
     fleet.registry.close()
 
 
+def test_what_one_device_makes_fail_concerns_no_other(fleet):
+    for known in fleet.relays._known.values():
+        for answer in known.answers.values():
+            answer.at = -1e9
+    slow = asyncio.Event()
+
+    async def probe(host, *_way):
+        if host.endswith(".1"):
+            raise RuntimeError("a defect of ours")
+        await slow.wait()
+        fleet.told.append(host)
+        return 0.01
+
+    async def main():
+        fleet.relays.probe, fleet.told = probe, []
+        running = asyncio.create_task(fleet.relays.run())
+        await asyncio.sleep(2.5 * relays.TICK_S)
+        slow.set()
+        await asyncio.sleep(0.1)
+        assert not running.done() and {"192.168.1.2", "192.168.1.3"} <= set(fleet.told)
+        running.cancel()
+
+    asyncio.run(main())
+
+
 async def asked(fleet, *requests):
     """Answers of the endpoint to (path, key) each."""
     transport = httpx.ASGITransport(app=web.app(fleet.relays))

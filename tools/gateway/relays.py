@@ -135,17 +135,15 @@ class Relays:
         await asyncio.gather(*self._asking.values())
 
     def _begin(self) -> None:
-        """A turn of every device whose last one is over; what broke off there is raised here."""
-        for device_id, task in list(self._asking.items()):
-            if task.done():
-                self._asking.pop(device_id).result()
+        """A turn of every device whose last one is over."""
+        self._asking = {device: task for device, task in self._asking.items() if not task.done()}
         paired = {device.id: device for device in self._registry.paired()}
         for gone in set(self._known) - set(paired):
             del self._known[gone]
         for device in paired.values():
             self._hear(device)
             if device.id not in self._asking:
-                self._asking[device.id] = asyncio.create_task(self._ask(device, self._known[device.id]))
+                self._asking[device.id] = asyncio.create_task(self._attend(device, self._known[device.id]))
 
     def _hear(self, device: Device) -> None:
         """Its birth and telemetry."""
@@ -159,6 +157,14 @@ class Relays:
             if told:
                 packets, size = told["packets_up"] + told["packets_down"], told["bytes_up"] + told["bytes_down"]
                 self._registry.note_relayed(device.id, packets, size)
+
+    async def _attend(self, device: Device, known: Known) -> None:
+        """What is due for one device. What it makes fail, even by a defect of ours, concerns nobody else."""
+        try:
+            await self._ask(device, known)
+        except Exception:
+            LOG.exception("the relay of %s could not be asked", device.name)
+            await asyncio.sleep(PROBE_EVERY_S)
 
     async def _ask(self, device: Device, known: Known) -> None:
         now = time.monotonic()
