@@ -258,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UsageError) and error.code in WRONG_USE else 1
     except KeyboardInterrupt:
         print("corelet-core: stopped", file=sys.stderr)
-        return 1
+        return 130
     except BrokenPipeError:
         # Whoever read our output has left. Nothing more can be said; keep the interpreter's last flush quiet too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

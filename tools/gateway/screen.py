@@ -116,13 +116,18 @@ def progress(words: str, total: int | None, is_shown: bool) -> Iterator[Progress
 @contextmanager
 def _bar(words: str, total: int | None) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Task, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Rate(TransferSpeedColumn):
+        """In the units of every other amount."""
+
+        def render(self, task: Task) -> Text:
+            return Text("?" if task.speed is None else f"{amount(task.speed)}/s", style="progress.data.speed")
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(binary_units=True))
-    with Bar(
-        *columns, TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
-    ) as bar:
+    with Bar(*columns, Rate(), TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(printable(words), total=total)
         yield lambda done: bar.update(task, completed=done)
 
