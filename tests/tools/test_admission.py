@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from agent.errors import CoreletError, PeerError, PortError, TrustError, UsageError
-from tools.gateway import admission
+from tools.gateway import admission, holding
 from tools.gateway.addresses import parse_address
 from tools.gateway.admission import Admission, Parts, Wanted
 from tools.gateway.fleet import Fleet
@@ -211,6 +211,34 @@ def test_which_secret_it_holds_is_not_asked_of_the_cores_own_machine(tmp_path, d
     world.fault, world.named = None, ["127.0.0.1", "::1", "169.254.169.254", "10.0.0.5"]
     world.finish()
     assert world.registry.pairings() == [] and world.asked == [("192.168.1.20", "10.0.0.5")]
+
+
+def test_an_unfinished_pairing_that_stalls_keeps_no_other_one_waiting(tmp_path, devices, monkeypatch):
+    monkeypatch.setattr(holding, "HELD_S", 0.2)
+    devices.update(dict.fromkeys(range(1001, 1010), True))
+    world = World(tmp_path)
+    for port in range(1001, 1009):
+        world.fault = None
+        world.pair(Wanted(CODE, "", f"127.0.0.1:{port}", ""))
+        world.fault = PortError("timeout", "no answer")
+        with pytest.raises(PortError):
+            world.pair(Wanted(CODE, "", f"127.0.0.1:{port}", ""))
+    world.fault = None
+    world.admission._parts.client.has = lambda *_: asyncio.sleep(60)
+
+    async def main():
+        finishing = asyncio.create_task(world.admission.finish())
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(0.8):
+            await world.admission.pair(Wanted(CODE, "", "127.0.0.1:1009", ""), lambda *_: None)
+        await finishing
+        assert len(world.registry.pairings()) == 8
+        world.admission._parts.client.has = lambda *_: asyncio.sleep(0)  # the first of them
+        world.admission._tries.clear()
+        await world.admission.finish()
+        assert not world.registry.pairings(), "the others have their turn"
+
+    asyncio.run(main())
 
 
 def test_a_first_pairing_is_finished_later_or_refused(tmp_path, devices, monkeypatch):

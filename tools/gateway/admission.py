@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import os
 import re
 import time
 from collections.abc import Callable
@@ -21,14 +20,14 @@ from typing import Any, NamedTuple
 
 from agent.errors import CoreletError, PeerError, PortError, TrustError, UsageError
 from agent.wire import full_core
-from tools.gateway.addresses import DEFAULT_PORT, parse_address, usable_addresses
+from tools.gateway import holding
+from tools.gateway.addresses import DEFAULT_PORT, parse_address
 from tools.gateway.ca import CA
 from tools.gateway.fleet import Fleet
 from tools.gateway.pairing import Offer, Paired, settle
 from tools.gateway.pairing import pair as prove
 from tools.gateway.reach import Candidate, in_turn, reachable
 from tools.gateway.registry import Registry
-from tools.gateway.shards import Target
 from tools.gateway.tables import Device, Pairing
 
 FIND_S = 10.0
@@ -274,7 +273,8 @@ class Admission:
                 await self._undo(row.id, row.serial)
 
     async def finish(self) -> None:
-        """Every second: pairings whose device may have kept them are finished when it is back, or end after a day."""
+        """Every second: pairings whose device may have kept them are finished when it is back, or end after a day. One
+        that the operator begins waits for one device at most."""
         if self._gate.locked():
             return
         async with self._gate:
@@ -291,7 +291,7 @@ class Admission:
                 presence = self._parts.links.presence(device_id)
                 if presence is None or not presence.is_up:
                     self._tries.pop(device_id, None)
-                elif now >= self._tries.get(device_id, 0.0):
+                elif now >= self._tries.get(device_id, 0.0) and not self._is_pairing:
                     self._tries[device_id] = now + AGAIN_S
                     await self._ask(device_id, [row for row in rows if row.state == "given"])
             self._since = {row.serial: self._since[row.serial] for rows in waiting.values() for row in rows}
@@ -301,9 +301,12 @@ class Admission:
         `bound` also for a pairing of old."""
         parts = self._parts
         await self._revoke_void(device_id)
+        if not rows:
+            return
         secrets = [row.link_secret for row in rows]
         secrets += [device.link_secret for device in parts.registry.paired() if device.id == device_id]
-        held = secrets[0] if len(secrets) == 1 else await self._held(rows, secrets) if rows else None
+        birth = parts.links.presence(device_id).birth
+        held = secrets[0] if len(secrets) == 1 else await holding.held(parts.client, birth, rows, secrets)
         if held is None:
             return
         for row in rows:
@@ -321,24 +324,6 @@ class Admission:
                 return
         for row in rows:  # the device has taken them back and holds what it had before
             await self._undo(device_id, row.serial)
-
-    async def _held(self, rows: list[Pairing], secrets: list[bytes]) -> bytes | None:
-        """Which of our secrets the device works with; None when it cannot be told now."""
-        parts = self._parts
-        birth = parts.links.presence(rows[0].id).birth
-        usable = [each for row in rows for each in usable_addresses(birth.get("addresses"), row.address)]
-        ways, shard = tuple(dict.fromkeys(usable)), os.urandom(32)
-        for secret in secrets:
-            target = Target(rows[0].id, rows[0].name, ways, birth.get("data", 0), birth["boot"], (), 0, secret, True)
-            try:
-                await parts.client.has(target, shard, 1)
-                return secret
-            except TrustError:
-                continue
-            except CoreletError as error:
-                LOG.info("device %s is asked again later: %s", rows[0].id, error.text)
-                return None
-        return None
 
     def _free_name(self, name: str, device_id: str) -> str:
         """`name`, or with a number when another device has it or it could be mistaken for an id."""
