@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from agent.wire.audit import KEY_BYTES
+from tools.gateway.moves import enqueue, job_of, set_shard
 from tools.gateway.pairings import PairingRows
 from tools.gateway.reputation import Reputation
 from tools.gateway.tables import DEVICES, OBJECTS, PROOFS, QUEUE, REPUTATIONS, SHARDS, Placed, Proof
@@ -94,17 +95,10 @@ class AuditRows(PairingRows):
     def lose_shards(self, shards: Sequence[Placed]) -> int:
         """Their device has proven or said that it has them no longer: they are to be made again. Returns how many; what
         has been moved or removed meanwhile is not counted. Until a receipt names a new place, reads still ask there."""
-        column, jobs = SHARDS.c, []
         with self._write() as connection:
-            for shard in shards:
-                where = (column.object == shard.object, column.stripe == shard.stripe, column.number == shard.number)
-                kept = (column.device == shard.device, column.state == "kept")
-                if connection.execute(sa.update(SHARDS).where(*where, *kept).values(state="missing")).rowcount:
-                    place = {key: value for key, value in shard._asdict().items() if key != "state"}
-                    jobs.append(place | {"kind": "put", "device": "", "tries": 0, "due": 0})
-            if jobs:
-                connection.execute(sa.insert(QUEUE).prefix_with("OR IGNORE"), jobs)
-        return len(jobs)
+            lost = [each for each in shards if set_shard(connection, each, each.device, "missing", was="kept")]
+            enqueue(connection, [job_of("put", each._replace(device="")) for each in lost])
+        return len(lost)
 
     def note_reputation(self, reputation: Reputation) -> None:
         """As of now."""

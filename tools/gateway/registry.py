@@ -17,6 +17,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from agent.errors import PortError, UsageError
 from tools.gateway.margins import MarginRows
+from tools.gateway.moves import enqueue, is_shard, job_of, set_shard, withdraw
 from tools.gateway.tables import (
     ABSENCES,
     DEVICES,
@@ -162,10 +163,10 @@ class Registry(MarginRows):
         """Receipts came for `kept` (on the device named there); `missing` are queued to be made again."""
         with self._write(durable=False) as connection:
             for shard in kept:
-                _set_shard(connection, shard, device=shard.device, state="kept")
+                set_shard(connection, shard, device=shard.device, state="kept")
             for shard in missing:
-                _set_shard(connection, shard, device=shard.device, state="missing")
-            _enqueue(connection, [_job("put", shard) for shard in missing])
+                set_shard(connection, shard, device=shard.device, state="missing")
+            enqueue(connection, [job_of("put", shard) for shard in missing])
 
     def finish_object(self, object_id: str, size: int, sha256: bytes, replaces: str = "") -> None:
         """The put is complete: from here on it is listed, and everything written about it is on disk."""
@@ -225,47 +226,47 @@ class Registry(MarginRows):
     def doubt_shard(self, shard: Placed) -> None:
         """A read of it failed, and nothing proves who answered: read it last and ask its device again later."""
         with self._write(durable=False) as connection:
-            if _set_shard(connection, shard, device=shard.device, state="suspect", was="kept"):
-                _enqueue(connection, [_job("check", shard)])
+            if set_shard(connection, shard, device=shard.device, state="suspect", was="kept"):
+                enqueue(connection, [job_of("check", shard)])
 
     def trust_shard(self, shard: Placed) -> None:
         """A doubted one was read from its device and has the right hash."""
         with self._write(durable=False) as connection:
-            if _set_shard(connection, shard, device=shard.device, state="kept", was="suspect"):
-                _withdraw(connection, "check", shard)
+            if set_shard(connection, shard, device=shard.device, state="kept", was="suspect"):
+                withdraw(connection, "check", shard)
 
     def lose_shard(self, shard: Placed) -> None:
         """A doubted one did not come back: queue it to be made again. Until a receipt names its new place, the row
         names the old one, and reads still ask there."""
         with self._write() as connection:
-            if _set_shard(connection, shard, device=shard.device, state="missing", was="suspect"):
-                _withdraw(connection, "check", shard)
-                _enqueue(connection, [_job("put", shard._replace(device=""))])
+            if set_shard(connection, shard, device=shard.device, state="missing", was="suspect"):
+                withdraw(connection, "check", shard)
+                enqueue(connection, [job_of("put", shard._replace(device=""))])
 
     def queue_repairs(self, shards: Sequence[Placed]) -> None:
         """These are made again on any device that has room. Until a receipt names a new place the row names the old
         one: a device that comes back in time keeps its shard."""
         with self._write(durable=False) as connection:
             for shard in shards:
-                if _set_shard(connection, shard, device=shard.device, state="missing", was=shard.state):
-                    _enqueue(connection, [_job("put", shard._replace(device=""))])
+                if set_shard(connection, shard, device=shard.device, state="missing", was=shard.state):
+                    enqueue(connection, [job_of("put", shard._replace(device=""))])
 
     def queue_moves(self, shards: Sequence[Placed]) -> None:
         """These are made on another device; until then they are where they are."""
         with self._write(durable=False) as connection:
-            _enqueue(connection, [_job("put", shard._replace(device="")) for shard in shards])
+            enqueue(connection, [job_of("put", shard._replace(device="")) for shard in shards])
 
     def withdraw_delete(self, shard: Placed) -> None:
         """It is about to be stored there again: an older deletion must not take it away."""
         with self._write(durable=False) as connection:
-            _withdraw(connection, "delete", shard)
+            withdraw(connection, "delete", shard)
 
     # Work for later
 
     def enqueue_delete(self, shards: Iterable[Placed]) -> None:
         """Remove these from the devices named in them, when those can be reached."""
         with self._write() as connection:
-            _enqueue(connection, [_job("delete", shard) for shard in shards])
+            enqueue(connection, [job_of("delete", shard) for shard in shards])
 
     def jobs(self, device: str, now: int, count: int) -> list[Job]:
         """Due for this device ("" = for any), oldest first."""
@@ -291,7 +292,7 @@ class Registry(MarginRows):
         with self._write() as connection:
             connection.execute(sa.delete(QUEUE).where(QUEUE.c.id == job.id))
             values = {key: value for key, value in job._asdict().items() if key != "id"}
-            _enqueue(connection, [values | {"device": "", "tries": 0, "due": 0}])
+            enqueue(connection, [values | {"device": "", "tries": 0, "due": 0}])
 
     def waiting_for_any(self) -> int:
         """Shards that any device with room may take."""
@@ -309,11 +310,11 @@ class Registry(MarginRows):
         with self._write() as connection:
             connection.execute(sa.delete(QUEUE).where(QUEUE.c.id == job.id))
             if kept is not None:
-                old = connection.execute(sa.select(SHARDS.c.device).where(*_is(kept))).scalar()
-                if not _set_shard(connection, kept, device=kept.device, state="kept"):
-                    _enqueue(connection, [_job("delete", kept)])
+                old = connection.execute(sa.select(SHARDS.c.device).where(*is_shard(kept))).scalar()
+                if not set_shard(connection, kept, device=kept.device, state="kept"):
+                    enqueue(connection, [job_of("delete", kept)])
                 elif old and old != kept.device:
-                    _enqueue(connection, [_job("delete", kept._replace(device=old))])
+                    enqueue(connection, [job_of("delete", kept._replace(device=old))])
 
     def postpone_job(self, job: Job, due: int, is_try: bool = True) -> None:
         """It failed; try again at `due`."""
@@ -328,46 +329,12 @@ class Registry(MarginRows):
             connection.execute(sa.update(QUEUE).where(QUEUE.c.device == device, is_free).values(due=0))
 
 
-def _is(shard: Placed) -> list[sa.ColumnElement[bool]]:
-    return [SHARDS.c.object == shard.object, SHARDS.c.stripe == shard.stripe, SHARDS.c.number == shard.number]
-
-
-def _set_shard(connection: sa.Connection, shard: Placed, device: str, state: str, was: str = "") -> bool:
-    """`was`: only from this state, and only while it is where the caller believes it to be."""
-    where = _is(shard)
-    if was:
-        where += [SHARDS.c.state == was, SHARDS.c.device == shard.device]
-    changed = connection.execute(sa.update(SHARDS).where(*where).values(device=device, state=state))
-    return bool(changed.rowcount)
-
-
-def _job(kind: str, shard: Placed) -> dict[str, Any]:
-    kept = {key: value for key, value in shard._asdict().items() if key != "state"}
-    return kept | {"kind": kind, "tries": 0, "due": 0}
-
-
-def _enqueue(connection: sa.Connection, jobs: list[dict[str, Any]]) -> None:
-    """A job that already waits is not doubled. A shard that is wanted again must not be deleted by an older job."""
-    if not jobs:
-        return
-    connection.execute(sa.insert(QUEUE).prefix_with("OR IGNORE"), jobs)
-    for job in jobs:
-        if job["kind"] == "put":
-            older = (QUEUE.c.kind == "delete", QUEUE.c.device == job["device"], QUEUE.c.name == job["name"])
-            connection.execute(sa.delete(QUEUE).where(*older))
-
-
 def _release(connection: sa.Connection, device_id: str) -> int:
     """What it kept is to be made again elsewhere: repair.py finds it by its rows. Returns how many shards."""
     connection.execute(sa.delete(QUEUE).where(QUEUE.c.device == device_id))
     connection.execute(sa.delete(ABSENCES).where(ABSENCES.c.device == device_id))
     lost = sa.update(SHARDS).where(SHARDS.c.device == device_id).values(device="", state="missing")
     return connection.execute(lost).rowcount
-
-
-def _withdraw(connection: sa.Connection, kind: str, shard: Placed) -> None:
-    where = (QUEUE.c.kind == kind, QUEUE.c.device == shard.device, QUEUE.c.name == shard.name)
-    connection.execute(sa.delete(QUEUE).where(*where))
 
 
 def _drop_object(connection: sa.Connection, object_id: str) -> int:
