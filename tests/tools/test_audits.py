@@ -122,25 +122,6 @@ def test_rot_and_lies_are_corrupt(tmp_path):
     scene(tmp_path, body, size=60_000)
 
 
-def test_the_inventory_finds_what_no_question_hit(tmp_path):
-    async def body(place, net):
-        device = net.devices[0]
-        kept = sorted(device.shards)
-        for name in kept[:100]:
-            del device.shards[name]
-        device.shards[bytes(range(32))] = b"stray"
-        audits_module.ROUND_SHARDS, before = 1, audits_module.ROUND_SHARDS
-        try:
-            (found,) = await place.audits.round(device.id)
-        finally:
-            audits_module.ROUND_SHARDS = before
-        assert 99 <= found.missing <= 100 and found.strays == 1
-        assert net.registry.shard_counts()[device.id] == len(kept) - 100, "all of them, also those it was not asked for"
-        assert not place.reputation(device).is_trusted
-
-    scene(tmp_path, body, size=14_000_000, slots=(65536,))
-
-
 def test_what_is_not_signed_proves_nothing(tmp_path):
     async def body(place, net):
         device = net.devices[0]

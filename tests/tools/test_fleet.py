@@ -4,7 +4,9 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import sqlalchemy as sa
 
+from tools.gateway.app import Core, Options
 from tools.gateway.fleet import CHANGES_BURST, CHANGES_S, Fleet
 from tools.gateway.registry import Registry
 from tools.gateway.tables import Device
@@ -77,3 +79,21 @@ def test_who_starts_again_without_end_is_heard_of_in_its_turn(tmp_path):
     fleet._news[f"{1:016x}"]._at -= CHANGES_S
     assert fleet.changes() == [(f"{1:016x}", True)] and fleet.changes() == []
     registry.close()
+
+
+def test_the_list_of_devices_asks_no_more_of_the_registry_for_more_devices(tmp_path):
+    core = Core(Options(tmp_path, "x"))
+    asked = []
+    sa.event.listen(core.registry._durable, "before_cursor_execute", lambda *words: asked.append(words[2]))
+    counts = []
+    for number in range(1, 21):
+        row = Device(f"{number:016x}", f"a{number}", "b", "1", b"", 1, b"s" * 32, "paired", "192.168.1.20", number)
+        core.registry.add_device(row)
+        if number in (2, 20):
+            core.fleet.reload()
+            asked.clear()
+            assert [line["reputation"]["score"] for line in core.devices()] == [1.0] * number
+            counts.append(len(asked))
+    assert counts[0] == counts[1], counts
+    core.registry.close()
+    core.state.close()

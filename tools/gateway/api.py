@@ -26,6 +26,7 @@ from tools.gateway.admission import Wanted
 from tools.gateway.app import REMOVE_WAIT_S, Core
 from tools.gateway.health import Health
 from tools.gateway.objects import Listed, span_of
+from tools.gateway.reputation import Reputation
 from tools.gateway.tables import Object
 from tools.gateway.web import Server
 
@@ -145,7 +146,11 @@ class Api:
 
     async def _audit(self, request: Request) -> Response:
         rounds = await self._core.audits.round(_text(await _json(request), "device"))
-        lines = [each._asdict() | {"reputation": self._core.audits.listed(each.device)} for each in rounds]
+        known = self._core.registry.reputations()
+        found = {
+            each.device: known.get(each.device, Reputation(each.device, 0)) for each in rounds
+        }  # one may have gone
+        lines = [each._asdict() | {"reputation": self._core.audits.listed(found[each.device])} for each in rounds]
         return JSONResponse({"audits": lines})
 
     async def _relays(self, _: Request) -> Response:

@@ -311,11 +311,11 @@ class Core:
 
     def devices(self) -> list[dict[str, Any]]:
         """For `corelet-core devices`."""
-        relayed = self.registry.relayed()
+        relayed, reputations = self.registry.relayed(), self.registry.reputations()
         return [
             line
             | {"relay": self.relays.about(line["id"], relayed), "dialled": self.dialled.has(line["id"])}
-            | {"reputation": self.audits.listed(line["id"])}
+            | {"reputation": self.audits.listed(reputations[line["id"]])}
             for line in self.fleet.listed()
         ]
 

@@ -15,7 +15,7 @@ from tools.gateway.pairings import PairingRows
 from tools.gateway.reputation import Reputation
 from tools.gateway.tables import DEVICES, OBJECTS, PROOFS, QUEUE, REPUTATIONS, SHARDS, Placed, Proof
 
-NAMES_AT_ONCE = 500
+NAMES_AT_ONCE = 10_000  # each time all rows of the device are looked at
 
 
 class AuditRows(PairingRows):
@@ -59,12 +59,15 @@ class AuditRows(PairingRows):
 
     def kept_named(self, device: str, beginnings: Sequence[bytes]) -> list[Placed]:
         """Those of them whose names begin so, each beginning KEY_BYTES at least."""
-        found: list[Placed] = []
-        for start in range(0, len(beginnings), NAMES_AT_ONCE):
-            some = tuple(beginnings[start : start + NAMES_AT_ONCE])
-            key = sa.func.substr(SHARDS.c.name, 1, KEY_BYTES).in_([each[:KEY_BYTES] for each in some])
+        wanted: dict[bytes, list[bytes]] = {}
+        for each in beginnings:
+            wanted.setdefault(each[:KEY_BYTES], []).append(each)
+        keys, found = list(wanted), []
+        for start in range(0, len(keys), NAMES_AT_ONCE):
+            key = sa.func.substr(SHARDS.c.name, 1, KEY_BYTES).in_(keys[start : start + NAMES_AT_ONCE])
             query = sa.select(SHARDS).where(SHARDS.c.device == device, SHARDS.c.state == "kept", key)
-            found += [Placed(**row._mapping) for row in self._rows(query) if row.name.startswith(some)]
+            rows = [row for row in self._rows(query) if row.name.startswith(tuple(wanted[row.name[:KEY_BYTES]]))]
+            found += [Placed(**row._mapping) for row in rows]
         return found
 
     def known_keys(self, device: str) -> set[bytes]:

@@ -28,7 +28,7 @@ from agent.errors import CoreletError, UsageError
 from agent.wire.audit import ENTRIES_MAX
 from tools.gateway import challenges, inventory
 from tools.gateway.registry import Registry
-from tools.gateway.reputation import FAILURES
+from tools.gateway.reputation import FAILURES, Reputation
 from tools.gateway.shards import DENIALS, ShardClient, Target
 from tools.gateway.tables import Placed
 
@@ -40,7 +40,7 @@ AGAIN_S = 60.0  # after the first time-out; then twice as long each time, up to 
 WHOLE_ONE_IN = 8
 AT_ONCE = 8
 ROUND_SHARDS = 32  # asked for by hand; with an inventory it is less than a device answers without a pause
-LOSE_AT_ONCE = 500
+LOSE_AT_ONCE = 100  # about 25 ms
 SWEEP_S = DAY_S
 
 LOG = logging.getLogger("corelet.audits")
@@ -132,9 +132,9 @@ class Audits:
             raise UsageError("device", f"{reference} has left this core: it cannot be asked for anything")
         return list(await asyncio.gather(*[self._whole_round(targets[device]) for device in wanted]))
 
-    def listed(self, device: str) -> dict[str, Any]:
+    @staticmethod
+    def listed(found: Reputation) -> dict[str, Any]:
         """For `corelet-core devices`."""
-        found = self._registry.reputation(device)
         return {
             "score": round(found.score, 4), "trusted": found.is_trusted, "takes_more": found.takes_more,
             "audits": found.audits, "failures": found.failures, "confessed": found.confessed,
@@ -173,7 +173,7 @@ class Audits:
         owed = self._registry.reputation(target.device).contained
         question = challenges.ask_again(self._registry, target.device, json.loads(owed)) if owed else None
         if question is None:
-            shards = self._registry.sample(target.device, count)
+            shards = await asyncio.to_thread(self._registry.sample, target.device, count)
             is_whole = count == 1 and secrets.randbelow(WHOLE_ONE_IN) == 0
             question = challenges.ask_fresh(self._registry, shards, is_whole)
         pace.audit_at = time.monotonic() + DAY_S / A_DAY
@@ -224,17 +224,16 @@ class Audits:
         if found.strays:
             LOG.info("%s keeps %d shards that this core does not know", target.name, found.strays)
         outcomes: Counter[str] = Counter()
-        shards = self._registry.kept_named(target.device, found.missing[:ENTRIES_MAX])[:ENTRIES_MAX]
+        shards = await asyncio.to_thread(self._registry.kept_named, target.device, found.missing)
         if shards:
-            question = challenges.ask_fresh(self._registry, shards, False)
+            question = challenges.ask_fresh(self._registry, shards[:ENTRIES_MAX], False)
             assert question is not None
             answer = await self._put(target, pace, question)
             pace.inventory_at = time.monotonic() + INVENTORY_S
             outcomes = Counter(answer.outcomes)
             if outcomes and not answer.problem and not outcomes["ok"]:
-                for start in range(ENTRIES_MAX, len(found.missing), LOSE_AT_ONCE):
-                    some = found.missing[start : start + LOSE_AT_ONCE]
-                    self._lose(self._registry.kept_named(target.device, some))
+                for start in range(ENTRIES_MAX, len(shards), LOSE_AT_ONCE):
+                    self._lose(shards[start : start + LOSE_AT_ONCE])
                     await asyncio.sleep(0)  # others have their turn
         return Round(target.device, target.name, outcomes, "", len(found.missing), found.strays)
 

@@ -34,7 +34,7 @@ def enqueue(connection: sa.Connection, jobs: list[dict[str, Any]]) -> None:
         return
     connection.execute(sa.insert(QUEUE).prefix_with("OR IGNORE"), jobs)
     for job in jobs:
-        if job["kind"] == "put":
+        if job["kind"] == "put" and job["device"]:
             older = (QUEUE.c.kind == "delete", QUEUE.c.device == job["device"], QUEUE.c.name == job["name"])
             connection.execute(sa.delete(QUEUE).where(*older))
 
