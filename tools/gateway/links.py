@@ -5,16 +5,21 @@
 
 A client object of aiomqtt is used for one connection and never again. While the broker is away every device counts as
 down; when it is back, retained births tell who is there. What the broker keeps of devices that do not belong to this
-core (any more) is cleared. Bounds: those of core/presence.py; PUBLISH_S_MAX, SPEECH_*, LOG_*, STRANGERS_MAX.
+core (any more) is cleared.
+
+Who publishes without end is read no further than its allowance, and then not heard at all for HUSH_S.
+
+Bounds: those of core/presence.py; PUBLISH_S_MAX, SPEECH_*, REPLIES_*, BEYOND_*, LOG_*, STRANGERS_MAX, INBOX_MAX.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import aiomqtt
 
@@ -37,9 +42,15 @@ PUBLISH_S_MAX = 10
 ODD_LOGGED_MAX = 3  # of one device, then silence until the next start
 SPEECH_BURST = 10  # births and telemetry of one device that are read at once, then SPEECH_S for each
 SPEECH_S = 1.0
+REPLIES_BURST = machines.COMMANDS_MAX  # answers of one device and its farewells, then REPLIES_S for each
+REPLIES_S = 0.05
+BEYOND_BURST = 200  # messages beyond that, then BEYOND_S for each; who sends more is not heard for HUSH_S
+BEYOND_S = 1.0
+HUSH_S = 300.0
 LOG_BURST = 10  # lines about one device, then LOG_S for each
 LOG_S = 30.0
 STRANGERS_MAX = 1024
+INBOX_MAX = 2 * machines.DEVICES_MAX + 96  # a birth and a death of each come at the start
 UP_FILTER = f"{envelope.TOPIC_ROOT}/+/up/+"
 _PROTOCOLS = {5: aiomqtt.ProtocolVersion.V5, 4: aiomqtt.ProtocolVersion.V311}
 
@@ -63,6 +74,34 @@ class Allowance:
         return True
 
 
+class _Voice:
+    """How much of what one device says is read, and how much more it takes until it is not heard at all."""
+
+    def __init__(self) -> None:
+        self.speech = Allowance(SPEECH_BURST, SPEECH_S)
+        self.replies = Allowance(REPLIES_BURST, REPLIES_S)
+        self.beyond = Allowance(BEYOND_BURST, BEYOND_S)
+
+    def is_read(self, kind: str) -> bool:
+        return (self.speech if kind in ("birth", "tele") else self.replies).take()
+
+    @property
+    def dropped(self) -> int:
+        return self.speech.dropped + self.replies.dropped
+
+
+class _Inbox(asyncio.Queue[aiomqtt.Message]):
+    """Between the socket and us. What is not read does not enter: it would take the room of what others say."""
+
+    def __init__(self, is_read: Callable[[str, bool], bool], maxsize: int) -> None:
+        super().__init__(maxsize)
+        self._is_read = is_read
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        if self._is_read(item.topic.value, item.retain):
+            super().put_nowait(item)
+
+
 class Links:
     """`trouble`: why the core itself is not connected, "" when it is."""
 
@@ -79,8 +118,9 @@ class Links:
         self._stir = asyncio.Event()
         self._moved = asyncio.Condition()
         self._strangers: set[str] = set()
-        self._speech: dict[str, Allowance] = {}  # only of devices that are allowed, so as many as there are of those
+        self._voices: dict[str, _Voice] = {}  # only of devices that are allowed, so as many as there are of those
         self._lines: dict[str, Allowance] = {}
+        self._hushed: dict[str, asyncio.Task[None]] = {}
         self.on_left: Callable[[str], None] = lambda _device: None  # it says that it belongs to this core no longer
 
     async def start(self) -> None:
@@ -91,6 +131,9 @@ class Links:
                 await self._moved.wait_for(lambda: not self.trouble)
 
     async def close(self) -> None:
+        for task in self._hushed.values():
+            task.cancel()
+        await asyncio.gather(*self._hushed.values(), return_exceptions=True)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -167,9 +210,10 @@ class Links:
             host, number, identifier=CORE_NAME, protocol=_PROTOCOLS[self._protocol], keepalive=KEEPALIVE_S,
             tls_context=tls.client_context(self._ca.server_name, self._ca.ca_der, cert, key), timeout=PUBLISH_S_MAX,
             clean_session=True if self._protocol == 4 else None,
-            max_inflight_messages=16, max_queued_outgoing_messages=1024, max_queued_incoming_messages=4096,
+            max_inflight_messages=16, max_queued_outgoing_messages=1024, max_queued_incoming_messages=INBOX_MAX,
+            queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", functools.partial(_Inbox, self._is_read)),
         ) as client:  # fmt: skip
-            await client.subscribe(UP_FILTER, qos=1)
+            await client.subscribe(UP_FILTER, qos=0)
             self._client = client
             self._tick()
             self._machine.connected(port.clock.now_ms())
@@ -194,18 +238,27 @@ class Links:
             payload = message.payload if isinstance(message.payload, bytes) else b""
             if not payload:
                 continue  # our own clearing of a retained message
-            if self._take(topic, payload, message.retain):
-                await self._act()
+            self._take(topic, payload, message.retain)
+            await self._act()
 
-    def _take(self, topic: str, payload: bytes, is_retained: bool) -> bool:
-        """False when it was dropped unread: who floods hears nothing, and is asked for its birth after the gap."""
-        device, _, kind = topic.removeprefix(envelope.TOPIC_ROOT + "/").partition("/up/")
-        if kind in ("birth", "tele") and not is_retained and self._allowed(device):
-            allowance = self._speech.setdefault(device, Allowance(SPEECH_BURST, SPEECH_S))
-            if not allowance.take():
-                if allowance.dropped == 1:
-                    LOG.warning("device %s says more than the core reads; the rest is dropped and counted", device)
-                return False
+    def _is_read(self, topic: str, is_retained: bool) -> bool:
+        """Who floods hears nothing, and is asked for its birth after the gap."""
+        device, kind = _place(topic)
+        if is_retained or not self._allowed(device):
+            return True
+        if device in self._hushed:
+            return False
+        voice = self._voices.setdefault(device, _Voice())
+        if voice.is_read(kind):
+            return True
+        if voice.dropped == 1:
+            LOG.warning("device %s says more than the core reads; the rest is dropped and counted", device)
+        if not voice.beyond.take():
+            self._hushed[device] = asyncio.create_task(self._hush(device), name="hush")
+        return False
+
+    def _take(self, topic: str, payload: bytes, is_retained: bool) -> None:
+        device, kind = _place(topic)
         self._tick()
         try:
             self._machine.receive(payload, (topic, is_retained), port.clock.now_ms())
@@ -215,11 +268,27 @@ class Links:
                     self._strangers.add(topic)
                     self._stir.set()
                 LOG.debug("a message on %.80r was refused: %s", topic, error.text)
-                return True
+                return
             known = self._machine.devices.get(device)
             if known is None or known.odd <= ODD_LOGGED_MAX:
                 self._log(device, logging.WARNING, f"a message of kind {kind[:16]!r} was refused: {error.text}")
-        return True
+
+    async def _hush(self, device: str) -> None:
+        """Who floods fills the queue that the broker keeps for the core, and others' words are lost there: the broker
+        takes nothing from it for a while. It counts as down."""
+        LOG.warning("device %s floods the broker: nothing is heard of it for %.0f s", device, HUSH_S)
+        try:
+            self._machine.forget(device, port.clock.now_ms())
+            self._stir.set()
+            await self._broker.forbid(device)
+            await asyncio.sleep(HUSH_S)
+            if self._allowed(device):
+                await self._broker.allow(device)
+        except CoreletError as error:
+            LOG.warning("the broker could not be told about device %s: %s", device, error.text)
+        finally:
+            self._voices.pop(device, None)
+            del self._hushed[device]
 
     def _log(self, device: str, level: int, text: str) -> None:
         """One device cannot rotate everybody's log away."""
@@ -253,7 +322,7 @@ class Links:
         for device in sorted(self._machine.devices):
             if not self._allowed(device) and len(self._strangers) < STRANGERS_MAX:
                 self._machine.forget(device, port.clock.now_ms())
-                self._speech.pop(device, None)
+                self._voices.pop(device, None)
                 self._lines.pop(device, None)
                 self._strangers |= {envelope.topic(device, "up", kind) for kind in envelope.UP_KINDS}
 
@@ -293,6 +362,12 @@ class Links:
             future.set_exception(PortError("closed", text))
         else:
             future.set_exception(PeerError(code, text))
+
+
+def _place(topic: str) -> tuple[str, str]:
+    """(device, kind)."""
+    device, _, kind = topic.removeprefix(envelope.TOPIC_ROOT + "/").partition("/up/")
+    return device, kind
 
 
 def _printable(value: Any, chars_max: int) -> str:

@@ -30,6 +30,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from agent.core import presence
 from agent.core.backoff import Backoff
 from agent.errors import CoreletError, PortError
 from agent.port import faults
@@ -52,6 +53,11 @@ LOG_LINES_MAX = 100
 LOG_CHARS_MAX = 300
 _MORE_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  # where Debian keeps it, and a user's PATH does not look
 
+# At its start the core is sent what is kept of each device at once, a birth and a death, and mosquitto drops what does
+# not fit. A device's queue is what the core sends it, and that has its own bounds.
+QUEUE_MAX = 2 * presence.DEVICES_MAX + 96
+QUEUE_BYTES_MAX = presence.DEVICES_MAX * broker.PACKET_BYTES_MAX
+
 # Clients may be as many as the core has devices; everything a client can make grow has a number here.
 CONFIG = """# Written by corelet-core at every start; changes are lost.
 per_listener_settings true
@@ -64,8 +70,8 @@ log_type information
 sys_interval 0
 max_packet_size {packet_bytes_max}
 max_inflight_messages 16
-max_queued_messages 64
-max_queued_bytes 262144
+max_queued_messages {queue_max}
+max_queued_bytes {queue_bytes_max}
 max_keepalive 600
 listener {listener}
 max_connections 2100
@@ -184,7 +190,8 @@ class Mosquitto:
         self._write("server.pem", cert)
         self._write("server.key", key)
         listener = f"{self._port} {self._host}" if self._host not in broker.ANYWHERE else f"{self._port}"
-        config = CONFIG.format(listener=listener, packet_bytes_max=broker.PACKET_BYTES_MAX)
+        sizes = {"queue_max": QUEUE_MAX, "queue_bytes_max": QUEUE_BYTES_MAX}
+        config = CONFIG.format(listener=listener, packet_bytes_max=broker.PACKET_BYTES_MAX, **sizes)
         self._write("mosquitto.conf", config.encode())
         self._write_lists()
 
