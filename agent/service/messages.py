@@ -23,6 +23,7 @@ STATUSES = (
     (413, ("too_big",)),
     (416, ("range",)),
     (422, ("digest",)),
+    (503, ("busy", "stopped")),
     (507, ("io", "read_only", "denied", "quota", "disk_full", "flash", "cores")),
 )
 KINDS = ((TrustError, 401), (LimitError, 503), (PortError, 500), (CoreletError, 400))
@@ -98,8 +99,9 @@ def error_response(error: CoreletError) -> Response:
     plain = text_response(status, f"{error.code}: {error.text}")
     if status == 401:
         plain.headers.append(("WWW-Authenticate", "Bearer"))
-    if isinstance(error, LimitError) and error.retry_s:
-        plain.headers.append(("Retry-After", str(error.retry_s)))
+    retry_s = error.retry_s if isinstance(error, LimitError) else 3 * (status == 503)  # not for long
+    if retry_s:
+        plain.headers.append(("Retry-After", str(retry_s)))
     return plain
 
 

@@ -32,12 +32,7 @@ class Quick:
     """`hot`: hot.Hot or fresh.Fresh. `claims(head)`: of the token in a request's head, verified."""
 
     def __init__(
-        self,
-        hot: "Any",
-        access: "Access",
-        cores: "Cores",
-        claims: "Callable[[http.Head], Claims]",
-        known_max: int,
+        self, hot: "Any", access: "Access", cores: "Cores", claims: "Callable[[http.Head], Claims]", known_max: int
     ) -> None:
         self._hot = hot
         self._access = access

@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import random
+import resource
 import socket
 import subprocess
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from agent.port.cpython import crypto
 from tests.e2e import needs
-from tests.e2e.shard_device import CORE, OTHER, ShardDevice
+from tests.e2e.shard_device import CORE, OTHER, Answer, ShardDevice
 from tests.e2e.shard_server import DEVICE, SECRETS
 from tests.programs import RUNTIMES
 
@@ -344,3 +345,28 @@ def test_an_upload_that_is_cut_gives_its_slot_back(runtime: str, tmp_path: Path)
         while device.put(data).status != 201:
             assert time.monotonic() < deadline, "the slot was not given back"
         assert device.get(data).body == data and CORE in SECRETS
+
+
+def test_no_descriptor_left(device: ShardDevice) -> None:
+    """What is open goes on; the store is not taken for worn out, and what it holds not for damaged."""
+    data, more = sample(1), sample(2)
+    assert device.put(data).status == 201
+    conn = device.connect()
+    conn.request("GET", "/nothing")
+    assert Answer(conn.getresponse()).status == 404
+    taken = {int(name) for name in os.listdir(f"/proc/{device.pid}/fd")}
+    before = resource.prlimit(device.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(device.pid, resource.RLIMIT_NOFILE, (min(set(range(1000)) - taken), before[1]))
+
+    def ask(method: str, body: bytes, sent: bytes | None = None) -> Answer:
+        shard = crypto.sha256(body)
+        headers = {"Authorization": "Bearer " + device.bearer(method.lower(), shard, len(sent or b""))}
+        conn.request(method, "/shards/" + shard.hex(), sent, headers)
+        return Answer(conn.getresponse())
+
+    answers = [ask("GET", data), ask("PUT", more, more), ask("GET", more)]
+    resource.prlimit(device.pid, resource.RLIMIT_NOFILE, before)
+    conn.close()
+    assert [answer.status for answer in answers] == [200, 201, 200], [answer.body[:100] for answer in answers]
+    assert answers[0].body == data and answers[2].body == more
+    assert device.put(sample(3)).status == 201 and not [line for line in device.lines if "REPORT" in line]

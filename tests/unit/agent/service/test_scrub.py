@@ -34,6 +34,9 @@ class Slabs:
     def file(self, slab):
         return self.rig.slabs[slab.name]
 
+    def failing(self, slab):
+        raise PortError(self.code, "the test said so")
+
     async def wait(self, ticket):
         self.rig.pump()
         return ticket.result
@@ -146,3 +149,18 @@ def test_the_mark_is_paid_for_and_not_written_when_the_day_is_used_up():
             assert rig.store.flash.left(TIDY, rig.store.now) == (left - scrub.SAVE_BYTES if is_written else left)
 
         with_files(main)
+
+
+def test_no_descriptor_left_is_no_rot():
+    async def main(files):
+        rig = Rig()
+        rig.put(payload(1))
+        slabs = Slabs(rig)
+        slabs.code, slabs.file = "stopped", slabs.failing
+        await scrub.verify(rig.store, slabs, 0)
+        assert not rig.store.reports
+        slabs.code = "io"
+        await scrub.verify(rig.store, slabs, 0)
+        assert [each.reason for each in rig.store.reports] == ["header"]
+
+    with_files(main)

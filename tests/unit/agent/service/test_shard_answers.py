@@ -49,10 +49,12 @@ def test_refusals():
         (PeerError("digest", "x"), 422), (LimitError("no_time", "x", 5), 503), (LimitError("busy", "x", 1), 503),
         (LimitError("quota", "x"), 507), (LimitError("disk_full", "x", 60), 507), (PortError("disk_full", "x"), 507),
         (PortError("read_only", "x"), 507), (PortError("io", "x"), 507), (PeerError("short", "x"), 400),
-        (PeerError("method", "x"), 405), (LimitError("slow", "x"), 408),
+        (PeerError("method", "x"), 405), (LimitError("slow", "x"), 408), (PortError("busy", "x"), 503),
+        (PortError("stopped", "x"), 503),
     ):  # fmt: skip
         response = refusal(error)
         assert response.status == status and response.body == (error.code + ": x\n").encode()
     assert ("Retry-After", "5") in refusal(LimitError("no_time", "x", 5)).headers
+    assert ("Retry-After", "3") in refusal(PortError("stopped", "x")).headers
     assert ("WWW-Authenticate", "Bearer") in refusal(TrustError("mac", "x")).headers
     assert ("Allow", "PUT, GET, HEAD, DELETE") in refusal(PeerError("method", "x")).headers
