@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from agent.port.cpython.announce import Announcer
+from agent.port.cpython.announce import HEARD_MAX, Announcer
 from agent.port.cpython.gate import Neighbourhood, ask_group
 from agent.port.micropython import dns
 from agent.port.micropython.records import Names, Records, goodbye
@@ -188,6 +188,29 @@ def test_the_gate_drops_what_does_not_concern_us() -> None:
     concerning, other = says("ATTIC").response({1}), b"\x00\x00\x84\x00" + b"\x00" * 8 + b"\x05cella\x00"
     assert gate().admit(concerning, "192.168.1.9") == concerning
     assert gate().admit(other, "192.168.1.9") == b"" and gate(True).admit(other, "192.168.1.9") == other
+
+
+def test_a_device_keeps_next_to_nothing_of_what_is_said_about_it() -> None:
+    """Each with a name of its own, a long text and a long life, and our word in it."""
+
+    async def main() -> None:
+        service = Service("_corelet._tcp", f"Quiet {os.getpid()}", "quiet", 1, ["127.0.0.1"], [("txtvers", "1")], [])
+        announcer = Announcer(service)
+        await announcer.start()
+        try:
+            assert announcer.zeroconf is not None
+            inner = announcer.zeroconf.zeroconf
+            protocol = inner.engine.readers[0].transport.get_protocol()
+            for number in range(FLOOD):
+                owner = dns.pack_name([f"invented-{number}", "_corelet", "_tcp", "local"])
+                text = dns.Record(owner, dns.TXT, dns.IN, False, 4500, bytes([255]) + bytes(255))
+                protocol.datagram_received(dns.encode(dns.Message(0, dns.RESPONSE, [], [text], [], [])), LOCAL)
+                assert sum(map(len, inner.cache.cache.values())) <= HEARD_MAX
+            assert len(inner.cache._expire_heap) <= 4 * HEARD_MAX
+        finally:
+            await announcer.close()
+
+    asyncio.run(main())
 
 
 def test_queries_of_this_machine_ask_the_group() -> None:

@@ -1,8 +1,9 @@
 """DNS-SD announcements on CPython (contract.Announcer): zeroconf on the running loop, no threads.
 
 What zeroconf leaves open is closed beside it or in front of it (agent/port/cpython/gate.py): subtypes, and a name
-that somebody else turns out to have later. All addresses are announced on all interfaces. Bounds: zeroconf's own
-(10,000 records, datagrams of 8,966 bytes), behind a gate that lets only what concerns us get there.
+that somebody else turns out to have later. All addresses are announced on all interfaces. Bounds: HEARD_MAX
+records of a neighbourhood that speaks of us, else zeroconf's own (datagrams of 8,966 bytes), behind a gate that lets
+only what concerns us get there.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ if False:
 
 START_S = 5.0
 RENAME_GAP_S = 5.0  # a forger may dispute names for ever; no faster than this
+HEARD_MAX = 64  # records of others that are kept, and those of one datagram
 POINTER_TURNS = 2
 POINTER_GAP_S = 1.0
 RESPONSE = 0x8400
@@ -53,6 +55,13 @@ class _Watch(RecordUpdateListener):
             if isinstance(update.new, DNSService) and not update.new.is_expired(now):
                 self._owner.compare(update.new)
 
+    def async_update_records_complete(self) -> None:
+        """A device needs no cache of its neighbourhood, and who says our word could fill one, for weeks."""
+        if self._owner.zeroconf is not None and not self._owner.hears_all:
+            cache = self._owner.zeroconf.zeroconf.cache
+            heard = [record for records in cache.cache.values() for record in records]
+            cache.async_remove_records(heard[HEARD_MAX:] and heard)
+
 
 class _Complaints(logging.Handler):
     """What zeroconf would print becomes `trouble`."""
@@ -74,6 +83,7 @@ class Announcer:
         self.trouble = ""
         self.zeroconf: AsyncZeroconf | None = None
         self._service = service
+        self.hears_all = hears_all
         self._place = Neighbourhood(hears_all)
         self._complaints = _Complaints(self)
         self._info: ServiceInfo | None = None
