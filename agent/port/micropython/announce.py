@@ -22,7 +22,7 @@ if False:
     from agent.port.options import Service
 
 DATAGRAM_BYTES_MAX = 2048
-DRAIN_MAX = 32  # datagrams between two turns of the loop
+DRAIN_MAX = 4  # datagrams between two turns of the loop: a flood of them must leave it to others
 START_MS = 5000
 GOODBYES = 2
 GOODBYE_GAP_MS = 125
