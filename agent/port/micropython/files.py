@@ -57,6 +57,7 @@ def write_pieces(path: str, pieces: "Iterable[bytes]", hole: int = 0) -> None:
     """Into `path`.new; flushed, renamed, folder flushed. `hole`: so many zero bytes before them."""
     aside = path + ".new"
     with faults.OnFile(path):
+        remove(aside)  # left by a power cut, or a link to elsewhere
         _make_file(aside)
         try:
             with open(aside, "wb") as file:

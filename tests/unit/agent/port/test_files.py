@@ -43,6 +43,11 @@ def test_a_leftover_of_a_power_cut_is_no_obstacle():
             file.write(b"torn, and longer than what comes")
         files.write_atomic(folder + "/a", b"new")
         assert files.read(folder + "/a", 100) == b"new" and files.list(folder) == ["a"]
+        files.write_atomic(folder + "/victim", b"precious")
+        for target in ("victim", "nowhere"):
+            os.system(f"ln -s {target} {folder}/a.new")
+            files.write_atomic(folder + "/a", b"newer")
+            assert files.list(folder) == ["a", "victim"] and files.read(folder + "/victim", 100) == b"precious"
 
     _in_folder(body)
 
