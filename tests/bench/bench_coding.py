@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.bench import peer_zfec
 from tests.bench.report import Report, parser, rounds
-from tools.gateway.coding import Code, IsaL, Profile, PureRows, engines
+from tools.gateway.objects.coding import Code, IsaL, Profile, PureRows, engines
 
 MB = 1_000_000
 PROFILES = (Profile(2, 3), Profile(2, 4), Profile(4, 8), Profile(10, 16))

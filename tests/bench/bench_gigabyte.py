@@ -20,9 +20,9 @@ from tests.bench.report import Report, parser
 from tests.e2e.network import Core, Network
 from tests.programs import memory_kib
 from tools.demonstration import sha256
-from tools.gateway.challenges import prove
-from tools.gateway.coding import Code, Profile
-from tools.gateway.stripes import Layout, Place, Shard, seal, stripe_bytes, unseal
+from tools.gateway.audits.challenges import prove
+from tools.gateway.objects.coding import Code, Profile
+from tools.gateway.objects.stripes import Layout, Place, Shard, seal, stripe_bytes, unseal
 
 MB = 1_000_000
 DEVICES = 8

@@ -20,9 +20,9 @@ from agent.port.options import LinkOptions
 from tests.e2e import needs
 from tests.programs import ROOT, Program, interpreter
 from tests.programs import RUNTIMES as RUNTIMES
-from tools.gateway.broker import Broker, open_broker
 from tools.gateway.ca import CA, id_of, point_of
-from tools.gateway.links import Links
+from tools.gateway.links.broker import Broker, open_broker
+from tools.gateway.links.links import Links
 
 BROKERS = ("mosquitto", "embedded")
 

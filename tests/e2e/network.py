@@ -22,7 +22,7 @@ from agent.service import control
 from tests.programs import ENVIRONMENT, ROOT, Program, interpreter
 from tests.programs import until as until
 from tools.demonstration import CODE, HOST
-from tools.gateway.client import Client
+from tools.gateway.command.client import Client
 
 READY = "waiting for a full core"
 END_S = 10.0

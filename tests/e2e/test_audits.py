@@ -18,7 +18,7 @@ from tests.e2e.network import Core, Device, Network, until
 from tests.e2e.shard_device import CORE, ShardDevice
 from tests.e2e.shard_server import DEVICE, SECRETS
 from tests.programs import RUNTIMES
-from tools.gateway.shards import ShardClient, Target
+from tools.gateway.objects.shards import ShardClient, Target
 
 SIZE = 2_000_000
 

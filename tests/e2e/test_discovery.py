@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.lan import A, B, C, Lan, run
 from tests.programs import ROOT, RUNTIMES, interpreter, switches, until
-from tools.gateway.discovery import Browser, Found
+from tools.gateway.pairing.discovery import Browser, Found
 
 DEVICE = "tests/e2e/announcing_device.py"
 GROUP = "224.0.0.251"

@@ -13,10 +13,10 @@ from agent.errors import LimitError, PeerError, PortError
 from tests.e2e import needs
 from tests.e2e.house import BROKERS, House, at_2000, eventually, has_root, run
 from tests.programs import RUNTIMES
-from tools.gateway import mosquitto
-from tools.gateway.broker import open_broker
 from tools.gateway.ca import CA
-from tools.gateway.links import Links
+from tools.gateway.links import mosquitto
+from tools.gateway.links.broker import open_broker
+from tools.gateway.links.links import Links
 
 both_brokers = pytest.mark.parametrize("kind", BROKERS)
 both_runtimes = pytest.mark.parametrize("runtime", RUNTIMES)
@@ -197,7 +197,7 @@ def test_a_broker_whose_core_was_killed_ends_too(tmp_path: Path) -> None:
     needs.program("mosquitto")
     script = (
         "import asyncio,sys\nfrom pathlib import Path\nfrom tools.gateway.ca import CA\n"
-        "from tools.gateway.broker import open_broker\n"
+        "from tools.gateway.links.broker import open_broker\n"
         "async def main():\n"
         " f=Path(sys.argv[1]); b=open_broker('mosquitto',f/'broker',CA(f/'ca'),'127.0.0.1',0); await b.start()\n"
         " print(b.process_id,b.local()[1],flush=True); await asyncio.sleep(60)\n"

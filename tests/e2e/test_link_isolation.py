@@ -14,7 +14,7 @@ from agent.errors import PortError
 from agent.port.cpython import link
 from tests.e2e import needs
 from tests.e2e.house import BROKERS, House, Running, drained, run
-from tools.gateway import mosquitto
+from tools.gateway.links import mosquitto
 
 both_brokers = pytest.mark.parametrize("kind", BROKERS)
 EVERYTHING = ("#", "+/#", "c1/#", "c1/+/dn/+", "c1/+/up/+", "+/+/+/+", "$SYS/#", "$SYS/broker/uptime")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.house import BROKERS, House, Running, drained, eventually
 from tests.e2e.house import Device as Identity
-from tools.gateway import links
+from tools.gateway.links import links
 
 COMMANDS = 100
 AT_ONCE = 5

@@ -14,7 +14,7 @@ from agent import port
 from tests.tools.fake_device import FakeDevice
 from tools.gateway import life
 from tools.gateway.app import Core, Options
-from tools.gateway.tables import Device
+from tools.gateway.registry.tables import Device
 
 
 class FakeCore(Core):

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from agent import port
 from agent.errors import CoreletError
 from agent.wire import audit, merkle, token
-from tools.gateway.inventory import digest_of
-from tools.gateway.shards import Target
+from tools.gateway.audits.inventory import digest_of
+from tools.gateway.objects.shards import Target
 
 CORE_ID = "c0" * 8
 PHRASES = {200: "OK", 201: "Created"}

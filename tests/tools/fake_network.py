@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 from agent import port
 from tests.tools.fake_device import CORE_ID, FakeDevice
-from tools.gateway import repair
-from tools.gateway.care import Care
-from tools.gateway.objects import Objects
-from tools.gateway.registry import Registry
-from tools.gateway.shards import ShardClient
+from tools.gateway.objects import repair
+from tools.gateway.objects.care import Care
+from tools.gateway.objects.objects import Objects
+from tools.gateway.objects.shards import ShardClient
+from tools.gateway.registry.registry import Registry
 
 
 class Net:

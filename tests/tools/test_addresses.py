@@ -3,7 +3,7 @@
 import pytest
 
 from tools.gateway.addresses import ADDRESSES_MAX, usable_addresses, usable_port
-from tools.gateway.shards import _url
+from tools.gateway.objects.shards import _url
 
 HOME = "192.168.1.20"
 

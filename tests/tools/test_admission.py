@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from agent.errors import CoreletError, PeerError, PortError, TrustError, UsageError
-from tools.gateway import admission, holding
 from tools.gateway.addresses import parse_address
-from tools.gateway.admission import Admission, Parts, Wanted
 from tools.gateway.fleet import Fleet
-from tools.gateway.registry import Registry
-from tools.gateway.tables import Pairing
+from tools.gateway.pairing import admission, holding
+from tools.gateway.pairing.admission import Admission, Parts, Wanted
+from tools.gateway.registry.registry import Registry
+from tools.gateway.registry.tables import Pairing
 
 CODE = "98YT-PG82-QG8B"
 

@@ -5,10 +5,10 @@ import time
 
 from tests.tools.fake_device import FakeDevice
 from tests.tools.fake_network import noise, run
-from tools.gateway import audits as audits_module
-from tools.gateway.audits import Audits
+from tools.gateway.audits import audits as audits_module
+from tools.gateway.audits.audits import Audits
 from tools.gateway.fleet import Fleet
-from tools.gateway.tables import PROOFS, Device
+from tools.gateway.registry.tables import PROOFS, Device
 
 
 class Place:

@@ -10,9 +10,9 @@ import pytest
 
 from agent.errors import UsageError
 from agent.wire import envelope
-from tools.gateway import mosquitto
-from tools.gateway.broker import External, Rules, endpoints, open_broker
 from tools.gateway.ca import CA
+from tools.gateway.links import mosquitto
+from tools.gateway.links.broker import External, Rules, endpoints, open_broker
 
 ONE, OTHER = "0" * 16, "f" * 16
 

@@ -11,7 +11,7 @@ import pytest
 from agent.errors import PortError
 from tests.e2e import needs
 from tests.programs import ROOT
-from tools.gateway.client import Client
+from tools.gateway.command.client import Client
 
 
 def test_no_core(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_the_core_of_another_user(tmp_path: Path) -> None:
     state = tmp_path / "core"
     state.mkdir(mode=0o700)
     program = (
-        "import os, sys; from pathlib import Path; from tools.gateway.client import Client\n"
+        "import os, sys; from pathlib import Path; from tools.gateway.command.client import Client\n"
         "from agent.errors import PortError\n"
         "client = Client(Path(sys.argv[1]))\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"

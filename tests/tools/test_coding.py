@@ -7,7 +7,17 @@ import random
 import pytest
 
 from agent.errors import UsageError
-from tools.gateway.coding import PROFILES, Code, IsaL, Profile, PureRows, engines, inverse, multiply, profile_for
+from tools.gateway.objects.coding import (
+    PROFILES,
+    Code,
+    IsaL,
+    Profile,
+    PureRows,
+    engines,
+    inverse,
+    multiply,
+    profile_for,
+)
 
 FULL = os.environ.get("CORELET_FULL") == "1"
 SUBSETS_SAMPLED = 300
@@ -27,7 +37,7 @@ def test_field_is_0x11d():
 
 def test_published_isa_l_row():
     # ISA-L gf_gen_cauchy1_matrix, k = 4: first parity row is inv(4), inv(5), inv(6), inv(7).
-    from tools.gateway.coding import generator
+    from tools.gateway.objects.coding import generator
 
     assert generator(Profile(4, 6))[4] == [inverse(4), inverse(5), inverse(6), inverse(7)] == [71, 167, 122, 186]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tools.gateway import commands, object_commands
+from tools.gateway.command import commands, object_commands
 
 NAME = "a-name-that-is-as-long-as-a-name-may-be"
 HUGE = (1 << 40) - 1

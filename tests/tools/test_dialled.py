@@ -14,8 +14,8 @@ from agent.errors import PeerError, PortError
 from agent.port.cpython import dial
 from agent.port.options import LinkOptions
 from agent.service import dials
-from tools.gateway import dialled, door, reaching
 from tools.gateway.ca import CA, id_of, point_of
+from tools.gateway.links import dialled, door, reaching
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 

@@ -13,8 +13,8 @@ from agent.port.cpython.gate import Neighbourhood, ask_group
 from agent.port.micropython import dns
 from agent.port.micropython.records import Names, Records, goodbye
 from agent.port.options import Service
-from tools.gateway import discovery
-from tools.gateway.discovery import Browser, clean, core_service
+from tools.gateway.pairing import discovery
+from tools.gateway.pairing.discovery import Browser, clean, core_service
 
 KIND = dns.pack_name(["_corelet", "_tcp", "local"])
 LOCAL = ("127.0.0.1", 5353)

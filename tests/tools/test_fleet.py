@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from tools.gateway.app import Core, Options
 from tools.gateway.fleet import CHANGES_BURST, CHANGES_S, Fleet
-from tools.gateway.registry import Registry
-from tools.gateway.tables import Device
+from tools.gateway.registry.registry import Registry
+from tools.gateway.registry.tables import Device
 
 BIRTH = {"boot": 1, "session": 1, "addresses": ["10.0.0.5"], "data": 7412, "slots": [65536], "quota": 1000, "used": 0}
 ODD = [

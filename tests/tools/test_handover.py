@@ -3,8 +3,8 @@
 from agent.errors import LimitError
 from tests.tools.fake_device import FakeDevice
 from tests.tools.fake_network import noise, run
-from tools.gateway import handover as module
-from tools.gateway.handover import Handover
+from tools.gateway.objects import handover as module
+from tools.gateway.objects.handover import Handover
 
 
 class Leaving:

@@ -10,7 +10,8 @@ import pytest
 
 from agent.errors import PortError
 from tests.tools.fake_network import run
-from tools.gateway import probes, upkeep
+from tools.gateway.objects import upkeep
+from tools.gateway.relays import probes
 
 COOKIES = b"".join(b"Set-Cookie: c%d=%s; Max-Age=99999999\r\n" % (number, b"x" * 3000) for number in range(4))
 

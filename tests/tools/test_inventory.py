@@ -5,8 +5,8 @@ import threading
 import time
 
 from tests.tools.test_audits import scene
-from tools.gateway import audits as audits_module
-from tools.gateway import inventory
+from tools.gateway.audits import audits as audits_module
+from tools.gateway.audits import inventory
 
 
 def test_the_inventory_finds_what_no_question_hit(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from agent import port
 from agent.wire import envelope
-from tools.gateway import links
+from tools.gateway.links import links
 
 DEVICE = "00112233445566aa"
 

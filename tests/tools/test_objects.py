@@ -6,8 +6,8 @@ import pytest
 
 from agent.errors import CoreletError, PortError, TrustError
 from tests.tools.fake_network import noise, run
-from tools.gateway.coding import Profile
-from tools.gateway.stripes import stripe_bytes
+from tools.gateway.objects.coding import Profile
+from tools.gateway.objects.stripes import stripe_bytes
 
 STRIPE_BYTES = stripe_bytes(Profile(2, 3), 65536)
 

@@ -12,9 +12,10 @@ import pytest
 
 import agent
 from agent.errors import PortError, UsageError
-from tools.gateway import cli, screen
+from tools.gateway import cli
 from tools.gateway.app import NEW_PORT, Core, Options
-from tools.gateway.reach import Candidate, reachable
+from tools.gateway.command import screen
+from tools.gateway.links.reach import Candidate, reachable
 from tools.gateway.state import as_typed, typed
 
 

@@ -15,8 +15,8 @@ from agent.service import pairing as service
 from agent.service.http import HttpServer, Router
 from agent.wire import full_core, pairing_frames, shape
 from agent.wire.pairing import encode_code
-from tools.gateway import pairing
 from tools.gateway.ca import CA, id_of
+from tools.gateway.pairing import pairing
 
 SCALAR = 0x1D7F3C5A9B2E4F6081A3C5E7092B4D6F8193A5B7C9DBEDFF1032547698BADCFE
 ADMITTED: list[str] = []

@@ -3,7 +3,7 @@
 import itertools
 import random
 
-from tools.gateway.placement import happiness, place, ranked, score
+from tools.gateway.objects.placement import happiness, place, ranked, score
 
 DEVICES = [f"{index:016x}" for index in range(8)]
 

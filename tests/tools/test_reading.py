@@ -6,9 +6,9 @@ import pytest
 
 from agent.errors import CoreletError, TrustError, UsageError
 from tests.tools.fake_network import noise, run
-from tools.gateway.coding import Profile
-from tools.gateway.objects import span_of
-from tools.gateway.stripes import stripe_bytes
+from tools.gateway.objects.coding import Profile
+from tools.gateway.objects.objects import span_of
+from tools.gateway.objects.stripes import stripe_bytes
 
 STRIPE = stripe_bytes(Profile(2, 3), 65536)
 

@@ -9,8 +9,8 @@ import pytest
 from agent.errors import CoreletError, UsageError
 from tests.tools.fake_device import FakeDevice
 from tests.tools.fake_network import Net, noise, run
-from tools.gateway.care import Brake, Care
-from tools.gateway.registry import Registry
+from tools.gateway.objects.care import Brake, Care
+from tools.gateway.registry.registry import Registry
 
 
 class Killed(BaseException):

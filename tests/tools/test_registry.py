@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from agent.errors import PortError, UsageError
-from tools.gateway.registry import Registry
-from tools.gateway.tables import Device, Object, Pairing, Placed
+from tools.gateway.registry.registry import Registry
+from tools.gateway.registry.tables import Device, Object, Pairing, Placed
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from agent import port
 from agent.core.relay.credentials import core_secret, rest_password
 from agent.errors import LimitError, PeerError, UsageError
 from tests.e2e import needs
-from tools.gateway import cli, probes, relays, web
-from tools.gateway.registry import Registry
-from tools.gateway.relays import DECAY_S, Answer, Relays
-from tools.gateway.tables import Device
+from tools.gateway import cli
+from tools.gateway.registry.registry import Registry
+from tools.gateway.registry.tables import Device
+from tools.gateway.relays import probes, relays, web
+from tools.gateway.relays.relays import DECAY_S, Answer, Relays
 
 LAN, WAN = ["192.168.1.9", 3478, 3478, "lan"], ["203.0.113.7", 3478, 0, "wan"]
 

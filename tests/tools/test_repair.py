@@ -7,10 +7,10 @@ import pytest
 
 from tests.tools.fake_device import FakeDevice
 from tests.tools.fake_network import noise, run
-from tools.gateway.absences import Absences
-from tools.gateway.care import Care
-from tools.gateway.margins import Presence
-from tools.gateway.repair import JOBS_MAX
+from tools.gateway.objects.absences import Absences
+from tools.gateway.objects.care import Care
+from tools.gateway.objects.repair import JOBS_MAX
+from tools.gateway.registry.margins import Presence
 
 
 def survives(net, index=0):

@@ -1,6 +1,6 @@
 """Beta reputation: what so many failures do to a new device and to an old one, and how long it remembers."""
 
-from tools.gateway.reputation import SCORE_MIN, TRIES_MAX, Reputation
+from tools.gateway.audits.reputation import SCORE_MIN, TRIES_MAX, Reputation
 
 NEW = Reputation("d", 1)
 

@@ -1,6 +1,6 @@
 """Who lags is left at once, and is asked again later; what is late follows what is usual."""
 
-from tools.gateway.scores import (
+from tools.gateway.objects.scores import (
     HEDGE_S_MAX,
     HEDGE_S_MIN,
     HEDGE_START_S,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tools.gateway import cli, screen
+from tools.gateway import cli
+from tools.gateway.command import screen
 
 
 def test_any_type_can_be_shown() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from agent.errors import CoreletError, PortError, TrustError
 from tests.tools.fake_network import noise, run
-from tools.gateway import shards
+from tools.gateway.objects import shards
 
 
 def test_tokens_are_single_use_and_of_this_boot(tmp_path):

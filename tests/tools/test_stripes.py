@@ -6,8 +6,8 @@ import pytest
 
 from agent.errors import TrustError
 from tests.tools.fake_network import noise
-from tools.gateway.coding import Code, Profile
-from tools.gateway.stripes import Layout, Place, seal, unseal
+from tools.gateway.objects.coding import Code, Profile
+from tools.gateway.objects.stripes import Layout, Place, seal, unseal
 
 LAYOUT = Layout(b"o" * 16, b"k" * 32, Profile(2, 3), 65536)
 

@@ -110,7 +110,7 @@ def test_broker_that_is_away_is_a_note(up, tmp_path):
 
 
 def test_missing_mosquitto(tmp_path, monkeypatch):
-    from tools.gateway import mosquitto
+    from tools.gateway.links import mosquitto
 
     monkeypatch.setattr(mosquitto, "find", lambda: None)
 

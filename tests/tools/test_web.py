@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tools.gateway import web
+from tools.gateway.relays import web
 
 HALF = b"GET /ice-servers HTTP/1.1\r\nX: "
 WHOLE = b"GET /ice-servers?user=alice HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ck_1\r\n\r\n"

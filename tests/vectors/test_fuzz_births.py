@@ -15,7 +15,7 @@ from agent.errors import PeerError
 from agent.wire import envelope
 from boards import schema
 from tests.unit.agent.core.test_birth import HONEST
-from tools.gateway import screen
+from tools.gateway.command import screen
 
 ROUNDS = 300_000 if os.environ.get("CORELET_FULL") == "1" else 10_000
 CODEC = port.codec()

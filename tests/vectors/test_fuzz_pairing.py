@@ -29,8 +29,8 @@ from agent.errors import PeerError, TrustError
 from agent.wire import full_core, pairing, pairing_frames, shape, x509
 from agent.wire.pairing_frames import ANSWERS, REQUESTS
 from tests.unit.agent.core.pairing import bench, certificates
-from tools.gateway import pairing as driver
 from tools.gateway.ca import CA, id_of
+from tools.gateway.pairing import pairing as driver
 
 FULL = 50
 IS_FULL = os.environ.get("CORELET_FULL") == "1"

@@ -21,14 +21,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from agent.errors import CoreletError, LimitError, PeerError, PortError, TrustError, UsageError
-from tools.gateway import frames
-from tools.gateway.admission import Wanted
 from tools.gateway.app import REMOVE_WAIT_S, Core
-from tools.gateway.health import Health
-from tools.gateway.objects import Listed, span_of
-from tools.gateway.reputation import Reputation
-from tools.gateway.tables import Object
-from tools.gateway.web import Server
+from tools.gateway.audits.reputation import Reputation
+from tools.gateway.command import frames
+from tools.gateway.objects.health import Health
+from tools.gateway.objects.objects import Listed, span_of
+from tools.gateway.pairing.admission import Wanted
+from tools.gateway.registry.tables import Object
+from tools.gateway.relays.web import Server
 
 JSON_BYTES_MAX = 65536
 CLOSE_S = 4

@@ -19,22 +19,22 @@ from typing import Any
 import agent
 from agent import port
 from agent.errors import CoreletError, LimitError, PortError
-from tools.gateway import web
-from tools.gateway.admission import Admission, Parts, Progress, Wanted
-from tools.gateway.audits import Audits
+from tools.gateway.audits.audits import Audits
 from tools.gateway.ca import CA
-from tools.gateway.care import Care
-from tools.gateway.coding import profile_for
-from tools.gateway.dialled import Dialled
 from tools.gateway.fleet import Fleet
-from tools.gateway.handover import Handover
-from tools.gateway.objects import Objects
-from tools.gateway.reaching import Reaching
-from tools.gateway.registry import Registry
-from tools.gateway.relays import Relays
-from tools.gateway.shards import ShardClient
+from tools.gateway.links.dialled import Dialled
+from tools.gateway.links.reaching import Reaching
+from tools.gateway.objects.care import Care
+from tools.gateway.objects.coding import profile_for
+from tools.gateway.objects.handover import Handover
+from tools.gateway.objects.objects import Objects
+from tools.gateway.objects.shards import ShardClient
+from tools.gateway.pairing.admission import Admission, Parts, Progress, Wanted
+from tools.gateway.registry.registry import Registry
+from tools.gateway.registry.tables import Device
+from tools.gateway.relays import web
+from tools.gateway.relays.relays import Relays
 from tools.gateway.state import State, typed
-from tools.gateway.tables import Device
 
 DEFAULT_BROKER_PORT = 8883
 NEW_PORT = -1
@@ -158,7 +158,7 @@ class Core:
             self._spawn("web", lambda: web.serve(self.relays, sock))
 
     async def _open_broker(self) -> None:
-        from tools.gateway.broker import open_broker
+        from tools.gateway.links.broker import open_broker
 
         options, kept = self.options, self.state.port()
         number = 0 if options.port == NEW_PORT else options.port or kept
@@ -179,7 +179,7 @@ class Core:
             self.state.keep_port(self.broker.local()[1])
 
     async def _open_links(self) -> None:
-        from tools.gateway.links import Links
+        from tools.gateway.links.links import Links
 
         self.links = Links(self.broker, self.ca, self._is_known)
         self.links.on_left = self._left.put_nowait
@@ -189,7 +189,7 @@ class Core:
 
     async def _open_browser(self) -> None:
         """Discovery is a convenience: a network without multicast is a warning."""
-        from tools.gateway.discovery import Browser, core_service
+        from tools.gateway.pairing.discovery import Browser, core_service
 
         only = [self.options.listen] if self.options.listen else None
         broker_port = self.broker.endpoints()[0][1]

@@ -205,7 +205,7 @@ def _up(options: argparse.Namespace, folder: Path) -> int:
     from agent import port
     from tools.gateway import life
     from tools.gateway.app import Options
-    from tools.gateway.care import Care
+    from tools.gateway.objects.care import Care
 
     port.files  # noqa: B018 (the port is loaded before the loop starts: it is part of the start's time)
     name = options.name or socket.gethostname().partition(".")[0] or "core"
@@ -226,11 +226,11 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "up":
         return _up(options, folder)
     if options.command == "token":
-        from tools.gateway.bearer import bearer
+        from tools.gateway.command.bearer import bearer
 
         return bearer(options)
-    from tools.gateway import commands, object_commands, screen
-    from tools.gateway.client import Client
+    from tools.gateway.command import commands, object_commands, screen
+    from tools.gateway.command.client import Client
 
     client = Client(folder)
     try:

@@ -11,12 +11,12 @@ from typing import Any
 from agent import port
 from agent.core.known import Presence
 from tools.gateway.addresses import usable_addresses, usable_port
-from tools.gateway.links import Allowance
-from tools.gateway.registry import Registry
-from tools.gateway.reputation import Reputation
-from tools.gateway.shards import Target
-from tools.gateway.stripes import SLOTS
-from tools.gateway.tables import Device
+from tools.gateway.audits.reputation import Reputation
+from tools.gateway.links.links import Allowance
+from tools.gateway.objects.shards import Target
+from tools.gateway.objects.stripes import SLOTS
+from tools.gateway.registry.registry import Registry
+from tools.gateway.registry.tables import Device
 
 KEPT_S = 5.0
 TARGETS_S = 0.1

@@ -18,8 +18,9 @@ import threading
 from pathlib import Path
 
 from agent.errors import CoreletError, PortError, UsageError
-from tools.gateway import api, screen
+from tools.gateway import api
 from tools.gateway.app import Core, Options, own_addresses
+from tools.gateway.command import screen
 
 STOP_S = 12.0
 LOG_BYTES_MAX = 2 << 20

@@ -9,7 +9,7 @@ repeated frame without counting it. A device that is busy, or that has lost our 
 again with the same hello, for WAIT_MS_MAX. confirmV is checked before confirmP leaves, once: a second answer is never
 tried, so that a false device gets one guess for each attempt of the user.
 
-What it is not: HTTP or certificates (tools/gateway/pairing.py). Raises PeerError for bytes that are no
+What it is not: HTTP or certificates (tools/gateway/pairing/pairing.py). Raises PeerError for bytes that are no
 frame (nothing changes); what ends the attempt is an event Failed with a sentence for the user.
 """
 
