@@ -207,10 +207,17 @@ def spawn(coroutine: "Coroutine[Any, Any, Any]") -> "Any":
     return asyncio.create_task(_freed(coroutine))
 
 
+async def _main(coroutine: "Coroutine[Any, Any, Any]") -> "Any":
+    try:
+        return await coroutine
+    except KeyboardInterrupt:  # it hit this task: what it does at its end is done, and a cancel would never reach it
+        return None
+
+
 def run(coroutine: "Coroutine[Any, Any, Any]") -> None:
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(_lost)
-    task = asyncio.create_task(coroutine)
+    task = asyncio.create_task(_main(coroutine))
     _running[:] = [task]
     try:
         core.run_until_complete(task)

@@ -224,3 +224,17 @@ def test_lost_tasks_are_reported():
 
     net.run(main())
     assert len(lost) == 1 and isinstance(lost[0], ValueError)
+
+
+def test_an_interrupt_that_hits_the_first_task_is_the_end():
+    """Others may sleep for ever; nobody waits for a task that is no more."""
+
+    async def main():
+        net.spawn(asyncio.sleep(3600))
+        await asyncio.sleep(0)
+        raise KeyboardInterrupt
+
+    try:
+        net.run(main())
+    except KeyboardInterrupt:
+        pass
