@@ -29,10 +29,15 @@ REPORT_MAX = 15  # the four reporting bits
 
 # Floor below which nothing may run once this release is confirmed: a private parameter (negative labels are).
 SECURITY_FLOOR = -1
+# Of a pack (ota/pack.py): digest of its head, and the versions it needs (ota/README.md). Private too.
+HEAD_DIGEST, NEEDS = -2, -3
+NEEDS_MAX = 16
 IMAGE_DIGEST, SOURCE_COMPONENT, VERSION, WAIT_INFO = 3, 22, 28, 29
 # Parameter -> (kind, least, most): values of numbers, lengths of bytes and text.
 PARAMETERS = {
     SECURITY_FLOOR: ("int", 0, cbor.INT_MAX),
+    HEAD_DIGEST: ("bytes", 32, 32),
+    NEEDS: ("bytes", 1, 512),
     1: ("bytes", 16, 16),  # vendor identifier
     2: ("bytes", 16, 16),  # class identifier
     IMAGE_DIGEST: ("bytes", 1, 64),
@@ -60,6 +65,19 @@ def read_digest(value: object) -> bytes:
 def check_version(numbers: object) -> None:
     if not isinstance(numbers, list) or not 1 <= len(numbers) <= 5 or [one for one in numbers if type(one) is not int]:
         raise bad("version", "something else than 1 to 5 numbers")
+
+
+def read_needs(member: bytes) -> "dict[str, list[list[int]]]":
+    """Name of an interpreter or a package -> [at least, below], versions as numbers."""
+    needs = cbor.decode(member, (), 3)
+    if not isinstance(needs, dict) or not 1 <= len(needs) <= NEEDS_MAX:
+        raise bad("needs", f"something else than 1 to {NEEDS_MAX} names")
+    for name in needs:
+        if not fits(name, ("text", 1, 64)) or not isinstance(needs[name], list) or len(needs[name]) != 2:
+            raise bad("needs", "something else than names with two versions")
+        for version in needs[name]:
+            check_version(version)
+    return needs
 
 
 class Reader:
@@ -133,6 +151,8 @@ class Reader:
                 if not isinstance(comparison, list) or len(comparison) != 2 or not fits(comparison[0], ("int", 1, 5)):
                     raise bad("version", "something else than a comparison and numbers")
                 check_version(comparison[1])
+            elif label == NEEDS:
+                read_needs(value)
             elif label == WAIT_INFO:
                 _check_wait(cbor.decode(value, (), 1))
             elif label == SECURITY_FLOOR:

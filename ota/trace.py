@@ -33,7 +33,7 @@ PARAMETERS = {
     1: "vendor-identifier", 2: "class-identifier", 3: "image-digest", 4: "use-before", 5: "component-slot",
     12: "strict-order", 13: "soft-failure", 14: "image-size", 18: "content", 19: "encryption-info", 21: "uri",
     22: "source-component", 23: "invoke-args", 24: "device-identifier", 25: "fetch-arguments", 26: "minimum-battery",
-    27: "update-priority", 28: "version", 29: "wait-info", -1: "security-floor",
+    27: "update-priority", 28: "version", 29: "wait-info", -1: "security-floor", -2: "head-digest", -3: "needs",
 }  # fmt: skip
 
 

@@ -41,6 +41,7 @@ def test_parameters():
     good = {
         1: bytes(16), 2: bytes(16), 3: image_digest(), 4: 1, 5: 1, 14: 1 << 32, 21: "a", 22: 0, 28: version,
         29: cbor.encode({5: 1}), -1: 7,
+        -2: bytes(32), -3: cbor.encode({"cpython": [[3, 11], [4]]}),
     }  # fmt: skip
     assert read([20, good]) == [(20, good)]
     for label in list(range(-30, 0)) + list(range(1, 64)) + ["x"]:
@@ -55,7 +56,10 @@ def test_parameters():
               cbor.encode([1, [1] * 6]), cbor.encode([1, ["x"]]), cbor.encode([1]), cbor.encode([True, [1]]),
               cbor.encode({}))),
         (29, (b"", cbor.encode([]), cbor.encode({}), cbor.encode({5: True}), cbor.encode({4: 1}))),
-        (-1, (-1, True, b"")),
+        (-1, (-1, True, b"")), (-2, (b"", bytes(31), bytes(33), 1)),
+        (-3, (b"", 5, cbor.encode([]), cbor.encode({}), cbor.encode({1: [[1], [2]]}), cbor.encode({"a": [[1]]}),
+              cbor.encode({"a": [[1], []]}), cbor.encode({"a": [1, 2]}), cbor.encode({"": [[1], [2]]}),
+              cbor.encode({"a": [[1], [2], [3]]}), cbor.encode({f"a{one}": [[1], [2]] for one in range(17)}))),
     ):  # fmt: skip
         for value in values:
             error = raises(CoreletError, read, [20, {label: value}])
