@@ -32,6 +32,7 @@ HEAD_BYTES_MAX = 32768
 PACK_BYTES_MAX = 16 << 20
 PATH_BYTES_MAX = 100
 FILES_MAX = 1000
+PLACE = "/pack"  # where its modules say that they are from
 
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz_"
 _DIGITS = b"0123456789"

@@ -34,6 +34,7 @@ SIZES = (
 BOARDS = {
     "CPython": (
         "agent/port/micropython/",
+        "ota/port/micropython.py",
         "agent/service/fresh.py",
         "agent/core/shards/log.py",  # for routers with UBIFS or JFFS2
         "agent/core/shards/log_store.py",
@@ -42,6 +43,7 @@ BOARDS = {
     ),
     "MicroPython": (
         "agent/port/cpython/",
+        "ota/port/cpython.py",
         "agent/core/relay/connections.py",
         "agent/service/hot.py",
         "agent/core/relay/tcp.py",

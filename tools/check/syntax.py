@@ -12,7 +12,7 @@ from tools.check.source import Finding, Source
 NODES: dict[type[ast.AST], str] = {ast.Match: "mp-match", ast.TryStar: "mp-except-star"}
 
 # CPython only, or never imported.
-EXEMPT = ("agent.port.cpython", "agent.port.contract", "agent.port.relaying")
+EXEMPT = ("agent.port.cpython", "ota.port.cpython", "agent.port.contract", "agent.port.relaying")
 
 _STRING_TOKENS = {"STRING", "FSTRING_START"}
 _SILENT_TOKENS = {"NL", "COMMENT", "INDENT", "DEDENT"}
