@@ -9,7 +9,8 @@
 
 Rules. Operations are write, flush, create, remove and rename; each is one number. A write is visible to `read`
 at once but durable only after a flush of that file. At a power cycle every 512-byte sector of every unflushed write
-survives or not on its own (any subset, so reordering and torn writes are included); one sector is never torn.
+survives or not on its own (any subset, so reordering and torn writes are included); one sector is never torn, unless
+`tears`: then what survives of a write ends in garbage, by chance.
 create, remove and rename are durable at once (the port's bodies flush the folder). A cut at an operation
 happens *during* it: a cut write may be kept in part, a cut flush may have flushed some, a cut rename is
 done or not done. Storage is sparse: a sector of zeros that was never written costs nothing.
@@ -28,11 +29,13 @@ class PowerCut(BaseException):
 
 class Flash:
     """`operations`: how many happened. `cut_at`: the number of the operation during which the power goes, 0 = never.
+    `tears`: whether a cut can leave garbage in a sector that was being written.
     `log`: list of (operation, path, offset, length) when `is_logging`."""
 
     def __init__(self, random: "Xorshift32") -> None:
         self.operations = 0
         self.cut_at = 0
+        self.tears = False
         self.is_logging = False
         self.log: list = []
         self._random = random
@@ -75,7 +78,7 @@ class Flash:
     def power_cycle(self) -> None:
         """The power goes and comes back: settle every unflushed write, invalidate open slabs, forget `cut_at`."""
         for path in sorted(self._files):
-            self._files[path].settle(self._random)
+            self._files[path].settle(self._random, self.tears)
         self.cut_at = 0
         self._generation += 1
 
@@ -127,7 +130,7 @@ class Slab:
         """All earlier writes to this file are durable; one operation."""
         self._check(0, 0)
         if self._flash._is_cut("flush", self._path, 0, 0):
-            self._file.settle(self._flash._random)
+            self._file.settle(self._flash._random, self._flash.tears)
         else:
             self._file.flush()
         self._flash._stop_if_cut()
@@ -176,13 +179,18 @@ class _File:
             self.durable[number] = content
         self._forget()
 
-    def settle(self, random: "Xorshift32") -> None:
+    def settle(self, random: "Xorshift32", tears: bool = False) -> None:
         """Keep each unflushed sector write by chance: a quarter of the time all, a quarter none, else a coin each."""
         mood = random.below(4)
         for number, start, piece in self.unflushed:
             if mood == 1 or (mood > 1 and random.chance(500)):
                 old = self.durable.get(number, _ZEROS)
-                self.durable[number] = old[:start] + piece + old[start + len(piece) :]
+                if tears and random.chance(250):
+                    kept = random.below(len(piece))
+                    old = old[: start + kept] + random.bytes(len(piece) - kept) + old[start + len(piece) :]
+                    self.durable[number] = old[:start] + piece[:kept] + old[start + kept :]
+                else:
+                    self.durable[number] = old[:start] + piece + old[start + len(piece) :]
         self._forget()
 
     def _sector(self, number: int) -> bytes:

@@ -79,3 +79,7 @@ def envelope(content=None, scalars=KEYS[:2], members=None, signatures=None):
     wrapped = {2: cbor.encode([signed] + made), 3: content}
     wrapped.update(members or {})
     return cbor.encode(cbor.Tag(107, wrapped))
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
