@@ -1,4 +1,5 @@
-"""`python -m ota`, and `micropython -m ota`: look at a release without installing it.
+"""`python -m ota`, and `micropython -m ota`: look at a release without installing it; with the words of ota/client.py,
+keep a device on the newest.
 
 verify ENVELOPE --key FILE ... --threshold N     status 0: accepted; 1: refused, the report says why; 2: usage
 inspect ENVELOPE [--key FILE ...]                status 0: readable, right digests, nothing a device refuses
@@ -55,6 +56,13 @@ def arguments(words: list[str]) -> "tuple[str, str, list[str], int]":
 
 
 def run(words: list[str]) -> int:
+    if words and words[0] not in ("verify", "inspect") and words[0][:1] != "-":
+        from ota import client  # here: who verifies has no room for it in a small heap
+
+        if words[0] in client.COMMANDS:
+            found, status = client.run(words)
+            show(found)
+            return status
     command, path, names, threshold = arguments(words)
     publics = [read_key(read(name, KEY_BYTES_MAX)) for name in names]
     for index, public in enumerate(publics):

@@ -1,6 +1,6 @@
 """Stage-0: which code runs next. A short process of its own before each start, outside of the slots:
 
-    python -m ota.boot STATE [--package N]      prints "WHAT FILE OFFSET STATE": what ota.mount is to run
+    python -m ota.boot STATE [--package N]      prints "WHAT OFFSET STATE WHY": what ota.mount is to run
     python -m ota.boot STATE --refund           the release on trial ended in order: its try is given back
     python -m ota.boot STATE --unconfirmed      status 0 while a release is on trial
 
@@ -142,7 +142,7 @@ def boot(files: "Any", package: "int | None") -> "tuple[Choice, Journal]":
 
 def _line(files: "Any", package: "int | None") -> int:
     choice, journal = boot(files, package)
-    print(choice.what, f"{files.path}/{choice.what}", PACK_OFFSET, STATES[journal.state], choice.why)
+    print(choice.what, PACK_OFFSET, STATES[journal.state], choice.why)
     return 1 if choice.what == NOTHING else 0
 
 

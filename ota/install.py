@@ -145,6 +145,12 @@ class Install:
         """All checks; then a trial is superseded. The slot that runs is never written: that needs a restart first."""
         journal = self.journal
         yield from self.check()
+        if journal.generation == 0:
+            for slot in SLOTS:
+                if (yield from content.read_raw(slot)):
+                    raise UsageError(
+                        "restart", "expected a journal, got none beside releases; boot finds out which runs"
+                    )
         if journal.state == TRIAL:
             yield from journal.give_up(False)
         if self.situation.running == journal.target:

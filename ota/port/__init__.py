@@ -7,7 +7,6 @@ The verifier's own bodies (SHA-256, CBOR, P-256, HSS/LMS) are the same on both i
 import gc
 import os
 import sys
-import time
 
 from ota.errors import PortError
 
@@ -45,8 +44,14 @@ def load(module: str) -> "Any":
     return __import__(module, None, None, ["main"])
 
 
-def unix_time() -> int:
-    return int(time.time())
+def uptime() -> "tuple[str, int]":
+    """(which start of the system this is, seconds since): nobody sets this clock, and a device may have no other."""
+    with OnFile("/proc"):
+        return _line("/proc/sys/kernel/random/boot_id"), int(_line("/proc/uptime").partition(".")[0])
+
+
+def environment(name: str) -> str:
+    return os.getenv(name) or ""
 
 
 def power_percent() -> "int | None":

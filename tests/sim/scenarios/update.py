@@ -1,5 +1,5 @@
-"""Updates under power cuts (tests/sim/updating.py): a cut at every write and every flush of a good release, a roll-back,
-a bad release and one that raises the floor; then several cuts with a lying network and bit rot.
+"""Updates under power cuts (tests/sim/updating.py): a cut at every write and every flush of a good release, a
+roll-back, a bad release and one that raises the floor; then several cuts with a lying network and bit rot.
 
 CORELET_FULL=1 cuts at every operation, and lives MANY_FULL stories of several cuts a seed.
 """

@@ -1,0 +1,293 @@
+"""The commands over a state folder, one line of JSON each; `python -m ota` and `micropython -m ota`.
+
+    init STATE --root FILE --vendor HEX --class HEX [--core KEYFILE] [--device NAME] [--slot-bytes N]
+    refresh STATE SOURCE              newer roots and the beacon; what the core aborted before it ran is given up
+    install STATE SOURCE [--release FILE] [--approval FILE]    what the beacon allows; FILE: where none is needed
+    boot STATE [--package N]          what to run now; takes a try from a release on trial
+    confirm STATE --healthy-s N [--core-reached]    the release on trial was healthy for N seconds
+    rollback STATE DIGEST [--approval FILE]         the release in the other slot, without a download
+    status STATE
+
+SOURCE: a folder or http:// (ota/source.py). Status 0: done; 1: refused, with `reason` and `text`; 2: wrong words.
+CORELET_SLOT says which slot's code runs, as stage-0 sets it, and CORELET_PACKAGE the sequence number of the package.
+Files of STATE: `settings`, `root`, `core` (its public key), `beacon` ([start of the system, seconds then, document]),
+and of ota/slots.py `journal`, `floor`, `a`, `b`.
+"""
+
+from ota import boot, cbor, content, install, port, slots, trust, verify
+from ota.disk import Disk
+from ota.errors import CoreletError, LimitError, TrustError, UsageError
+from ota.health import CONFIRM_MS
+from ota.keys import KEY_BYTES_MAX, read_key
+from ota.manifest import ENVELOPE_BYTES_MAX
+from ota.slots import NONE, SLOTS, STATES, Journal
+from ota.source import open_source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+ROOTS_MAX = 64  # in one refresh
+SLOT_BYTES, SLOT_BYTES_MIN, SLOT_BYTES_MAX = 4 << 20, 1 << 16, 32 << 20
+
+COMMANDS = {
+    "init": (1, ("--root", "--vendor", "--class", "--core", "--device", "--slot-bytes")),
+    "refresh": (2, ()),
+    "install": (2, ("--release", "--approval")),
+    "boot": (1, ("--package",)),
+    "confirm": (1, ("--healthy-s",)),
+    "rollback": (2, ("--approval",)),
+    "status": (1, ()),
+}
+FLAGS = ("--core-reached",)
+
+
+def run(words: "list[str]") -> "tuple[dict[str, Any], int]":
+    """(what to print, exit status)."""
+    try:
+        places, options = _arguments(words)
+        if words[0] == "init":
+            return _init(places[0], options), 0
+        state = State(places[0])
+        call = {
+            "refresh": _refresh, "install": _install, "boot": _boot, "confirm": _confirm, "rollback": _rollback,
+            "status": _status,
+        }[words[0]]  # fmt: skip
+        return call(state, places[1:], options)
+    except CoreletError as error:
+        found = {"result": "refused", "reason": error.code, "text": error.text}
+        return found, 2 if isinstance(error, UsageError) and error.code == "usage" else 1
+
+
+def _arguments(words: "list[str]") -> "tuple[list[str], dict[str, str]]":
+    count, names = COMMANDS[words[0]]
+    places: list[str] = []
+    options: dict[str, str] = {}
+    rest = words[1:]
+    while rest:
+        word, *rest = rest
+        if word in FLAGS and words[0] == "confirm":
+            options[word] = "yes"
+        elif word in names and rest and word not in options:
+            options[word], *rest = rest
+        elif word.startswith("--"):
+            raise UsageError("usage", f"expected {words[0]} with {' '.join(names) or 'no options'}, got {word}")
+        else:
+            places.append(word)
+    if len(places) != count:
+        raise UsageError("usage", f"expected {count} places after {words[0]}, got {len(places)}")
+    return places, options
+
+
+def _number(options: "dict[str, str]", name: str, default: "int | None") -> "Any":
+    text = options.get(name)
+    if text is None:
+        return default
+    if not text.isdigit() or len(text) > 19:
+        raise UsageError("usage", f"expected a number after {name}, got {text}")
+    return int(text)
+
+
+def read_file(path: str, bytes_max: int) -> bytes:
+    folder, _, name = path.rpartition("/")
+    return port.Folder(folder or ("/" if path[:1] == "/" else ".")).small(name, bytes_max)
+
+
+class State:
+    """All that a device remembers of updates."""
+
+    def __init__(self, path: str) -> None:
+        self.files = port.Folder(path)
+        if not self.files.exists("settings"):
+            raise UsageError("state_missing", f"expected the state of updates in {path}, got none; make it with init")
+        self.settings = cbor.decode(self.files.small("settings", 4096), (), 2)
+        self.root = trust.first_root(self.files.small("root", trust.DOCUMENT_BYTES_MAX))
+        self.journal, self.copy = Journal("journal"), Journal("floor")
+        self.disk = Disk(self.files)
+        self.disk.run(slots.load(self.journal, self.copy))
+        self.beacon: trust.Beacon | None = None
+        self.beacon_document, self.beacon_age_s = b"", 0
+        if self.files.exists("beacon"):
+            self._read_beacon()
+
+    def _read_beacon(self) -> None:
+        start, then, self.beacon_document = cbor.decode(self.files.small("beacon", 65536), (), 1)
+        self.beacon = self.judge_beacon(self.beacon_document, 0)
+        now = port.uptime()
+        self.beacon_age_s = now[1] - then if now[0] == start else trust.SECONDS_MAX  # since a restart nobody knows
+
+    def judge_beacon(self, document: bytes, floor: int) -> "trust.Beacon":
+        public = self.files.small("core", KEY_BYTES_MAX)
+        return trust.read_beacon(public, document, self.settings["device"], floor)
+
+    def running(self) -> int:
+        name = port.environment("CORELET_SLOT")
+        return SLOTS.index(name) if name in SLOTS else NONE
+
+    def sequence(self) -> int:
+        """Of what is confirmed, or came with the package."""
+        package = port.environment("CORELET_PACKAGE")
+        found = int(package) if package.isdigit() else 0
+        active = self.journal.active
+        manifest = None if active == NONE else self.held(active)
+        return found if manifest is None else max(found, manifest.sequence)
+
+    def held(self, slot: int) -> "Any":
+        return self.disk.run(content.read(SLOTS[slot], self.journal.digests[slot]))
+
+    def install(self, release: "verify.Release") -> "install.Install":
+        settings = self.settings
+        board = install.Board(
+            settings["vendor"], settings["class"], settings["slot_bytes"], port.interpreter(), port.package
+        )
+        is_fresh = self.beacon is not None and self.beacon_age_s <= self.root.beacon_age_max_s
+        time = self.beacon.time + self.beacon_age_s if self.beacon and is_fresh else None
+        situation = install.Situation(self.running(), time, port.free_bytes(), port.power_percent())
+        return install.Install(self.journal, board, situation, release)
+
+    def admit(self, release: "verify.Release", sequence: int, approval: "bytes | None") -> None:
+        device = verify.Device(self.journal.floor, sequence, self.settings["class"], self.beacon_age_s)
+        proven = trust.read_approval(self.root, approval) if approval else None
+        verify.admit(release, self.root, device, self.beacon, proven)
+
+
+def _init(path: str, options: "dict[str, str]") -> "dict[str, Any]":
+    for name in ("--root", "--vendor", "--class"):
+        if name not in options:
+            raise UsageError("usage", f"expected init with {name}, got none")
+    root = read_file(options["--root"], trust.DOCUMENT_BYTES_MAX)
+    version = trust.first_root(root).version
+    size = _number(options, "--slot-bytes", SLOT_BYTES)
+    if not SLOT_BYTES_MIN <= size <= SLOT_BYTES_MAX:
+        raise UsageError("usage", f"expected slots of {SLOT_BYTES_MIN} to {SLOT_BYTES_MAX} bytes, got {size}")
+    settings: dict[str, Any] = {"slot_bytes": size, "device": options.get("--device", "")}
+    for name in ("vendor", "class"):
+        try:
+            settings[name] = bytes.fromhex(options["--" + name])
+        except ValueError:
+            settings[name] = b""
+        if len(settings[name]) != 16:
+            raise UsageError("usage", f"expected 32 hex digits after --{name}, got others")
+    files = port.Folder(path)
+    files.make_folder()
+    if files.exists("settings"):
+        raise UsageError("state_there", f"expected no state of updates in {path}, got one; it is made once")
+    if "--core" in options:
+        files.replace("core", read_key(read_file(options["--core"], KEY_BYTES_MAX)))
+    for name, length in (("journal", slots.JOURNAL_BYTES), ("floor", slots.JOURNAL_BYTES), ("a", size), ("b", size)):
+        files.make(name, length)
+    files.replace("root", root)
+    files.replace("settings", cbor.encode(settings))
+    return {"result": "made", "root": version, "slot_bytes": size}
+
+
+def _refresh(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
+    source = open_source(places[0])
+    for _ in range(ROOTS_MAX):
+        data = source.small(f"roots/{state.root.version + 1}", trust.DOCUMENT_BYTES_MAX)
+        if data is None:
+            break
+        state.root = trust.next_root(state.root, data)
+        state.files.replace("root", data)
+    document = source.small("beacon", trust.DOCUMENT_BYTES_MAX) if state.files.exists("core") else None
+    result = "no_beacon" if document is None else "same"
+    if document is not None and document != state.beacon_document:
+        state.beacon = state.judge_beacon(document, state.beacon.time if state.beacon else 0)
+        start, now = port.uptime()
+        state.files.replace("beacon", cbor.encode([start, now, document]))
+        state.beacon_age_s, result = 0, "fresh"
+    aborted = state.beacon.aborted if state.beacon else []
+    if state.disk.run(install.call_off(state.journal, aborted)):
+        result = "called_off"
+    return _shown(state, result), 0
+
+
+def _install(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
+    source = open_source(places[0])
+    threshold, publics = state.root.roles[trust.RELEASE]
+    if "--release" in options:
+        envelope = read_file(options["--release"], ENVELOPE_BYTES_MAX)
+        release = verify.read_release(envelope, threshold, publics)
+    elif state.beacon is None:
+        raise TrustError("beacon_missing", "expected a beacon that says what to install, got none; refresh first")
+    else:
+        envelope, release = _newest(state, source)
+    if release.digest in state.journal.digests and release.digest == state.journal.digests[1 - state.journal.target]:
+        return _shown(state, "current"), 0
+    approval = _approval(options) or source.small(f"approvals/{release.digest.hex()}", trust.DOCUMENT_BYTES_MAX)
+    state.admit(release, state.sequence(), approval)
+    state.disk.source = source
+    state.disk.run(state.install(release).stage(envelope))
+    return _shown(state, "staged"), 0
+
+
+def _approval(options: "dict[str, str]") -> "bytes | None":
+    return read_file(options["--approval"], trust.DOCUMENT_BYTES_MAX) if "--approval" in options else None
+
+
+def _newest(state: State, source: "Any") -> "tuple[bytes, verify.Release]":
+    """Of what the beacon allows the highest sequence number, by its digest."""
+    threshold, publics = state.root.roles[trust.RELEASE]
+    best: tuple[bytes, verify.Release] | None = None
+    for digest in state.beacon.allowed if state.beacon else []:
+        data = source.small(f"releases/{digest.hex()}", ENVELOPE_BYTES_MAX)
+        if data is None or (state.beacon and digest in state.beacon.aborted):
+            continue
+        release = verify.read_release(data, threshold, publics)
+        if release.digest != digest:
+            raise TrustError("digest", f"expected the release {digest.hex()[:16]} that the beacon names, got another")
+        if best is None or release.manifest.sequence > best[1].manifest.sequence:
+            best = (data, release)
+    if best is None:
+        raise LimitError("nothing", "expected a release that the beacon allows at this source, got none")
+    return best
+
+
+def _boot(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
+    choice, state.journal = boot.boot(state.files, _number(options, "--package", None))
+    found = _shown(state, "run")
+    found["run"], found["why"], found["sequence"] = choice.what, choice.why, choice.sequence
+    found["file"], found["offset"] = f"{state.files.path}/{choice.what}", content.PACK_OFFSET
+    return found, 1 if choice.what == boot.NOTHING else 0
+
+
+def _confirm(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
+    healthy_s = _number(options, "--healthy-s", 0)
+    if healthy_s * 1000 < CONFIRM_MS:
+        raise LimitError("health", f"expected {CONFIRM_MS // 1000} healthy seconds (--healthy-s), got {healthy_s}")
+    if "--core-reached" not in options and not state.root.offline_ok:
+        raise LimitError("health", "expected the core to be reached (--core-reached), got a device that is offline")
+    state.disk.run(install.confirm(state.journal, state.copy, state.running()))
+    return _shown(state, "confirmed"), 0
+
+
+def _rollback(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
+    slot = state.journal.target
+    if places[0] != state.journal.digests[slot].hex() or (manifest := state.held(slot)) is None:
+        raise UsageError("not_here", "expected the digest of the release in the other slot (see status), got another")
+    release = verify.Release(state.journal.digests[slot], manifest, {}, [])
+    state.admit(release, 0, _approval(options))
+    state.disk.run(state.install(release).rollback())
+    return _shown(state, "staged"), 0
+
+
+def _status(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
+    return _shown(state, "ok"), 0
+
+
+def _shown(state: State, result: str) -> "dict[str, Any]":
+    journal, beacon = state.journal, state.beacon
+    found: dict[str, Any] = {
+        "result": result, "state": STATES[journal.state], "tries": journal.tries, "floor": journal.floor,
+        "bad": journal.bad, "active": SLOTS[journal.active] if journal.active != NONE else None, "slots": {},
+        "root": state.root.version, "beacon": None,
+    }  # fmt: skip
+    for slot in range(2):
+        manifest = state.held(slot)
+        if manifest is not None:
+            found["slots"][SLOTS[slot]] = {"digest": journal.digests[slot], "sequence": manifest.sequence}
+    if beacon is not None:
+        age = None if state.beacon_age_s == trust.SECONDS_MAX else state.beacon_age_s
+        is_stale = state.beacon_age_s > state.root.beacon_age_max_s
+        found["beacon"] = {"time": beacon.time, "newest": beacon.newest, "age_s": age, "is_stale": is_stale}
+    return found
