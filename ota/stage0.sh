@@ -71,7 +71,7 @@ watch() { # the child, until it ends; its status
     wait "$child"
 }
 
-delay=1
+delay=${CORELET_DELAY_S:-1} # between starts, and twice as long each time
 while [ -z "$stopping" ]; do
     : >"$progress"
     # shellcheck disable=SC2086
@@ -93,7 +93,7 @@ while [ -z "$stopping" ]; do
         if [ "$status" -eq 0 ] || [ -n "$stopping" ]; then
             $interpreter -m ota.boot "$state" --refund >/dev/null
         fi
-        [ "$(($(date +%s) - began))" -lt 60 ] || delay=1
+        [ "$(($(date +%s) - began))" -lt 60 ] || delay=${CORELET_DELAY_S:-1}
     fi
     pause "$delay"
     delay=$((delay < 32 ? delay * 2 : 60))

@@ -1,4 +1,4 @@
-"""A source of releases as a folder (ota/README.md), signed with the test keys; for tests of both interpreters' processes.
+"""A source of releases as a folder (ota/README.md), signed with the test keys; for tests with processes.
 
 source = Source(folder); one = source.release(7, FILES); source.allow(one); source.root(2)
 """
@@ -6,7 +6,6 @@ source = Source(folder); one = source.release(7, FILES); source.allow(one); sour
 from pathlib import Path
 
 from ota import cbor, trust
-from ota.commands import SHA256
 from tests.unit.ota.making import CLASS, KEYS, VENDOR, digest_of, document, envelope, image_digest, public, sha256
 from tests.unit.ota.making import manifest as make_manifest
 from tests.unit.ota.packing import build, head_of
@@ -69,7 +68,9 @@ class Source:
         (self.folder / "packs" / str(sequence)).write_bytes(pack)
         return digest
 
-    def allow(self, *digests: str, aborted: tuple[str, ...] = (), newest: int = 99, device: "str | None" = None) -> None:
+    def allow(
+        self, *digests: str, aborted: tuple[str, ...] = (), newest: int = 99, device: "str | None" = None
+    ) -> None:
         """The next beacon."""
         self.time += 1
         lists = [[bytes.fromhex(one) for one in some] for some in (digests, aborted)]
