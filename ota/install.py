@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MEMORY_BYTES_MIN = 65536  # what staging takes: a head, its digests, an envelope
 POWER_PERCENT_MIN = 30
 
-VENDOR, CLASS, USE_BEFORE, SLOT, URI, VERSION, WAIT_INFO = 1, 2, 4, 5, 21, 28, 29
+VENDOR, CLASS, USE_BEFORE, SLOT, URI, WAIT_INFO = 1, 2, 4, 5, 21, 29
 IMAGE_MATCH, IMAGE_NOT_MATCH, UPDATE_AUTHORIZED = 3, 25, 27
 FETCH, INVOKE, WAIT = 21, 23, 29
 
@@ -168,11 +168,7 @@ class Install:
             return self.situation.time is not None and self.situation.time < found.get(USE_BEFORE, 0)
         if code == SLOT:
             return found.get(SLOT) == self.journal.target
-        if code == VERSION:
-            comparison, version = cbor.decode(found.get(VERSION, b"\x82\x00\x80"), (), 2)
-            has = [self.journal.sequence]
-            return (False, has > version, has >= version, has == version, has <= version, has < version)[comparison]
-        return code == UPDATE_AUTHORIZED  # who stages was admitted
+        return code == UPDATE_AUTHORIZED  # who stages was admitted; a version (28) nobody knows here
 
     def act(self, code: int, index: int, found: "dict[int, Any]") -> "Steps":
         if code == FETCH and index == 0 and isinstance(found.get(URI), str):
