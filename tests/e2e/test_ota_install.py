@@ -14,6 +14,8 @@ from typing import Any
 import cbor2
 import pytest
 
+from ota import client, source
+from ota.report import write_json
 from tests.e2e.evil_source import EvilSource
 from tests.programs import ENVIRONMENT, ROOT, RUNTIMES, interpreter
 from tests.releases import INIT, Source, program
@@ -32,23 +34,40 @@ HEALTHY = ("--healthy-s", "120", "--core-reached")
 
 
 class Device:
-    def __init__(self, runtime: str, folder: Path, source: Source) -> None:
-        self.state, self.source, self.running = folder / "state", source, ""
+    """`is_here`: whether its commands run in this process."""
+
+    def __init__(self, runtime: str, folder: Path, releases: Source) -> None:
+        self.state, self.source, self.running = folder / "state", releases, ""
+        self.is_here = runtime == "cpython"
         self._command = [*interpreter(runtime), str(folder / "impatient.py")]
         (folder / "impatient.py").write_text(SCRIPT)
-        root, core = source.folder / "roots" / "1", source.folder / "core.key"
+        root, core = releases.folder / "roots" / "1", releases.folder / "core.key"
         assert self.run("init", "--root", str(root), "--core", str(core), *INIT)["result"] == "made"
 
     def run(self, verb: str, *words: str, status: int = 0) -> Any:
         """The JSON; as the release that `boot` chose."""
+        words = (verb, str(self.state), *words)
+        text, found = self._here(words) if self.is_here else self._process(words)
+        assert found == status, text
+        return json.loads(text)
+
+    def _process(self, words: tuple[str, ...]) -> tuple[str, int]:
         environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT), "CORELET_SLOT": self.running}
-        done = subprocess.run(
-            [*self._command, verb, str(self.state), *words],
-            env=environment, capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
+        command = [*self._command, *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
         assert not done.stderr, done.stderr
-        assert done.returncode == status, done.stdout
-        return json.loads(done.stdout)
+        return done.stdout, done.returncode
+
+    def _here(self, words: tuple[str, ...]) -> tuple[str, int]:
+        """The same in this process, which saves the start of an interpreter for each command."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CORELET_SLOT", self.running)
+            patch.setattr(source, "REQUEST_MS_MAX", 1500)
+            patch.setattr(source, "SILENCE_S_MAX", 1)
+            found, status = client.run(list(words))
+        pieces: list[str] = []
+        write_json(found, pieces.append)
+        return "".join(pieces), status
 
     def refused(self, verb: str, *words: str) -> str:
         return str(self.run(verb, *words, status=1)["reason"])
@@ -71,9 +90,9 @@ class Device:
 def template(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Device:
     """With release 7 confirmed; made once, since each command is a process."""
     folder = tmp_path_factory.mktemp(request.param)
-    source = Source(folder / "source")
-    source.allow(source.release(7, program("seven")))
-    made = Device(request.param, folder, source)
+    releases = Source(folder / "source")
+    releases.allow(releases.release(7, program("seven")))
+    made = Device(request.param, folder, releases)
     assert made.update()["active"] == "a"
     return made
 
@@ -90,8 +109,8 @@ def device(template: Device, tmp_path: Path) -> Device:
 
 @pytest.fixture
 def evil(device: Device) -> Iterator[EvilSource]:
-    with EvilSource(device.source.folder) as source:
-        yield source
+    with EvilSource(device.source.folder) as made:
+        yield made
 
 
 def offered(device: Device, sequence: int = 8, **changes: Any) -> str:
@@ -109,6 +128,7 @@ def stays(device: Device) -> None:
 
 
 def test_updates_one_after_the_other(device: Device, evil: EvilSource) -> None:
+    device.is_here = False
     for sequence, slot in ((8, "b"), (9, "a"), (10, "b")):
         digest = device.source.release(sequence, program(f"number {sequence}") | BIG)
         device.source.allow(digest)
@@ -209,13 +229,13 @@ def test_replay_freeze_and_another_core(device: Device) -> None:
 
 
 def test_a_beacon_that_is_too_old(tmp_path: Path) -> None:
-    source = Source(tmp_path / "source", beacon_age_max_s=0)
-    source.allow(source.release(7, BIG))
-    device = Device("cpython", tmp_path, source)
-    device.run("refresh", str(source.folder))
+    releases = Source(tmp_path / "source", beacon_age_max_s=0)
+    releases.allow(releases.release(7, BIG))
+    device = Device("cpython", tmp_path, releases)
+    device.run("refresh", str(releases.folder))
     time.sleep(1.1)
     assert device.run("status")["beacon"]["is_stale"] is True
-    assert device.refused("install", str(source.folder)) == "beacon_stale"
+    assert device.refused("install", str(releases.folder)) == "beacon_stale"
 
 
 def test_after_a_restart_nobody_knows_how_old_a_beacon_is(device: Device) -> None:
@@ -305,10 +325,10 @@ def test_approval(device: Device) -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_from_a_stick_without_a_core(runtime: str, tmp_path: Path) -> None:
-    source = Source(tmp_path / "source", offline_ok=True)
-    digest = source.release(7, BIG)
-    device = Device(runtime, tmp_path, source)
-    place, release = str(source.folder), str(source.folder / "releases" / digest)
+    releases = Source(tmp_path / "source", offline_ok=True)
+    digest = releases.release(7, BIG)
+    device = Device(runtime, tmp_path, releases)
+    place, release = str(releases.folder), str(releases.folder / "releases" / digest)
     assert device.refused("install", place) == "beacon_missing"
     assert device.run("install", place, "--release", release)["state"] == "trial"
     device.boot()
