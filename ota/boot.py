@@ -124,7 +124,7 @@ def prover(files: "Any") -> "Any":
         from ota import trust, verify  # here, because it is for the day when all is lost
 
         try:
-            threshold, publics = trust.first_root(files.small("root", trust.DOCUMENT_BYTES_MAX)).roles[trust.RELEASE]
+            threshold, publics = trust.held_root(files.small("root", trust.DOCUMENT_BYTES_MAX)).roles[trust.RELEASE]
             release = verify.read_release(data, threshold, publics)
         except CoreletError:
             return NO_DIGEST, None

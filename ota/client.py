@@ -101,7 +101,7 @@ class State:
         if not self.files.exists("settings"):
             raise UsageError("state_missing", f"expected the state of updates in {path}, got none; make it with init")
         self.settings = cbor.decode(self.files.small("settings", 4096), (), 2)
-        self.root = trust.first_root(self.files.small("root", trust.DOCUMENT_BYTES_MAX))
+        self.root = trust.held_root(self.files.small("root", trust.DOCUMENT_BYTES_MAX))
         self.journal, self.copy = Journal("journal"), Journal("floor")
         self.disk = Disk(self.files)
         self.disk.run(slots.load(self.journal, self.copy))
@@ -112,7 +112,7 @@ class State:
 
     def _read_beacon(self) -> None:
         start, then, self.beacon_document = cbor.decode(self.files.small("beacon", 65536), (), 1)
-        self.beacon = self.judge_beacon(self.beacon_document, 0)
+        self.beacon = trust.held_beacon(self.beacon_document)
         now = port.uptime()
         self.beacon_age_s = now[1] - then if now[0] == start else trust.SECONDS_MAX  # since a restart nobody knows
 

@@ -49,6 +49,11 @@ def first_root(data: bytes) -> Root:
     return root
 
 
+def held_root(data: bytes) -> Root:
+    """One of the own state folder, proven when it came: a signature costs a small board seconds."""
+    return _read_root(_open(data)[0])
+
+
 def next_root(old: Root, data: bytes) -> Root:
     """The successor of `old`: its version plus one, signed by m of the old and m of the new root keys."""
     payload, signatures = _open(data)
@@ -80,7 +85,17 @@ def read_beacon(public: bytes, data: bytes, device: str, time_floor: int) -> Bea
     before, so that a beacon counts once and time never runs backwards."""
     payload, signatures = _open(data)
     cose.check_threshold(1, len(cose.signers((public,), signatures, payload, KIND_BEACON)))
-    values = _map(payload, 5)
+    beacon = held_beacon(data)
+    if beacon.device not in (None, device):
+        raise TrustError("beacon_device", "expected a beacon for this device, got one for another")
+    if beacon.time <= time_floor:
+        raise TrustError("beacon_time", f"expected a beacon of later than {time_floor}, got one of {beacon.time}")
+    return beacon
+
+
+def held_beacon(data: bytes) -> Beacon:
+    """As `held_root`."""
+    values = _map(_open(data)[0], 5)
     if not _is_number(values[1]) or not _is_number(values[2], cbor.INT_MAX):
         raise _bad("beacon")
     for digests in (values[3], values[4]):
@@ -88,10 +103,6 @@ def read_beacon(public: bytes, data: bytes, device: str, time_floor: int) -> Bea
             raise _bad("beacon")
     if values[5] is not None and (not isinstance(values[5], str) or len(values[5]) > NAME_BYTES_MAX):
         raise _bad("beacon")
-    if values[5] not in (None, device):
-        raise TrustError("beacon_device", "expected a beacon for this device, got one for another")
-    if values[1] <= time_floor:
-        raise TrustError("beacon_time", f"expected a beacon of later than {time_floor}, got one of {values[1]}")
     return Beacon(values[1], values[2], values[3], values[4], values[5])
 
 
