@@ -177,6 +177,8 @@ def test_no_way_below_the_floor(device: Device) -> None:
     device.source.allow(seven, eight)
     device.run("refresh", str(device.source.folder))
     assert device.refused("rollback", seven) == "security_floor"
+    flip(device.state / "b", 40000)
+    assert device.run("boot", status=1)["run"] == "none", "rather nothing than what is known to be unsafe"
 
 
 @pytest.mark.parametrize(
@@ -265,6 +267,10 @@ def test_what_is_refused_before_a_byte_is_fetched(device: Device, evil: EvilSour
     device.source.allow(newest=99)
     device.run("refresh", evil.place)
     assert device.refused("install", evil.place) == "nothing"
+    releases = device.source.folder / "releases"
+    old, new = offered(device, 18), offered(device, 19)
+    shutil.copy(releases / old, releases / new)
+    assert device.refused("install", evil.place) == "digest", "another than the beacon names"
     twenty = device.source.release(20, BIG)
     device.source.allow(twenty, newest=19)
     device.run("refresh", evil.place)
