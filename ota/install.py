@@ -186,7 +186,10 @@ class Install:
         if not (yield from self._has_head()):
             yield Effect("fetch", slot, PACK_OFFSET, (uri, 0, pack.PREFIX_BYTES))
             prefix = yield Effect("read", slot, PACK_OFFSET, pack.PREFIX_BYTES)
-            rest = pack.read_prefix(prefix)[0] - pack.PREFIX_BYTES
+            head_bytes, size = pack.read_prefix(prefix)
+            if size != self.found[IMAGE_SIZE]:  # nor could more than the slot holds be asked for
+                raise TrustError("head", f"expected a pack of {self.found[IMAGE_SIZE]} bytes, got one of {size}")
+            rest = head_bytes - pack.PREFIX_BYTES
             yield Effect("fetch", slot, PACK_OFFSET + pack.PREFIX_BYTES, (uri, pack.PREFIX_BYTES, rest))
             yield Effect("flush", slot, 0, None)
             if not (yield from self._has_head()):
@@ -209,7 +212,7 @@ class Install:
         """Whether the slot has the head that was signed; then `pack` is it, read."""
         prefix = yield Effect("read", self.slot, PACK_OFFSET, pack.PREFIX_BYTES)
         length = int.from_bytes(prefix[8:12], "big")
-        if not pack.PREFIX_BYTES <= length <= pack.HEAD_BYTES_MAX:
+        if not pack.PREFIX_BYTES <= length <= min(pack.HEAD_BYTES_MAX, self.found[IMAGE_SIZE]):
             return False
         if (yield Effect("hash", self.slot, PACK_OFFSET, length)) != self.found[HEAD_DIGEST]:
             return False

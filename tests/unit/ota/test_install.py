@@ -6,6 +6,7 @@ from ota.slots import IDLE, STAGE, TRIAL
 from tests.expect import raises
 from tests.unit.ota.installing import BOARD, NEEDS, PACK, Device, Source, envelope_of
 from tests.unit.ota.making import CLASS, digest_of
+from tests.unit.ota.packing import raw
 
 
 def refused(data, **changes):
@@ -140,6 +141,17 @@ def test_what_comes_is_not_what_was_signed():
         device.disk.source = Source()
         device.stage(envelope_of())
         assert device.journal.state == TRIAL
+
+
+def test_a_head_larger_than_the_slot():
+    """A server that lies about it does not make the device write behind the slot, nor does what was torn there."""
+    device = Device()
+    device.source.data = raw(b"", b"", b"", 16024, 16024 + 500 * 32768)
+    assert raises(CoreletError, device.stage, envelope_of()).code == "head"
+    assert len(device.source.asked) == 1
+    device.folder.file("a").write(36864, PACK[:8] + (32768).to_bytes(4, "big"))
+    device.disk.source = Source()
+    device.stage(envelope_of())
 
 
 def test_a_manifest_that_lies_about_its_pack():
