@@ -72,7 +72,12 @@ def read_approval(root: Root, data: bytes) -> Approval:
     payload, signatures = _open(data)
     threshold, publics = root.roles.get(APPROVAL, (1, ()))
     cose.check_threshold(threshold, len(cose.signers(publics, signatures, payload, KIND_APPROVAL)))
-    values = _map(payload, 4)
+    return held_approval(data)
+
+
+def held_approval(data: bytes) -> Approval:
+    """As `held_root`."""
+    values = _map(_open(data)[0], 4)
     if not _is_digest(values[1]) or not isinstance(values[2], bool) or not _is_number(values[4]):
         raise _bad("approval")
     if values[3] is not None and (not isinstance(values[3], bytes) or len(values[3]) != 16):

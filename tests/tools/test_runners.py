@@ -10,7 +10,6 @@ import pytest
 from tests.e2e import needs
 from tests.sim import run as sim
 from tools.check.__main__ import ROOT
-from tools.maker import cli as maker
 
 PASSING = "def test_one():\n    pass\n\n\nasync def test_two():\n    pass\n"
 
@@ -160,11 +159,3 @@ def test_the_parts_are_listed() -> None:
 def test_scripts_parse(name: str) -> None:
     assert run("bash" if name.startswith(".ci") else "sh", "-n", name).returncode == 0
     assert os.access(ROOT / name, os.X_OK) == (name != "tools/environment")
-
-
-def test_the_maker_command_says_what_will_come(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        maker.main(["--help"])
-    assert ended.value.code == 0 and "signed releases" in capsys.readouterr().out
-    assert maker.main([]) == 2 and maker.main(["image", "--board", "x"]) == 2
-    assert "images" in capsys.readouterr().err
