@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import zlib
 from importlib import metadata
 from importlib.abc import ExecutionLoader
 from importlib.machinery import ModuleSpec
@@ -12,7 +13,7 @@ from ota.pack import PLACE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
     from ota.mount import Store
 
@@ -49,6 +50,30 @@ def free_bytes() -> "int | None":
 
 def now_ms() -> int:
     return int(time.monotonic() * 1000)
+
+
+class _Inflate:
+    """As deflate.DeflateIO of MicroPython: it takes no byte of `source` behind the end of the stream."""
+
+    def __init__(self, source: "Any", window_bits: int) -> None:
+        self._source, self._zlib = source, zlib.decompressobj(-window_bits)
+
+    def read(self, length: int) -> bytes:
+        """1 to `length` bytes; b"" at the end of the stream. OSError, EOFError: it is damaged, or cut."""
+        try:
+            made = self._zlib.decompress(self._zlib.unconsumed_tail, length)  # also what it holds back
+            while not made and not self._zlib.eof:
+                more = self._source.read(1)
+                if not more:
+                    raise EOFError
+                made = self._zlib.decompress(more, length)
+        except zlib.error:
+            raise OSError(22)
+        return made
+
+
+def inflate(source: "Any", window_bits: int) -> "Any":
+    return _Inflate(source, window_bits)
 
 
 def package(name: str) -> "list[int] | None":
