@@ -216,7 +216,52 @@ def test_killed_while_it_signs(desk: Desk, tmp_path: Path) -> None:
     assert int.from_bytes(last.proof[4:8], "big") > max(used, default=0)
 
 
-@pytest.mark.parametrize(("runtime", "board"), [("cpython", "raspberry-pi-zero-2w"), ("micropython", "gl-mt300n-v2")])
+BOARDS = pytest.mark.parametrize(
+    ("runtime", "board"), [("cpython", "raspberry-pi-zero-2w"), ("micropython", "gl-mt300n-v2")]
+)
+
+
+def published(desk: Desk, source: Path, board: str, sequence: int) -> Any:
+    """Built into a source, signed by two and approved."""
+    made = desk.json("release", "build", board, "--sequence", str(sequence), "-o", source.name, "--dirty")
+    desk.signs("release", made["envelope"], "ann")
+    desk.signs("release", made["envelope"], "bob")
+    approval = f"{source.name}/approvals/{made['digest']}"
+    (source / "approvals").mkdir(exist_ok=True)
+    desk.does("approval", "new", made["envelope"], "-o", approval)
+    desk.signs("approval", approval, "bob")
+    return made
+
+
+@BOARDS
+def test_a_device_takes_it(desk: Desk, tmp_path: Path, runtime: str, board: str) -> None:
+    """What was built is a source as it stands: the device's own client installs from it, but not another board's."""
+    source = desk.folder / f"source-{runtime}"
+    own, other = published(desk, source, board, 30), published(desk, source, "qemu-x86-64", 31)
+    desk.key(f"core-{runtime}")
+
+    def device(word: str, *words: str) -> Any:
+        command = [*interpreter(runtime), "-m", "ota", word, str(tmp_path / "state"), *words]
+        done = subprocess.run(
+            command, cwd=desk.folder, env=desk.environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        return done.returncode, json.loads(done.stdout)
+
+    ids = ["--vendor", own["vendor"], "--class", own["class"], "--core", f"core-{runtime}.pub"]
+    assert device("init", "--root", "root-1", *ids, "--slot-bytes", "2097152")[0] == 0
+    for time_s, allowed, expected in ((1790000000, other, (1, "class")), (1790000001, own, (0, None))):
+        words = ["--newest", "31", "--allow", allowed["digest"]]
+        beacon = f"{source.name}/beacon"
+        desk.does("beacon", "new", "-o", beacon, "--time", str(time_s), *words)
+        desk.signs("beacon", beacon, f"core-{runtime}")
+        assert device("refresh", source.name)[0] == 0
+        status, told = device("install", source.name)
+        assert (status, told.get("reason")) == expected, told
+    status, told = device("boot")
+    assert status == 0 and told["sequence"] == 30, told
+
+
+@BOARDS
 def test_a_device_runs_from_what_the_pack_holds(desk: Desk, tmp_path: Path, runtime: str, board: str) -> None:
     """Unpacked here; ota imports from the pack itself. Nothing that was left out is missed."""
     needs.program("micropython")

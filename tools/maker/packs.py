@@ -138,7 +138,7 @@ def summary(found: Signed) -> list[str]:
         image = commands.read_digest(cbor.decode(said[commands.IMAGE_DIGEST], (), 1))
         lines.append(f"pack of {said.get(IMAGE_SIZE)} bytes, SHA-256 {image.hex()}")
     if CLASS_ID in said:
-        lines.append(f"for class {said[CLASS_ID].hex()}")
+        lines.append(f"for class {said[CLASS_ID].hex()} of vendor {said.get(VENDOR_ID, b'').hex()}")
     if commands.NEEDS in said:
         lines.append("needs " + ", ".join(_range(name, *two) for name, two in sorted(needs_of(said).items())))
     return lines
