@@ -40,7 +40,7 @@ def release(facts: packs.Facts = FACTS) -> tuple[bytes, signed.Signed]:
 
 def copy_of_the_tree(folder: Path) -> Path:
     """The same source elsewhere: other times, another order on the disk."""
-    names = [*tree.ROOT.glob("agent/**/*.py"), *tree.ROOT.glob("boards/*.py"), *tree.ROOT.glob("ota/*.py")]
+    names = [*tree.ROOT.glob("agent/**/*.py"), *tree.ROOT.glob("boards/*.py"), *tree.ROOT.glob("ota/**/*.py")]
     names.append(tree.ROOT / "setup.cfg")
     random.Random(str(folder)).shuffle(names)
     for source in names:
@@ -181,6 +181,9 @@ def test_a_pack_is_that_of_its_envelope() -> None:
         raises(CoreletError, packs.check_pack, found, changed)
     for other in (data + b"x", data[:-1], b""):
         raises(CoreletError, packs.check_pack, found, other)
+    for other in (data + b"x", data[:-1] + b"x"):  # an envelope that names what is no whole pack
+        named = signed.opened(signed.RELEASE, packs.envelope(other, FACTS))
+        assert raises(TrustError, packs.check_pack, named, other).code == "digest"
     raises(PeerError, packs.encode, {"agent/UPPER.py": b""})
     raises(PeerError, packs.encode, {})
 

@@ -37,7 +37,14 @@ def build(options: argparse.Namespace) -> Answer:
     if not path.exists():  # signatures of another day
         files.write(path, made)
     answer = {"envelope": str(path), "pack": str(pack_path), "digest": release.hex(), "files": len(found)}
-    answer |= {"vendor": ids[0].hex(), "class": ids[1].hex(), "pack_bytes": len(data), "commit": commit, "needs": needs, "sequence": options.sequence}
+    answer |= {
+        "vendor": ids[0].hex(),
+        "class": ids[1].hex(),
+        "pack_bytes": len(data),
+        "commit": commit,
+        "needs": needs,
+        "sequence": options.sequence,
+    }
     lines = [f"to sign: {path}", f"its pack: {pack_path}, {len(found)} files, from {commit or 'a tree without git'}"]
     return answer, lines + packs.summary(signed.opened(signed.RELEASE, made))
 

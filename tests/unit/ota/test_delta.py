@@ -72,7 +72,7 @@ def test_another_segment_is_refused():
 def test_what_goes_on_where_it_cannot():
     assert refused(number(6) + b"hello!", 5)  # data that is longer than the segment
     assert refused(number(0) + number(6) + number(0), 5)  # so is a copy
-    assert refused(number(0) + number(0), 5)  # no step forward
+    assert refused(number(0) + number(0) + number(5) + b"hello", 5)  # no step forward
     assert refused(number(0) + number(5) + number(1), 5)  # one before the base
     assert refused(number(0) + number(5) + number(2 * 2996), 5)  # four of five are in it
     assert refused(number(0) + number(5) + b"\xff\xff\xff\xff\xff\x01", 5)
@@ -94,6 +94,15 @@ def test_a_disk_that_fails_is_no_bad_delta():
         raise OSError(5)
 
     raises(OSError, applied, stored(number(0) + number(5) + number(0)), 5, b"", bad_read)
+    assert raises(OSError, apply, Broken(), Base(None, 0), 5, b"", None).args[0] == 5
+
+
+class Broken(io.IOBase):
+    def readinto(self, _buffer):
+        raise OSError(5)
+
+    def read(self, _length):
+        raise OSError(5)
 
 
 def test_the_record_ends_where_it_says():
