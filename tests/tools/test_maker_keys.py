@@ -273,3 +273,10 @@ def test_a_passphrase_is_asked_for_only_on_a_terminal(tmp_path: Path, monkeypatc
             assert passphrases.passphrase(str(tmp_path / "pw"), tmp_path, True) == b"long enough"
         else:
             assert raises(UsageError, passphrases.passphrase, str(tmp_path / "pw"), tmp_path, True).code == "passphrase"
+
+
+def test_without_its_library_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyhsslms", None)
+    told = raises(UsageError, keys.make, tmp_path / "key", keys.HSS, 5, WORDS)
+    assert told.code == "library" and "[maker]" in told.text and not list(tmp_path.glob("key*"))
+    made(tmp_path, keys.P256)

@@ -12,7 +12,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import pyhsslms  # type: ignore[import-untyped]
 from Crypto.Hash import SHA256
 from Crypto.IO import PEM, PKCS8
 from Crypto.PublicKey import ECC
@@ -32,7 +31,7 @@ CURVE = DerObjectId("1.2.840.10045.3.1.7")
 PROTECTION = "scryptAndAES256-CBC"
 COST: Any = {"iteration_count": 1 << 14, "block_size": 8, "parallelization": 5}
 PEM_LABEL = "ENCRYPTED PRIVATE KEY"
-LMS_TYPES = {5: pyhsslms.lms_sha256_m32_h5, 10: pyhsslms.lms_sha256_m32_h10}
+LMS_TYPES = {5: "lms_sha256_m32_h5", 10: "lms_sha256_m32_h10"}  # as pyhsslms names them
 LMS_PRIVATE_BYTES = 60
 KID_BYTES = 8
 P256, HSS = "p256", "hss"
@@ -78,7 +77,7 @@ class HssSigner(Signer):
     def __init__(self, private: bytes, path: Path) -> None:
         if len(private) != 4 + LMS_PRIVATE_BYTES or private[:4] != _number(1) or private[-4:] != _number(0):
             raise UsageError("key", "expected an HSS key of one level as `keys new` makes it, got another")
-        self._private: Any = pyhsslms.LmsPrivateKey.deserialize(private[4:])
+        self._private: Any = _pyhsslms().LmsPrivateKey.deserialize(private[4:])
         self.public = private[:4] + self._private.publicKey().serialize()
         secret = hashlib.sha256(b"corelet-leaves" + private).digest()
         self.leaves = Leaves(leaves_path(path), secret, key_id(self.public).hex())
@@ -102,7 +101,9 @@ def make(path: Path, kind: str, height: int, passphrase: bytes) -> bytes:
         pem = private.export_key(format="PEM", passphrase=passphrase, protection=PROTECTION, prot_params=COST)
         public = P256Signer(private).public
     else:
-        made = pyhsslms.LmsPrivateKey(lms_type=LMS_TYPES[height], lmots_type=pyhsslms.lmots_sha256_n32_w4)
+        library = _pyhsslms()
+        lms_type = getattr(library, LMS_TYPES[height])
+        made = library.LmsPrivateKey(lms_type=lms_type, lmots_type=library.lmots_sha256_n32_w4)
         secret = _number(1) + made.serialize()
         der = PKCS8.wrap(secret, OID_HSS_LMS, passphrase, PROTECTION, COST, key_params=None)
         pem = PEM.encode(der, PEM_LABEL)
@@ -176,6 +177,16 @@ def leaves_path(path: Path) -> Path:
 def leaves_left(path: Path) -> State | None:
     """Unproven; None where it is no HSS key."""
     return peek(leaves_path(path)) if leaves_path(path).exists() else None
+
+
+def _pyhsslms() -> Any:
+    """Only who signs with HSS/LMS needs it; UsageError("library")."""
+    try:
+        import pyhsslms  # type: ignore[import-untyped]
+    except ImportError:
+        text = "expected the library pyhsslms for HSS/LMS keys, got none: pip install '.[maker]' in the checkout"
+        raise UsageError("library", text) from None
+    return pyhsslms
 
 
 def _der(public: bytes) -> bytes:
