@@ -1,7 +1,7 @@
 """The command `corelet-maker`: what whoever ships a board types. Everything it shows it can say with --json.
 
-Exit status: 0 done, 1 refused (a signature, a state of leaves, a release), 2 wrong use or a wrong file. A passphrase
-never comes by argument: --passphrase-file FILE, - for standard input, else it is asked for on the terminal.
+Exit status: 0 done, 1 refused (a signature, a state of leaves, a release), 2 wrong use or a wrong file, 130 stopped by
+Ctrl-C. A passphrase never comes by argument: --passphrase-file FILE, - for standard input, else it is asked for.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, UsageError) else 1
     except (KeyboardInterrupt, EOFError):
         print("corelet-maker: stopped", file=sys.stderr)
-        return 1
+        return 130
     except OSError as error:
         print(f"corelet-maker: this could not be written or read: {error.strerror or error}", file=sys.stderr)
         return 1
