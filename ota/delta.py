@@ -23,9 +23,9 @@ import hashlib
 import struct
 from collections import namedtuple
 
-from ota import port
 from ota.errors import PeerError, TrustError
 from ota.pack import PACK_BYTES_MAX, SEGMENT_BYTES
+from ota.port.inflate import EINVAL, inflate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ RECORDS_MAX = 1 + PACK_BYTES_MAX // SEGMENT_BYTES
 WINDOW_BITS = 12
 PIECE_BYTES = 1024
 NUMBER_BYTES_MAX = 5
-EINVAL = 22
 # What is copied from: `read(offset, length)` gives just so many bytes of a pack of `size` bytes.
 Base = namedtuple("Base", ("read", "size"))
 
@@ -74,7 +73,7 @@ def apply(record: "Any", base: Base, length: int, digest: bytes, write: "Callabl
     """Write one segment in pieces of at most PIECE_BYTES. `record`: a stream that stands at the record's first byte,
     and is not read behind its end if it is sound; `length`, `digest`: of the segment. Nothing that was written counts
     before this returns."""
-    source, hashed, left, place = port.inflate(record, WINDOW_BITS), hashlib.sha256(), length, 0
+    source, hashed, left, place = inflate(record, WINDOW_BITS), hashlib.sha256(), length, 0
     while left:
         data = _number(source)
         _check(data <= left)

@@ -1,5 +1,5 @@
 """What ota has to know of the interpreter and the system, so that it works without `agent`. The bodies that differ are
-in the two files beside this one: `edit`, `flush`, `sync_folder`, `free_bytes`, `now_ms`, `package`, `mount`, `inflate`.
+in the two files beside this one: `edit`, `flush`, `sync_folder`, `free_bytes`, `now_ms`, `package`, `mount`.
 
 The verifier's own bodies (SHA-256, CBOR, P-256, HSS/LMS) are the same on both interpreters.
 """
@@ -26,7 +26,6 @@ ZEROS_BYTES = 4096
 POWER = "/sys/class/power_supply"
 
 free_bytes, now_ms, package, mount = body.free_bytes, body.now_ms, body.package, body.mount
-inflate = body.inflate
 
 
 def begin() -> None:

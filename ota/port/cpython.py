@@ -52,14 +52,13 @@ def now_ms() -> int:
     return int(time.monotonic() * 1000)
 
 
-class _Inflate:
-    """As deflate.DeflateIO of MicroPython: it takes no byte of `source` behind the end of the stream."""
+class Inflate:
+    """As MicroPython's DeflateIO: see ota/port/inflate.py."""
 
     def __init__(self, source: "Any", window_bits: int) -> None:
         self._source, self._zlib = source, zlib.decompressobj(-window_bits)
 
     def read(self, length: int) -> bytes:
-        """1 to `length` bytes; b"" at the end of the stream. OSError, EOFError: it is damaged, or cut."""
         try:
             made = self._zlib.decompress(self._zlib.unconsumed_tail, length)  # also what it holds back
             while not made and not self._zlib.eof:
@@ -70,10 +69,6 @@ class _Inflate:
         except zlib.error:
             raise OSError(22)
         return made
-
-
-def inflate(source: "Any", window_bits: int) -> "Any":
-    return _Inflate(source, window_bits)
 
 
 def package(name: str) -> "list[int] | None":

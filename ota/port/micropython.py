@@ -9,7 +9,7 @@ from ota.pack import PLACE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO
+    from typing import BinaryIO
 
     from ota.mount import Store
 
@@ -41,13 +41,6 @@ def free_bytes() -> "int | None":
 def now_ms() -> int:
     """Wraps after some days; for what lasts minutes."""
     return time.ticks_ms()  # type: ignore
-
-
-def inflate(source: "Any", window_bits: int) -> "Any":
-    """A stream of what raw deflate in `source` says; it takes no byte behind its end."""
-    import deflate  # type: ignore[import-not-found]  # here, because most processes inflate nothing
-
-    return deflate.DeflateIO(source, deflate.RAW, window_bits)
 
 
 def package(name: str) -> "list[int] | None":
