@@ -20,7 +20,7 @@ MODULES = [
 ON_DEVICE = [
     name
     for name in MODULES
-    if not name.startswith(("tools", "agent.port.cpython"))
+    if not name.startswith(("tools", "agent.port.cpython", "ota.port.cpython"))
     and name not in ("agent.port.contract", "agent.port.relaying")
 ]
 
