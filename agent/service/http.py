@@ -8,7 +8,7 @@ of an authorised request makes room: the one that has been longest without one. 
 import asyncio
 from collections import namedtuple
 
-from agent.errors import CoreletError, PeerError, PortError, UsageError
+from agent.errors import CoreletError, LimitError, PeerError, PortError, UsageError
 from agent.port import clock, net
 from agent.service.exchange import PIECE_BYTES_MAX, READ_BYTES, Pace, Wire
 from agent.service.messages import Body, Request, Response, Router, error_response, text_response
@@ -22,6 +22,7 @@ if False:
 
 __all__ = ["LIMITS", "Body", "HttpServer", "Limits", "Request", "Response", "Router", "error_response", "text_response"]
 DRAIN_BYTES_MAX = 65536
+DRAIN_PIECE_BYTES = 512  # of a heap that is full there may be no more
 STRANGER_BYTES_MAX = 4096  # of a body that is not wanted, from a peer that is not known
 STRANGER_MS_MAX = 1000
 ACCEPT_PAUSE_S = 1
@@ -143,6 +144,8 @@ class HttpServer:
             return await self._handle(request)
         except CoreletError as error:
             return error_response(error)
+        except MemoryError:  # what a small heap holds for a moment, as a pairing, it gives back
+            return error_response(LimitError("busy", "There is no room in the heap now; ask again.", 3))
 
     async def _answer(self, wire: Wire, response: Response, request: "Request | str") -> bool:
         """Write `response`; whether the connection can be used again. `request` is "" when there is none."""
@@ -191,7 +194,7 @@ async def _drain(wire: Wire, request: "Request | str") -> None:
             pace = Pace(max(1, end_ms - clock.now_ms()))
             if clock.now_ms() >= end_ms:
                 raise PortError("timeout", "The rest of a refused body did not come in time.")
-        left -= len(await wire.read(min(left, READ_BYTES), pace))
+        left -= len(await wire.read(min(left, DRAIN_PIECE_BYTES), pace))
 
 
 async def _write_body(wire: Wire, body: "bytes | Body", pace: Pace, piece_bytes: int) -> None:

@@ -1,12 +1,12 @@
-"""COSE_Mac0 and COSE_Sign1 (RFC 9052 sections 4.2, 6.2; RFC 9053; ESP256 of RFC 9864), one fixed profile.
+"""COSE_Mac0 (RFC 9052 section 6.2; RFC 9053), one fixed profile; COSE_Sign1 in the same one: sign1.py.
 
 Not a general COSE: the payload is attached, external_aad and the unprotected bucket are empty, the protected
 bucket holds the algorithm (1) and perhaps a key id (4) and nothing else, so `crit` is refused like every
-unknown label. HMAC 256/256 (5), ESP256 (-9) and, when verifying, its old name ES256 (-7).
+unknown label. HMAC 256/256 (5).
 Bounds: COSE_BYTES_MAX for the whole message, KID_BYTES_MAX for the key id.
 
 The bytes are read by the strict codec, so one message has one encoding. PeerError("cbor") or PeerError("cose")
-when it is no message of this profile, TrustError("mac") or TrustError("signature") when it proves nothing.
+when it is no message of this profile, TrustError("mac") when it proves nothing.
 """
 
 from agent.errors import PeerError, TrustError, UsageError
@@ -21,19 +21,16 @@ KID_BYTES_MAX = 64
 MAC_KEY_BYTES_MIN = 32
 
 TAG_MAC0 = 17
-TAG_SIGN1 = 18
 LABEL_ALGORITHM = 1
 LABEL_KID = 4
 HMAC_256 = 5
-ESP256 = -9
-ES256 = -7
 BYTES = ("bytes", 0, COSE_BYTES_MAX)
 FIELDS = {0: BYTES, 1: ("map", 0, 0), 2: BYTES, 3: BYTES}
 
 
 def mac0(codec: "contract.Codec", crypto: "contract.Crypto", key: bytes, payload: bytes, kid: bytes = b"") -> bytes:
     _check_key(key)
-    protected = _protected(codec, HMAC_256, kid, payload)
+    protected = protect(codec, HMAC_256, kid, payload)
     proof = crypto.hmac_sha256(key, codec.encode(["MAC0", protected, b"", payload]))
     return codec.encode(codec.Tag(TAG_MAC0, [protected, {}, payload, proof]))
 
@@ -41,7 +38,7 @@ def mac0(codec: "contract.Codec", crypto: "contract.Crypto", key: bytes, payload
 def open_mac0(codec: "contract.Codec", crypto: "contract.Crypto", key: bytes, data: bytes) -> bytes:
     """The payload; TrustError("mac")."""
     _check_key(key)
-    protected, _kid, payload, proof = _open(codec, TAG_MAC0, data)
+    protected, _kid, payload, proof = parts(codec, TAG_MAC0, (HMAC_256,), data)
     expected = crypto.hmac_sha256(key, codec.encode(["MAC0", protected, b"", payload]))
     if not crypto.equal(proof, expected):
         raise TrustError("mac", "expected a MAC made with the key we share, got another key or changed content")
@@ -50,22 +47,7 @@ def open_mac0(codec: "contract.Codec", crypto: "contract.Crypto", key: bytes, da
 
 def mac0_kid(codec: "contract.Codec", data: bytes) -> bytes:
     """The key id, b"" without one. Nothing is proven yet: use it only to choose the key."""
-    return _open(codec, TAG_MAC0, data)[1]
-
-
-def sign1(codec: "contract.Codec", crypto: "contract.Crypto", scalar: int, payload: bytes, kid: bytes = b"") -> bytes:
-    protected = _protected(codec, ESP256, kid, payload)
-    proof = crypto.ecdsa_sign(scalar, codec.encode(["Signature1", protected, b"", payload]))
-    return codec.encode(codec.Tag(TAG_SIGN1, [protected, {}, payload, proof]))
-
-
-def verify_sign1(codec: "contract.Codec", crypto: "contract.Crypto", public: bytes, data: bytes) -> bytes:
-    """The payload; TrustError("signature"). `public` is a 65-byte point."""
-    protected, _kid, payload, proof = _open(codec, TAG_SIGN1, data)
-    signed = codec.encode(["Signature1", protected, b"", payload])
-    if not crypto.ecdsa_verify(public, signed, proof):
-        raise TrustError("signature", "expected a signature by the known key, got another key or changed content")
-    return payload
+    return parts(codec, TAG_MAC0, (HMAC_256,), data)[1]
 
 
 def _check_key(key: bytes) -> None:
@@ -73,7 +55,7 @@ def _check_key(key: bytes) -> None:
         raise UsageError("key", f"expected a MAC key of at least {MAC_KEY_BYTES_MIN} bytes, got {len(key)}")
 
 
-def _protected(codec: "contract.Codec", algorithm: int, kid: bytes, payload: bytes) -> bytes:
+def protect(codec: "contract.Codec", algorithm: int, kid: bytes, payload: bytes) -> bytes:
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise UsageError("too_big", f"expected a payload of at most {PAYLOAD_BYTES_MAX} bytes, got {len(payload)}")
     if len(kid) > KID_BYTES_MAX:
@@ -84,7 +66,9 @@ def _protected(codec: "contract.Codec", algorithm: int, kid: bytes, payload: byt
     return codec.encode(header)
 
 
-def _open(codec: "contract.Codec", tag: int, data: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+def parts(
+    codec: "contract.Codec", tag: int, algorithms: tuple[int, ...], data: bytes
+) -> tuple[bytes, bytes, bytes, bytes]:
     """(protected, key id, payload, proof), the shape checked and nothing proven."""
     if len(data) > COSE_BYTES_MAX:
         raise PeerError("cose", f"expected at most {COSE_BYTES_MAX} bytes of COSE, got {len(data)}")
@@ -94,7 +78,7 @@ def _open(codec: "contract.Codec", tag: int, data: bytes) -> tuple[bytes, bytes,
     if misfit(dict(enumerate(message.value)), FIELDS) is not None:
         raise PeerError("cose", "expected a protected header, an empty map, an attached payload and a proof")
     protected, _, payload, proof = message.value
-    return protected, _kid(codec, protected, (HMAC_256,) if tag == TAG_MAC0 else (ESP256, ES256)), payload, proof
+    return protected, _kid(codec, protected, algorithms), payload, proof
 
 
 def _kid(codec: "contract.Codec", protected: bytes, algorithms: tuple[int, ...]) -> bytes:

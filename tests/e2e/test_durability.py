@@ -55,8 +55,10 @@ def test_what_is_promised_is_flushed(runtime: str, tmp_path: Path) -> None:
     calls = _trace(runtime, folder)
     # Each small file: written aside, flushed, renamed, folder flushed.
     atomic = ["write ./record.new", "fsync ./record.new", "rename ./record.new ./record", "fsync ."]
-    assert calls[:8] == atomic * 2
-    assert calls[8] == "write ./log" and "fsync ./log" not in calls  # the log spares the flash
+    if runtime == "micropython":  # which cannot refuse a file that is there: it removes it, and never follows a link
+        atomic.insert(0, "unlink ./record.new")
+    assert calls[: 2 * len(atomic)] == atomic * 2
+    assert calls[2 * len(atomic)] == "write ./log" and "fsync ./log" not in calls  # the log spares the flash
     made = calls.index("rename ./slab.new ./slab")
     assert calls[made - 1] == "fsync ./slab.new" and calls[made + 1] == "fsync ."
     assert calls.count("write ./slab.new") == (2 if runtime == "cpython" else 196)  # zeros in full, no hole

@@ -2,7 +2,7 @@
 
 from agent import port
 from agent.errors import PeerError, TrustError, UsageError
-from agent.wire import cose
+from agent.wire import cose, sign1
 from tests.expect import raises
 from tests.unit.agent.wire.cosing import SCALAR, TEXT, message
 
@@ -41,7 +41,7 @@ def test_published_sign1():
     assert codec.encode(["Signature1", b"\xa2\x01\x26\x03\x00", b"", TEXT]) == SIGNED
     assert crypto.ecdsa_verify(PUBLIC, SIGNED, SIGNED_PROOF)
     data = message(18, b"\xa2\x01\x26\x03\x00", {4: b"11"}, TEXT, SIGNED_PROOF)
-    assert raises(PeerError, cose.verify_sign1, codec, crypto, PUBLIC, data).code == "cose"
+    assert raises(PeerError, sign1.verify, codec, crypto, PUBLIC, data).code == "cose"
 
 
 def test_structures_to_the_byte():
@@ -52,7 +52,7 @@ def test_structures_to_the_byte():
     protected = bytes.fromhex("a2010504") + b"\x44core"
     signed = b"\x84\x64MAC0" + bytes((0x40 + len(protected),)) + protected + b"\x40" + b"\x43pay"
     assert data == b"\xd1\x84\x49" + protected + b"\xa0\x43pay\x58\x20" + crypto.hmac_sha256(KEY, signed)
-    data = cose.sign1(codec, crypto, SCALAR, b"pay", b"core")
+    data = sign1.sign(codec, crypto, SCALAR, b"pay", b"core")
     protected = bytes.fromhex("a2012804") + b"\x44core"
     signed = b"\x84\x6aSignature1" + b"\x49" + protected + b"\x40" + b"\x43pay"
     assert data == b"\xd2\x84\x49" + protected + b"\xa0\x43pay\x58\x40" + crypto.ecdsa_sign(SCALAR, signed)
@@ -65,8 +65,8 @@ def test_round_trip_with_key_id():
         data = cose.mac0(codec, crypto, KEY, payload, b"0123456789abcdef")
         assert cose.mac0_kid(codec, data) == b"0123456789abcdef"
         assert cose.open_mac0(codec, crypto, KEY, data) == payload
-    data = cose.sign1(codec, crypto, SCALAR, b"order", b"core")
-    assert cose.verify_sign1(codec, crypto, PUBLIC, data) == b"order"
+    data = sign1.sign(codec, crypto, SCALAR, b"order", b"core")
+    assert sign1.verify(codec, crypto, PUBLIC, data) == b"order"
 
 
 def test_wrong_keys_and_proofs():
@@ -77,12 +77,12 @@ def test_wrong_keys_and_proofs():
     for proof in (b"", bytes(31), bytes(32), bytes(33), data[-32:-16], data[-32:] + b"\0"):
         changed = message(17, {1: 5}, {}, b"payload", proof)
         assert raises(TrustError, cose.open_mac0, codec, crypto, KEY, changed).code == "mac"
-    signed = cose.sign1(codec, crypto, SCALAR, b"payload")
-    assert raises(TrustError, cose.verify_sign1, codec, crypto, crypto.p256_public(3), signed).code == "signature"
-    assert raises(TrustError, cose.verify_sign1, codec, crypto, b"\x04" * 65, signed).code == "signature"
+    signed = sign1.sign(codec, crypto, SCALAR, b"payload")
+    assert raises(TrustError, sign1.verify, codec, crypto, crypto.p256_public(3), signed).code == "signature"
+    assert raises(TrustError, sign1.verify, codec, crypto, b"\x04" * 65, signed).code == "signature"
     for proof in (b"", bytes(64), signed[-64:-1], signed[-64:] + b"\0"):
         changed = message(18, {1: -9}, {}, b"payload", proof)
-        assert raises(TrustError, cose.verify_sign1, codec, crypto, PUBLIC, changed).code == "signature"
+        assert raises(TrustError, sign1.verify, codec, crypto, PUBLIC, changed).code == "signature"
 
 
 def test_our_own_mistakes():

@@ -4,7 +4,7 @@ PeerError("cbor") when it is not even CBOR of ours; one changed bit of a message
 
 from agent import port
 from agent.errors import CoreletError, PeerError
-from agent.wire import cose
+from agent.wire import cose, sign1
 from tests.expect import raises
 from tests.unit.agent.wire.cosing import SCALAR, TEXT, message
 
@@ -27,9 +27,9 @@ def test_es256_is_accepted_and_other_algorithms_are_not():
         proof = crypto.ecdsa_sign(SCALAR, codec.encode(["Signature1", protected, b"", TEXT]))
         data = message(18, protected, {}, TEXT, proof)
         if is_good:
-            assert cose.verify_sign1(codec, crypto, crypto.p256_public(SCALAR), data) == TEXT
+            assert sign1.verify(codec, crypto, crypto.p256_public(SCALAR), data) == TEXT
         else:
-            assert raises(PeerError, cose.verify_sign1, codec, crypto, crypto.p256_public(SCALAR), data).code == "cose"
+            assert raises(PeerError, sign1.verify, codec, crypto, crypto.p256_public(SCALAR), data).code == "cose"
     for algorithm in (4, 6, 7, 14, -9, -7, True, "HS256", None, b""):
         protected = codec.encode({1: algorithm})
         proof = crypto.hmac_sha256(KEY, codec.encode(["MAC0", protected, b"", TEXT]))
@@ -89,9 +89,9 @@ def test_malformed_messages():
         assert error.code in ("cose", "cbor"), shape
     # The bare array without its tag, a signature where a MAC is wanted and the other way round.
     assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, good[1:]).code == "cose"
-    signed = cose.sign1(codec, crypto, SCALAR, b"")
+    signed = sign1.sign(codec, crypto, SCALAR, b"")
     assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, signed).code == "cbor"
-    assert raises(PeerError, cose.verify_sign1, codec, crypto, crypto.p256_public(SCALAR), good).code == "cbor"
+    assert raises(PeerError, sign1.verify, codec, crypto, crypto.p256_public(SCALAR), good).code == "cbor"
 
 
 def test_every_flip_and_cut_is_refused():
@@ -105,9 +105,9 @@ def test_every_flip_and_cut_is_refused():
         assert error.code in ("mac", "cose", "cbor")
     for length in range(len(data)):
         assert raises(PeerError, cose.open_mac0, codec, crypto, KEY, data[:length]).code in ("cose", "cbor")
-    signed = cose.sign1(codec, crypto, SCALAR, b"payload")
+    signed = sign1.sign(codec, crypto, SCALAR, b"payload")
     for bit in range(0, 8 * len(signed), 13):
         changed = bytearray(signed)
         changed[bit // 8] ^= 1 << (bit % 8)
-        error = raises(CoreletError, cose.verify_sign1, codec, crypto, crypto.p256_public(SCALAR), bytes(changed))
+        error = raises(CoreletError, sign1.verify, codec, crypto, crypto.p256_public(SCALAR), bytes(changed))
         assert error.code in ("signature", "cose", "cbor")
