@@ -35,8 +35,6 @@ GET_TIMEOUT_S = 30.0
 PUT_TIMEOUT_S = 30.0
 BUSY_WAIT_S_MAX = 5
 SUSPENDED_S = 10.0
-# A device with few places ends a connection that rests, perhaps just when it is used again: asked once more.
-RESTED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 TOKEN_LIFE_S = 30  # made when its request leaves; a device must remember each id for so long
 ANSWER_BYTES_MAX = 4096
 PIECE_BYTES = 131072
@@ -252,9 +250,9 @@ class ShardClient:
         client = self._http
         if self.dialled is not None and self.dialled.has(target.device):
             addresses, client = [target.device + SUFFIX], self.dialled.client(target.device)
-        problem, may_try_again = "it has announced no address", True
-        while addresses:
-            address, started = addresses.pop(0), time.monotonic()
+        problem = "it has announced no address"
+        for address in addresses:
+            started = time.monotonic()
             try:
                 async with asyncio.timeout(GET_TIMEOUT_S if order.operation == "get" else PUT_TIMEOUT_S):
                     answer = await self._send(client, _url(address, target.port, order.path), order, headers)
@@ -267,9 +265,6 @@ class ShardClient:
                 problem = f"no answer from {address} port {target.port}"
             except httpx.HTTPError as error:
                 problem = f"the connection broke ({type(error).__name__})"
-                if may_try_again and isinstance(error, RESTED):
-                    may_try_again = False
-                    addresses.insert(0, address)
             except asyncio.CancelledError:
                 if order.operation == "get":
                     self.scores.late(target.device, time.monotonic() - started)
