@@ -99,8 +99,7 @@ def test_a_restart_of_the_device_or_the_core_in_the_middle_changes_nothing(netwo
     core.process.stop(signal.SIGKILL)
     check_that_it_waits(leaver, core)
     core.start()
-    # What moves at 0.3 MB/s, twice begun anew, and a device that waits before it tries its core again.
-    until("its end", lambda: core.row(device_id).get("state") == "left", 3 * WAIT_S)
+    until("its end", lambda: core.row(device_id).get("state") == "left", WAIT_S)
     assert leaver.status()["cores"] == []
     leaver.kill()
     check(core, tmp_path, content)

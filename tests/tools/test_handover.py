@@ -72,6 +72,21 @@ def test_the_only_device_stays_and_hears_what_would_be_lost_until_another_is_the
     run(tmp_path, 1, scenario)
 
 
+def test_devices_that_are_away_have_time_to_come_before_it_hears_of_losses(tmp_path, monkeypatch):
+    """As after a restart of the core: the one that leaves is there first."""
+
+    async def scenario(net):
+        await net.put(noise(300_000))
+        leaving = Leaving(net)
+        await join(net, 9)
+        net.devices[-1].is_up = False
+        assert (await leaving.look())[1]["end"] == 0
+        monkeypatch.setattr(module, "ARRIVAL_S", -1)
+        assert (await leaving.look())[1]["end"] == 1
+
+    run(tmp_path, 1, scenario)
+
+
 def test_moving_never_makes_an_object_unreadable_or_weaker(tmp_path):
     async def scenario(net):
         await net.put(noise(300_000))

@@ -5,6 +5,9 @@ nothing. Repair moves what other devices can take, recoding codes anew what too 
 that has ended. Then the device is let go ("leave"), or, where files would be lost, told so: it stays, and its owner
 decides. What it hears of files is their number and ids, never their names.
 
+Devices that are away could take it, too: they have ARRIVAL_S to come, as after a start of the core, which sees the
+one that leaves before the others.
+
 Bounds: PATIENCE_S without progress; IDS_MAX ids; one question to the registry for each such device in LOOK_S.
 """
 
@@ -24,6 +27,7 @@ from tools.gateway.registry.registry import Registry
 
 LOOK_S = 2.0
 PATIENCE_S = 120.0
+ARRIVAL_S = 30.0
 AGAIN_S = 10.0  # after a verdict: a device that still leaves then has been told so anew
 COMMAND_S = 5.0
 IDS_MAX = 5
@@ -34,10 +38,10 @@ Command = Callable[[str, str, dict[str, Any], float], Awaitable[dict[str, Any]]]
 
 
 class _Going:
-    """One device: how many shards it had at the last progress, and when that was."""
+    """One device: when it was first seen to leave, how many shards it had at the last progress, and when that was."""
 
     def __init__(self, now: float) -> None:
-        self.shards, self.since = -1, now
+        self.began, self.shards, self.since = now, -1, now
         self.ended = -AGAIN_S
 
 
@@ -89,7 +93,7 @@ class Handover:
         found = await asyncio.to_thread(self._registry.remains, target.device, leavers)
         if found.shards != going.shards or self._recoding.busy_with in found.objects:
             going.shards, going.since = found.shards, now
-        is_over = found.shards == 0 or now - going.since > PATIENCE_S or not await self._is_busy(target, found)
+        is_over = found.shards == 0 or now - going.since > PATIENCE_S or not await self._is_busy(going, target, found)
         self._words[target.device] = self._said(target, found, is_over)
         with contextlib.suppress(CoreletError):  # one that does not hear is told again
             if is_over and not found.lost:
@@ -100,8 +104,11 @@ class Handover:
                 LOG.warning("%s", self._words[target.device])
                 going.ended, going.since = time.monotonic(), time.monotonic() + AGAIN_S
 
-    async def _is_busy(self, target: Target, found: Remains) -> bool:
+    async def _is_busy(self, going: _Going, target: Target, found: Remains) -> bool:
         """Whether anything that it keeps can still come to another place."""
+        others = [each for each in self._targets().values() if not each.is_up and not each.is_leaving]
+        if others and time.monotonic() - going.began < ARRIVAL_S:
+            return True
         able = able_by_slot(self._targets())
         if await asyncio.to_thread(self._registry.movable, target.device, able, 1, True):
             return True
