@@ -24,10 +24,8 @@ async def watch(call: "Call", core_id: str) -> "dict[str, Any]":
         if "freed" in word:
             return word
         if word["end"]:
-            text = (
-                f"{limits.counted(word['lost'], 'files')} would be lost ({word['ids']}): no other device can take what"
-            )
-            text += " is kept of them here; pair one with the core first, or lose them: "
+            text = f"{limits.counted(word['lost'], 'files')} would be lost ({word['ids']}): no other device can take"
+            text += " what is kept of them here; pair one with the core first, or lose them: "
             raise UsageError("lost", text + call.again("--now"))
         still = still + 1 if word == before else 0
         if still >= (SILENCE_S if word["left"] < 0 else STILL_S):
@@ -35,9 +33,8 @@ async def watch(call: "Call", core_id: str) -> "dict[str, Any]":
             raise PortError("timeout", text + call.again("--now"))
         if word != before and "--json" not in call.options:
             most = max(most, word["left"])
-            print(
-                f"{most - word['left']} of {most} shards are with others" if most else "The core moves what is here ..."
-            )
+            done = f"{most - word['left']} of {most} shards are with others"
+            print(done if most else "The core moves what is here ...")
         before = word
         await asyncio.sleep(1)
 

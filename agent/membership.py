@@ -198,9 +198,7 @@ class _Hooks:
         if op == "leave":
             port.net.spawn(self._leave_soon())
             return {}
-        raise UsageError(
-            "command", f"this device knows no command '{op}'; it knows status, relay, dial, leaving, leave"
-        )
+        raise UsageError("command", f"this device knows no command '{op}'; but status, relay, dial, leaving, leave")
 
     async def _leave_soon(self) -> None:
         """After the answer has left."""

@@ -41,9 +41,7 @@ def read_signature(data: bytes) -> Signature:
         raise _bad("another protected header")
     algorithm = header.get(1)
     if type(algorithm) is not int or algorithm not in (ESP256, ES256, HSS_LMS):
-        raise TrustError(
-            "algorithm", f"expected a signature by ESP256 (-9) or HSS/LMS (-46), got algorithm {algorithm}"
-        )
+        raise TrustError("algorithm", f"expected a signature by ESP256 (-9) or HSS/LMS (-46), got one by {algorithm}")
     return Signature(algorithm, kid, protected, proof)
 
 

@@ -193,9 +193,7 @@ class Install:
             yield Effect("fetch", slot, PACK_OFFSET + pack.PREFIX_BYTES, (uri, pack.PREFIX_BYTES, rest))
             yield Effect("flush", slot, 0, None)
             if not (yield from self._has_head()):
-                raise TrustError(
-                    "head", "expected the head of the pack that was signed, got another; try another source"
-                )
+                raise TrustError("head", "expected the pack's head as it was signed, got another; try another source")
         for number in range(self.pack.segments):
             start, length, digest = self.pack.segment(number)
             place = PACK_OFFSET + start
@@ -204,9 +202,8 @@ class Install:
             yield Effect("fetch", slot, place, (uri, start, length))
             yield Effect("flush", slot, 0, None)
             if (yield Effect("hash", slot, place, length)) != digest:
-                raise TrustError(
-                    "segment", f"expected segment {number} as it was signed, got another; try another source"
-                )
+                text = f"expected segment {number} as it was signed, got another; try another source"
+                raise TrustError("segment", text)
 
     def _has_head(self) -> "Steps":
         """Whether the slot has the head that was signed; then `pack` is it, read."""

@@ -88,6 +88,7 @@ class ShardService:
         self._store.limit(place.flash_day_bytes, place.cache_bytes)
         self.confessions = Confessions(self._store)
         self._slabs = slabs.Slabs(port.files, place.folder, self._store, port.clock.now_ms, port.net.spawn)
+        self._slabs.turn = asyncio.Lock() if is_small else None
         self._audits: Audits | None = None
         self._slabs.pieces = port.heap.PIECE_BYTES
         self._opened_ms = port.clock.now_ms()

@@ -60,6 +60,7 @@ class Slabs:
         self._memo: contract.Slab | None = None
         self.hot: Any = None  # hot.Hot or fresh.Fresh
         self.pieces = (PIECE_BYTES_MIN, PIECE_BYTES_MAX)
+        self.turn: asyncio.Lock | None = None  # a small heap has room for one body that comes, and a flush for many
         self._running = 0
         self._changed = asyncio.Event()
         self._tidying: Any = None
@@ -135,26 +136,34 @@ class Slabs:
         """Stream the body of a put that is "ready" into its slot, verify, commit, wait for "stored". Whatever goes
         wrong, the slot is free again unless the header was written already."""
         try:
-            digest = hashlib.sha256()
-            piece_max = self.piece_bytes(self.store.space.slab_of(ticket.slot))
-            while ticket.received < ticket.length:
-                piece = await read(min(piece_max, ticket.length - ticket.received))
-                if not piece:
-                    break
-                digest.update(piece)
-                now = self._now_ms()
-                effect = self.store.receive(ticket, len(piece), now)
-                if effect is None:
-                    ticket.body.extend(piece)
-                    continue
-                self.store.done(effect, self._attempt(self._write, effect, piece), now)
-                if ticket.error is not None:
-                    raise ticket.error
-            self.store.commit(ticket, digest.digest(), self._now_ms())
+            if self.turn is None:
+                digest = await self._receive(ticket, read)
+            else:
+                async with self.turn:
+                    digest = await self._receive(ticket, read)
+            self.store.commit(ticket, digest, self._now_ms())
             return await self.wait(ticket)
         finally:
             self.store.abort(ticket)
             self.pump()
+
+    async def _receive(self, ticket: Ticket, read: "Callable[[int], Awaitable[bytes]]") -> bytes:
+        digest = hashlib.sha256()
+        piece_max = self.piece_bytes(self.store.space.slab_of(ticket.slot))
+        while ticket.received < ticket.length:
+            piece = await read(min(piece_max, ticket.length - ticket.received))
+            if not piece:
+                break
+            digest.update(piece)
+            now = self._now_ms()
+            effect = self.store.receive(ticket, len(piece), now)
+            if effect is None:
+                ticket.body.extend(piece)
+                continue
+            self.store.done(effect, self._attempt(self._write, effect, piece), now)
+            if ticket.error is not None:
+                raise ticket.error
+        return digest.digest()
 
     def read_piece(self, ticket: Ticket, number: int) -> bytes:
         """One piece of a shard that was found, exactly as it was verified. PortError("changed" or "spoiled"): the

@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,9 +41,6 @@ def same(core: Core, folder: Path, name: str, content: bytes) -> bool:
     return (folder / "back").read_bytes() == content
 
 
-PAIRED_S = 5  # then the code of a pairing has left a heap of 512 KiB; before, it has no room for all that follows
-
-
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_two_cores_share_a_device(network: Network, tmp_path: Path, runtime: str) -> None:
     one, other = network.core("one"), network.core("other")
@@ -57,7 +53,6 @@ def test_two_cores_share_a_device(network: Network, tmp_path: Path, runtime: str
     device.start()
     identity = one.pair(device)["device"]
     assert other.pair(device, device.say("pair-window")["code"])["device"] == identity
-    time.sleep(PAIRED_S)
 
     said, first = put(one, tmp_path, "first", 8)
     assert not said, said
