@@ -36,8 +36,8 @@ class Call:
 def typed(line: str, options: dict[str, str]) -> str:
     """A hint ends its line, ": corelet ..." or ": sudo corelet ..."; it names the same state folder as the command did
     that was given."""
-    head, _, hint = line.rpartition(": ")
-    before, mark, rest = hint.partition("corelet ")
+    head, _, text = line.rpartition(": ")
+    before, mark, rest = text.partition("corelet ")
     if not head or not mark or before not in ("", "sudo "):
         return line
     state = options.get("--state", "")

@@ -19,9 +19,9 @@ def up(call: "Call") -> None:
     while is_new_life:
         device = Device(call.folder, _overrides(call))
         device.prepare()
-        outcome: list[bool] = []
-        port.net.run(_live(device, outcome, call))
-        is_new_life = outcome == [True]
+        result: list[bool] = []
+        port.net.run(_live(device, result, call))
+        is_new_life = result == [True]
     print("stopped")
 
 
@@ -31,12 +31,12 @@ def _overrides(call: "Call") -> "dict[str, Any]":
     return start.overrides(call.options)
 
 
-async def _live(device: Device, outcome: list[bool], call: "Call") -> None:
+async def _live(device: Device, result: list[bool], call: "Call") -> None:
     await device.start()
     _greet(device, call)
     port.heap.forget(STARTERS)
     device.on_event = lambda event: _tell(device, event, call)
-    outcome.append(await device.run())
+    result.append(await device.run())
 
 
 def _greet(device: Device, call: "Call") -> None:

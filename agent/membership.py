@@ -98,10 +98,10 @@ class Membership:
         service = self._links.pop(core_id, None)  # from here on its tokens are worth nothing
         self.dial(core_id, {})
         device.relays.changed()
-        is_told = False
+        told = False
         if service is not None:
             # First, while there still is a certificate to say it with.
-            is_told = await service.leave()
+            told = await service.leave()
             self._session = max(self._session, service.session)
         try:
             freed = await device.shards.forget_core(core_id)
@@ -111,10 +111,10 @@ class Membership:
                 self._connect(self._records[core_id])
             raise
         self._records.pop(core_id, None)
-        device.journal.info("device", "left core " + core_id + ("" if is_told else ", which could not be told"))
+        device.journal.info("device", "left core " + core_id + ("" if told else ", which could not be told"))
         device.owners_changed()
         device.tell(Left(core_id))
-        return {"core": core_id, "device": device.identity.device_id, "freed": freed, "told": is_told}
+        return {"core": core_id, "device": device.identity.device_id, "freed": freed, "told": told}
 
     def _connect(self, record: "dict[str, Any]") -> None:
         core_id: str = record["core"]

@@ -59,8 +59,8 @@ def checked(key: str, value: object) -> object:
         raise UsageError("settings", f"settings: there is no '{key}'; there are: {names}")
     _, kind, low, high, _ = rows[0]
     if kind in ("addresses", "networks"):
-        signs = ADDRESS_SIGNS + ("/" if kind == "networks" else "")
-        if not isinstance(value, (list, tuple)) or [item for item in value if not _is_address(item, signs)]:
+        allowed = ADDRESS_SIGNS + ("/" if kind == "networks" else "")
+        if not isinstance(value, (list, tuple)) or [item for item in value if not _is_address(item, allowed)]:
             raise UsageError("settings", f"settings: {key} is {value!r}; allowed: a list of IP {kind}")
         return tuple(value)
     if kind == "ceilings":
@@ -76,8 +76,8 @@ def checked(key: str, value: object) -> object:
     return value
 
 
-def _is_address(value: object, signs: str) -> bool:
-    return isinstance(value, str) and 2 <= len(value) <= 49 and not [sign for sign in value if sign not in signs]
+def _is_address(value: object, allowed: str) -> bool:
+    return isinstance(value, str) and 2 <= len(value) <= 49 and not [sign for sign in value if sign not in allowed]
 
 
 def _ceilings(value: object) -> "dict[str, Any]":

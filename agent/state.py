@@ -74,8 +74,8 @@ class State:
             record = None
         if isinstance(record, dict):
             return record
-        cure = "leave " + name.split("/")[1] if name.startswith("cores/") else "reset"
-        raise UsageError("state", f"{self.path(name)} is damaged; restore it from a backup or run: corelet {cure}")
+        text = "leave " + name.split("/")[1] if name.startswith("cores/") else "reset"
+        raise UsageError("state", f"{self.path(name)} is damaged; restore it from a backup or run: corelet {text}")
 
     def _write_record(self, name: str, record: "dict[str, Any]") -> None:
         body = self._codec.encode(record)

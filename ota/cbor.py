@@ -63,8 +63,8 @@ def _put(out: bytearray, value: "Any", depth: int) -> None:
             if type(key) not in (int, str):
                 raise UsageError("cbor", f"expected keys that are int or str, got {type(key).__name__}")
         _put_head(out, 0xA0, len(value))
-        for encoded, key in sorted([(encode(key), key) for key in value]):
-            out.extend(encoded)
+        for made, key in sorted([(encode(key), key) for key in value]):
+            out.extend(made)
             _put(out, value[key], depth - 1)
     elif kind is list:
         _put_head(out, 0x80, len(value))
@@ -172,9 +172,9 @@ class _Reader:
         for _ in range(count):
             start = self.offset
             key = self.value(0)
-            encoded = self.data[start : self.offset]
-            if type(key) not in (int, str) or encoded <= last:
+            made = self.data[start : self.offset]
+            if type(key) not in (int, str) or made <= last:
                 raise self.bad("a map key that is repeated, unsorted or neither integer nor text")
-            last = encoded
+            last = made
             values[key] = self.value(depth)
         return values

@@ -24,8 +24,8 @@ class Backoff:
     def pause_ms(self) -> int:
         """The next pause; call once per failure."""
         self._failures = min(self._failures + 1, _DOUBLINGS_MAX)
-        cap = min(self._pause_ms_max, PAUSE_MS_MIN << self._failures)
-        return PAUSE_MS_MIN + int.from_bytes(self._entropy(4), "big") % (cap - PAUSE_MS_MIN + 1)
+        most = min(self._pause_ms_max, PAUSE_MS_MIN << self._failures)
+        return PAUSE_MS_MIN + int.from_bytes(self._entropy(4), "big") % (most - PAUSE_MS_MIN + 1)
 
     def reset(self) -> None:
         self._failures = 0

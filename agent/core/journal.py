@@ -21,7 +21,7 @@ HEADER = "# corelet log, segment "
 
 def clean(text: str) -> str:
     """Printable, on one line."""
-    return "".join([char if is_plain(char) else " " for char in text[:LINE_BYTES_MAX]])
+    return "".join([sign if is_plain(sign) else " " for sign in text[:LINE_BYTES_MAX]])
 
 
 def cut(line: str) -> str:

@@ -159,5 +159,5 @@ class Discovery:
 
     async def _drop(self) -> None:
         if self._announcer is not None:
-            announcer, self._announcer, self._is_started = self._announcer, None, False
-            await announcer.close()
+            old, self._announcer, self._is_started = self._announcer, None, False
+            await old.close()

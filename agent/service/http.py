@@ -188,11 +188,11 @@ async def _drain(wire: Wire, request: "Request | str") -> None:
     bytes_max = STRANGER_BYTES_MAX if is_stranger else DRAIN_BYTES_MAX
     left = bytes_max if isinstance(request, str) else min(request.left, bytes_max)
     pace = Pace(wire.stall_ms)
-    end_ms = clock.now_ms() + min(STRANGER_MS_MAX, wire.stall_ms)
+    until = clock.now_ms() + min(STRANGER_MS_MAX, wire.stall_ms)
     while left > 0:
         if is_stranger:  # all of it within a second, however evenly it comes
-            pace = Pace(max(1, end_ms - clock.now_ms()))
-            if clock.now_ms() >= end_ms:
+            pace = Pace(max(1, until - clock.now_ms()))
+            if clock.now_ms() >= until:
                 raise PortError("timeout", "The rest of a refused body did not come in time.")
         left -= len(await wire.read(min(left, DRAIN_PIECE_BYTES), pace))
 

@@ -48,8 +48,8 @@ def refuse_browsers(headers: "dict[str, str]") -> None:
 def is_local_host(host: str) -> bool:
     """An address, "localhost" or a .local name, with or without a port: what DNS of the Internet cannot point here."""
     if host[:1] == "[":
-        name, bracket, _ = host[1:].partition("]")
-        return bracket == "]" and ":" in name and all(letter in "0123456789abcdefABCDEF:." for letter in name)
+        name, end, _ = host[1:].partition("]")
+        return end == "]" and ":" in name and all(letter in "0123456789abcdefABCDEF:." for letter in name)
     name = host.partition(":")[0].lower()
     parts = name.split(".")
     if len(parts) == 4 and all(0 < len(part) <= 3 and all(digit in "0123456789" for digit in part) for part in parts):

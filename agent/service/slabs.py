@@ -149,9 +149,9 @@ class Slabs:
 
     async def _receive(self, ticket: Ticket, read: "Callable[[int], Awaitable[bytes]]") -> bytes:
         digest = hashlib.sha256()
-        piece_max = self.piece_bytes(self.store.space.slab_of(ticket.slot))
+        most = self.piece_bytes(self.store.space.slab_of(ticket.slot))
         while ticket.received < ticket.length:
-            piece = await read(min(piece_max, ticket.length - ticket.received))
+            piece = await read(min(most, ticket.length - ticket.received))
             if not piece:
                 break
             digest.update(piece)

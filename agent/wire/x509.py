@@ -62,16 +62,16 @@ def read_certificate(der: bytes) -> Certificate:
     """PeerError("certificate") for anything else than one whole P-256, ecdsa-with-SHA256 certificate."""
     if len(der) > CERTIFICATE_BYTES_MAX:
         raise _bad("size")
-    outer, outer_end = _item(der, 0, _SEQUENCE)
+    outer, last = _item(der, 0, _SEQUENCE)
     tbs, tbs_end = _item(der, outer, _SEQUENCE)
     bits = _exactly(der, tbs_end, _ECDSA_SHA256)
     content, end = _item(der, bits, _BITS)
-    if end != outer_end or outer_end != len(der) or content == end or der[content] != 0:
+    if end != last or last != len(der) or content == end or der[content] != 0:
         raise _bad("structure")
-    pair, pair_end = _item(der, content + 1, _SEQUENCE)
+    pair, stop = _item(der, content + 1, _SEQUENCE)
     r, after = _unsigned(der, pair)
     s, after = _unsigned(der, after)
-    if after != pair_end or pair_end != end:
+    if after != stop or stop != end:
         raise _bad("signature")
     signed = der[outer:tbs_end]
     return Certificate(signed, _public_key(der[:tbs_end], tbs), r + s)
@@ -86,8 +86,8 @@ def _public_key(der: bytes, start: int) -> bytes:
         after = _item(der, after, _SEQUENCE)[1]
     content, end = _item(der, after, _SEQUENCE)
     content = _exactly(der, content, _P256_KEY)
-    bits, bits_end = _item(der, content, _BITS)
-    point = der[bits + 1 : bits_end]
-    if bits_end != end or len(point) != 65 or der[bits] != 0 or point[0] != 4:
+    bits, stop = _item(der, content, _BITS)
+    point = der[bits + 1 : stop]
+    if stop != end or len(point) != 65 or der[bits] != 0 or point[0] != 4:
         raise _bad("key")
     return point

@@ -119,18 +119,18 @@ class Access:
         ids = IDS_FIRST
         while ids < 2 * live:
             ids *= 2
-        smaller = _copy(table, ids, up_s) if ids * _ENTRY_BYTES < len(table) else None
-        if smaller is not None:
-            self._tables[core] = smaller
+        made = _copy(table, ids, up_s) if ids * _ENTRY_BYTES < len(table) else None
+        if made is not None:
+            self._tables[core] = made
 
     def _grow(self, core: str, up_s: int) -> bool:
         """More room, without what has expired; False when the core's share does not allow it or it does not help."""
         table = self._tables[core]
         ids = len(table) // _ENTRY_BYTES * 2
         while ids <= self._share():
-            larger = _copy(table, ids, up_s)
-            if larger is not None:
-                self._tables[core] = larger
+            made = _copy(table, ids, up_s)
+            if made is not None:
+                self._tables[core] = made
                 return True
             ids *= 2
         return False

@@ -66,8 +66,8 @@ class Commits:
             self._hold(effect)
 
     def _is_clear(self, effect: Effect) -> bool:
-        is_known = effect.kind == CREATE or effect.slab.mark < 0 or effect.slab.is_marked
-        return is_known and not self.is_distrusted and self.flash.is_covered()
+        known = effect.kind == CREATE or effect.slab.mark < 0 or effect.slab.is_marked
+        return known and not self.is_distrusted and self.flash.is_covered()
 
     def _hold(self, what: "Effect | Ticket") -> None:
         self._held.append(what)

@@ -178,18 +178,18 @@ class Space:
 
     def idle_slabs(self, spared: int) -> list[Slab]:
         """Slabs of other slot sizes than `spared` that hold nothing but what gives way: those without any first."""
-        empty, yielding = [], []
+        found, yielding = [], []
         for slab in self.slabs:
             if slab is None or slab.slot_bytes == spared:
                 continue
             free = self._index.free[slab.position] + slab.dead
             if free == slab.slots:
-                empty.append(slab)
+                found.append(slab)
             elif free + sum([self._index.kind(slot) >= TRASH for slot in self._index.records_in(slab.position)]) == (
                 slab.slots
             ):
                 yielding.append(slab)
-        return empty + yielding
+        return found + yielding
 
     def free_slots(self) -> int:
         """Free ones now, those that give way to a promise, and the smallest ones that the quota still allows."""

@@ -143,10 +143,10 @@ class Announcer:
             self.instance, self.host = event.instance, event.host
             self._settled.set()
         for data, (key, address, port) in self._machine.drain_outgoing():
-            to = self._ports.get(key)
-            if to is not None:
+            place = self._ports.get(key)
+            if place is not None:
                 try:
-                    to.send(data, address, port)
+                    place.send(data, address, port)
                 except OSError as error:
                     self.trouble = f"Nothing can be sent on {key} (error {error.errno}): has it a multicast route?"
         self._moved.set()

@@ -93,11 +93,11 @@ class Answers:
         for wait in due:
             ready: set[int] = set()
             for index in wait.indexes:
-                free_at = self._multicast_at.get((wait.link, index), now - wait.gap_ms) + wait.gap_ms
-                if free_at <= now:
+                at = self._multicast_at.get((wait.link, index), now - wait.gap_ms) + wait.gap_ms
+                if at <= now:
                     ready.add(index)
                 else:
-                    self._join(wait.link, {index}, free_at, wait.gap_ms)
+                    self._join(wait.link, {index}, at, wait.gap_ms)
             if ready:
                 self.sent(wait.link, ready, now)
                 taken.append((wait.link, ready))

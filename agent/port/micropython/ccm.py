@@ -79,5 +79,5 @@ def _counters(nonce: bytes, first: int, count: int) -> bytes:
 
 def _xor(part: bytes, stream: bytes) -> bytes:
     length = len(part)
-    mixed = int.from_bytes(part, "little") ^ int.from_bytes(stream[:length], "little")
-    return mixed.to_bytes(length, "little")
+    made = int.from_bytes(part, "little") ^ int.from_bytes(stream[:length], "little")
+    return made.to_bytes(length, "little")

@@ -78,11 +78,11 @@ def pack_txt(pairs: list[tuple[str, str]]) -> bytes:
 
 def pack_nsec(name: bytes, types: list[int]) -> bytes:
     """RFC 6762 section 6.1: these types (all below 256) exist for `name`, and no others."""
-    bitmap = bytearray(32)
+    data = bytearray(32)
     for kind in types:
-        bitmap[kind >> 3] |= 0x80 >> (kind & 7)
+        data[kind >> 3] |= 0x80 >> (kind & 7)
     used = max(types) // 8 + 1
-    return name + bytes((0, used)) + bytes(bitmap[:used])
+    return name + bytes((0, used)) + bytes(data[:used])
 
 
 class _Reader:
@@ -160,18 +160,18 @@ class _Reader:
 def decode(data: bytes) -> Message:
     """One message. PeerError("dns") when it is cut off, loops, or is larger than the bounds above."""
     reader = _Reader(data)
-    ident, flags = reader.number(2), reader.number(2)
+    number, flags = reader.number(2), reader.number(2)
     counts = [reader.number(2) for _ in range(4)]
     if counts[0] > QUESTIONS_MAX or counts[1] + counts[2] + counts[3] > RECORDS_MAX:
         raise PeerError("dns", f"a DNS message says it has {counts} questions and records, more than anyone needs")
     questions = [reader.question() for _ in range(counts[0])]
     sections = [[reader.record() for _ in range(count)] for count in counts[1:]]
-    return Message(ident, flags, questions, sections[0], sections[1], sections[2])
+    return Message(number, flags, questions, sections[0], sections[1], sections[2])
 
 
 class _Writer:
-    def __init__(self, ident: int, flags: int) -> None:
-        self.out = bytearray(ident.to_bytes(2, "big") + flags.to_bytes(2, "big"))
+    def __init__(self, number: int, flags: int) -> None:
+        self.out = bytearray(number.to_bytes(2, "big") + flags.to_bytes(2, "big"))
         self._known: dict[bytes, int] = {}
 
     def number(self, value: int, length: int) -> None:
@@ -212,16 +212,16 @@ class _Writer:
 
 def encode(message: Message, compress_srv: bool = True) -> bytes:
     """`compress_srv` False for legacy unicast answers (RFC 6762 section 18.14)."""
-    writer = _Writer(message.id, message.flags)
+    made = _Writer(message.id, message.flags)
     sections = (message.answers, message.authorities, message.additionals)
-    writer.number(len(message.questions), 2)
+    made.number(len(message.questions), 2)
     for section in sections:
-        writer.number(len(section), 2)
+        made.number(len(section), 2)
     for question in message.questions:
-        writer.name(question.name)
-        writer.number(question.type, 2)
-        writer.number(question.klass | (_TOP_BIT if question.unicast else 0), 2)
+        made.name(question.name)
+        made.number(question.type, 2)
+        made.number(question.klass | (_TOP_BIT if question.unicast else 0), 2)
     for section in sections:
         for record in section:
-            writer.record(record, compress_srv)
-    return bytes(writer.out)
+            made.record(record, compress_srv)
+    return bytes(made.out)

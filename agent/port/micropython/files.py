@@ -121,9 +121,9 @@ def make_folder(path: str) -> None:
 
 
 def _make_folders(path: str) -> None:
-    parent = folder_of(path)
-    if _kind(parent) != FOLDER:
-        _make_folders(parent)
+    folder = folder_of(path)
+    if _kind(folder) != FOLDER:
+        _make_folders(folder)
     if _kind(path) != FOLDER:
         os.mkdir(path)
     _sync_folder(path)

@@ -35,12 +35,12 @@ def _cpu_permille() -> int:
 
 def _temperature_mc() -> int:
     """The hottest zone; -1 when there is none."""
-    hottest = -1
+    most = -1
     for zone in range(THERMAL_ZONES_MAX):
         words = _fields(f"/sys/class/thermal/thermal_zone{zone}/temp", "")
         if words and words[0].isdigit():
-            hottest = max(hottest, int(words[0]))
-    return hottest
+            most = max(most, int(words[0]))
+    return most
 
 
 def _network_bytes() -> tuple[int, int]:

@@ -44,8 +44,8 @@ class Records:
         self.host = dns.pack_name([names.host, "local"])
         # Case counts for nobody on the wire, so names are compared in lower case.
         self.unique = (self.instance.lower(), self.host.lower())
-        firsts = [dns.unpack_name(name)[0] for name in (self.kind, self.instance, self.host)]
-        self._words = [word.lower() for word in firsts] + [b"_dns-sd"]
+        first = [dns.unpack_name(name)[0] for name in (self.kind, self.instance, self.host)]
+        self._words = [word.lower() for word in first] + [b"_dns-sd"]
         self.addresses = addresses[:ADDRESSES_MAX]
         self.all = [_shared(self.kind, self.instance), self._srv(service.port), self._txt(service.txt)]
         self.all.append(_shared(dns.pack_name(_SERVICES), self.kind))
@@ -91,16 +91,16 @@ class Records:
 
     def additional(self, chosen: set[int]) -> set[int]:
         """RFC 6763 section 12: what a querier would ask for next."""
-        extra: set[int] = set()
+        more: set[int] = set()
         wants_host = False
         for index in chosen:
             if self.all[index].type == dns.PTR and index != self.enumeration:
-                extra.update((1, 2))
+                more.update((1, 2))
             wants_host = wants_host or self.all[index].type in (dns.PTR, dns.SRV, dns.A, dns.AAAA)
         if wants_host and chosen != {self.enumeration}:
-            extra.update(range(self.first_address, self.negative))
-            extra.update(self.spoken_nsec)
-        return extra - chosen
+            more.update(range(self.first_address, self.negative))
+            more.update(self.spoken_nsec)
+        return more - chosen
 
     def same(self, record: dns.Record) -> int:
         """Index of our record with this name, type and data, or -1."""
@@ -134,8 +134,8 @@ class Records:
 
     def response(self, indexes: set[int]) -> bytes:
         answers = [self.all[index] for index in sorted(indexes)]
-        extra = [self.all[index] for index in sorted(self.additional(indexes))]
-        return _answer(answers, extra)
+        more = [self.all[index] for index in sorted(self.additional(indexes))]
+        return _answer(answers, more)
 
     def legacy(self, indexes: set[int], query: dns.Message) -> bytes:
         """RFC 6762 section 6.7: for a resolver that knows no mDNS. No additional records: it costs us, it may cost

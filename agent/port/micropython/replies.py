@@ -66,8 +66,8 @@ class Replies:
         return age_ms is not None and age_ms < records.all[index].ttl * 250
 
     def _may_send(self, now: int) -> bool:
-        gained = (now - self._unicast_at) * UNICAST_PER_S
-        self._unicast_credit = min(UNICAST_BURST * 1000, self._unicast_credit + gained)
+        more = (now - self._unicast_at) * UNICAST_PER_S
+        self._unicast_credit = min(UNICAST_BURST * 1000, self._unicast_credit + more)
         self._unicast_at = now
         if self._unicast_credit < 1000:
             return False
