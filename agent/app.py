@@ -15,6 +15,7 @@ STARTERS = ("agent.limits", "agent.screen", "agent.settings", "agent.start", "ag
 
 def up(call: "Call") -> None:
     """Run until stopped. Raises CoreletError with the sentence when it cannot start."""
+    port.terminal.guard()
     is_new_life = True
     while is_new_life:
         device = Device(call.folder, _overrides(call))

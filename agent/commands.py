@@ -1,5 +1,7 @@
 """What the owner's commands do beside `up`: ask the running device, or work straight on its state when none runs."""
 
+import asyncio
+
 from agent import answers, limits, port, screen
 from agent.errors import PortError, UsageError
 from agent.service import control
@@ -14,6 +16,7 @@ if False:
 SYSTEM_FOLDER = "/var/lib/corelet"  # where root's device has its state
 LOG_TAIL_BYTES = 8192  # of each of the two files
 CORE_ID_CHARS = 16
+STOP_S = 20
 HEX = "0123456789abcdef"
 LOST = "; files that have no other copy are lost, and nothing brings them back."
 
@@ -54,6 +57,25 @@ def leave(call: "Call") -> "Said":
 
         answer = _result(leaving.watch(call, core_id))
     return answer, answers.left(answer)
+
+
+def stop(call: "Call") -> "Said":
+    answer = ask(call, {"do": "stop"})
+    _result(_unlocked(call.folder))
+    return answer, ["Stopped."]
+
+
+async def _unlocked(folder: str) -> None:
+    """Until no process holds the state. PortError("timeout")."""
+    for _ in range(STOP_S * 10):
+        await asyncio.sleep(0.1)
+        try:
+            port.files.lock(folder).close()
+            return
+        except PortError as error:
+            if error.code != "state_in_use":
+                raise
+    raise PortError("timeout", f"the device on {folder} has not ended within {STOP_S} s; what it does: corelet logs")
 
 
 def reset(call: "Call") -> "Said":
@@ -117,6 +139,7 @@ def _ask_or(call: "Call", request: "dict[str, Any]", alone: "Any") -> "dict[str,
             raise
     if not port.files.exists(call.folder):
         raise PortError("not_found", f"no device has its state in {call.folder}; name its folder with --state")
+    port.terminal.guard()
     return alone()  # type: ignore[no-any-return]
 
 

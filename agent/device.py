@@ -187,11 +187,16 @@ class Device:
         self._stop.set()
         return {"restarted": True}
 
+    async def finish(self) -> "dict[str, Any]":
+        """End `run` in order."""
+        self._stop.set()
+        return {"stopped": True}
+
     async def run(self) -> bool:
-        """Until cancelled; True when a reset asks for a new life."""
+        """Until cancelled or finished; True when a reset asks for a new life."""
         try:
             await self._stop.wait()
-            await asyncio.sleep(0.2)  # the answer to the reset leaves first
+            await asyncio.sleep(0.2)  # the answer to the request leaves first
         finally:
             await self.stop()
         return self._is_new_life

@@ -48,6 +48,7 @@ def run(call: "Call") -> None:
     quota = arguments.number("--quota", options["--quota"], SLOT_BYTES[0], QUOTA_BYTES_MAX)
     places = [arguments.place(word, "", 0) for word in arguments.split(options["--listen"])]
     folder = options["--dir"]
+    port.terminal.guard()
     port.files.make_folder(folder)
     port.files.lock(folder)
     cores = shards.Cores(lambda name: secret if name == core else None, lambda _: port.clock.unix_time())

@@ -36,6 +36,7 @@ COMMANDS = (
         "leave 0123456789abcdef",
         "agent.commands.leave",
     ),
+    ("stop", "--state DIR --json", "end the running device in order", "stop", "agent.commands.stop"),
     ("reset", "--state DIR --yes --json", "forget identity, cores and shards", "reset --yes", "agent.commands.reset"),
     ("logs", "--state DIR --json", "the last lines it wrote", "logs", "agent.commands.logs"),
     (

@@ -1,7 +1,7 @@
 """The port's contract. Read by people and type checkers; never imported at run time.
 
-Rules for both bodies: addresses are `(host: str, port: int)`; errors of the world are PortError with
-one of the codes named here; times are int milliseconds of a clock that never wraps.
+Rules for both bodies: addresses are `(host: str, port: int)`; errors of the world are PortError with one of the codes
+named here; times are int milliseconds of a clock that never wraps.
 """
 
 from typing import Any, Protocol
@@ -243,14 +243,15 @@ class Terminal(Protocol):
     def begin(self) -> None:
         """First thing in a program, before the large imports."""
 
+    def guard(self) -> None:
+        """From here on Ctrl-C is a power cut, which state survives, where it could hit the interpreter's own C code."""
+
     def runtime(self) -> tuple[str, str]:
         """("cpython" or "micropython", version)."""
 
-    def program(self) -> str:
-        """The words that a person types here for this program."""
+    def program(self) -> str: ...  # the words that a person types here for it
 
-    def is_terminal(self) -> bool:
-        """Whether a person can be asked something."""
+    def is_terminal(self) -> bool: ...  # so that a person can be asked something
 
     def qr_lines(self, text: str) -> list[str]:
         """`text` as a picture of lines; [] where nothing can draw it."""

@@ -31,7 +31,7 @@ NOBODY = ("refused", "not_found", "unreachable", "io")  # codes of a connect whe
 
 
 class ControlService:
-    """`device`: the object with status(), log_lines(), open_window(), leave(core, how), reset() (agent/device.py)."""
+    """`device`: status(), log_lines(), open_window(), leave(core, how), finish(), reset() (agent/device.py)."""
 
     def __init__(self, device: object, listener: "contract.Listener") -> None:
         self._device = device
@@ -105,6 +105,8 @@ class ControlService:
             return await device.open_window()  # type: ignore[no-any-return]
         if is_leave and isinstance(core_id, str):
             return await device.leave(core_id, do)  # type: ignore[no-any-return]
+        if do == "stop":
+            return await device.finish()  # type: ignore[no-any-return]
         if do == "reset":
             return await device.reset()  # type: ignore[no-any-return]
         raise UsageError("control", "the running device does not know this command; is it of another version?")

@@ -1,8 +1,8 @@
-"""Files that wait longest begin first: the workers of xdist take whole files, and none shall wait for one at the end."""
+"""Files that wait longest begin first: xdist's workers take whole files, and none shall wait for one at the end."""
 
 import pytest
 
-LONG = ("test_handover.py", "test_reach_device.py", "test_reach.py", "test_leaving.py", "test_stage0.py", "test_fleet.py")
+LONG = ("test_handover.py", "test_reach_device.py", "test_reach.py", "test_leaving.py", "test_stage0.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,10 +63,18 @@ class Device:
         """One that is paired already says which cores it has."""
         self.start(ready="  core ")
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """A signal that it may follow in its own way must end it at once, and not by the SIGKILL of an impatient us."""
+    def kill(self) -> None:
+        self.process.stop(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """In order, as a person ends it: by Ctrl-C, which on MicroPython is a power cut, so there by `stop`. It ends at
+        once, and not by the SIGKILL of an impatient us."""
         started = time.monotonic()
-        self.process.stop(number)
+        if self.runtime == "cpython":
+            self.process.stop(signal.SIGINT)
+        else:
+            self.say("stop")
+            self.process.stop(0)  # only waits
         assert time.monotonic() - started < END_S, f"{self.state.name} did not end: {self.screen}"
 
     @property

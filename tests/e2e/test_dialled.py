@@ -1,6 +1,5 @@
 """A device behind a router that nothing comes through: it dials out, and files are stored on it and read back."""
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,4 +86,4 @@ def test_a_device_that_cannot_be_reached_dials_in(
     assert device.status()["shards"]["shards"] == 0
     core.say("forget", identity)
     until("its leaving", lambda: device.status()["cores"] == [], 15)
-    device.kill(signal.SIGINT)
+    device.stop()

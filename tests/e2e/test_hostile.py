@@ -267,7 +267,7 @@ def test_damaged_state(core: Core, device: Device, tmp_path: Path) -> None:
     core.pair(device)
     name = "damaged-" + device.runtime
     assert put(core, tmp_path, name, 50_000).returncode == 0
-    device.kill(signal.SIGINT)
+    device.stop()
     good = {path: path.read_bytes() for path in device.state.rglob("*") if path.is_file()}
     records = [path for path in sorted(good) if path.suffix in (".cbor", ".json")]
     others = [path for path in good if path.parent.name in ("logs", "shards")]
@@ -284,7 +284,7 @@ def test_damaged_state(core: Core, device: Device, tmp_path: Path) -> None:
             path.write_bytes(damages(good[path])[kind])
         device.restart()
         assert until("an answer", device.status)["boot"] > 1 and "Traceback" not in device.screen
-        device.kill(signal.SIGINT)
+        device.stop()
     for path in records:
         path.write_bytes(b"junk")
     line = device.refused("leave", core.id, "--yes")

@@ -69,7 +69,7 @@ def check_that_it_may_return(core: Core, leaver: Device, device_id: str) -> None
     """As a member like any other; and only a farewell says "left", never a death."""
     again = core.pair(leaver, leaver.say("pair-window")["code"])["device"]
     assert again == device_id and shown(core, again) == "up"
-    leaver.kill(signal.SIGINT)
+    leaver.stop()
     until("its goodbye", lambda: not core.is_up(again))
     time.sleep(1.5)
     assert shown(core, again) == "down"

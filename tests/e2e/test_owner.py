@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import signal
 import socket
 import stat
 import subprocess
@@ -81,7 +80,7 @@ def test_what_deletes_is_asked_first(device: Device) -> None:
     while device.status().get("device", before) == before:
         assert time.monotonic() < end, device.screen
         time.sleep(0.1)
-    device.kill(signal.SIGINT)
+    device.stop()
     assert typed(device, "reset", "--yes").stdout.strip().endswith(f" up --state {device.state}")
 
 
@@ -89,7 +88,7 @@ def test_what_deletes_is_asked_first(device: Device) -> None:
 def test_logs_of_a_device_that_does_not_run(device: Device) -> None:
     device.start()
     lines = device.say("logs")["lines"]
-    device.kill(signal.SIGINT)
+    device.stop()
     after = device.say("logs")["lines"]
     assert after[: len(lines)] == lines and after[-1].endswith("stopped")
     assert device.run("logs").stdout.splitlines() == after

@@ -3,7 +3,6 @@ offered, proven by the core's dial-back and used by aioice; it follows the route
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,7 +145,7 @@ def test_mapped_proven_used_moved_removed(home: Home, runtime: str, method: str)
     router.set_external(MOVED)
     until("the new address", lambda: home.is_offered_at(MOVED), PATIENCE_S)
     assert f" {MOVED}\n" not in home.talk(MOVED)
-    device.kill(signal.SIGINT)
+    device.stop()
     until("the removal", lambda: not [row for row in router.mapped() if row[1] == RELAY], 5)
     if method == "PCP":  # UPnP takes a call for each, and the end waits for some seconds only
         until("the removal of the pool", lambda: not router.mapped(), PATIENCE_S)

@@ -2,7 +2,6 @@
 
 import json
 import random
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def test_two_cores_share_a_device(network: Network, tmp_path: Path, runtime: str
     one, other = network.core("one"), network.core("other")
     device = network.device(runtime)
     device.start()
-    device.kill(signal.SIGINT)
+    device.stop()
     settings = device.state / "owner/settings.json"
     kept = json.loads(settings.read_text())
     settings.write_text(json.dumps(kept | {"ceilings": {"shard_bytes": QUOTA}}))

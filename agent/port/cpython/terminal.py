@@ -13,6 +13,10 @@ def begin() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def guard() -> None:
+    """An interrupt waits for the next bytecode or the loop here."""
+
+
 def runtime() -> tuple[str, str]:
     return "cpython", platform.python_version()
 

@@ -4,6 +4,8 @@ import gc
 import os
 import sys
 
+import micropython  # type: ignore[import-not-found]
+
 COLLECT_AFTER_BYTES = 8192
 
 
@@ -11,6 +13,12 @@ def begin() -> None:
     """MicroPython collects only when the heap is full; by then what compiling left behind lies between what stays,
     and no large block is to be had. So it collects early."""
     gc.threshold(COLLECT_AFTER_BYTES)  # type: ignore[attr-defined]
+
+
+def guard() -> None:
+    """A build without GIL raises KeyboardInterrupt out of the signal handler: in the middle of a collection it leaves
+    marks behind, and the next one frees what lives."""
+    micropython.kbd_intr(-1)
 
 
 def runtime() -> tuple[str, str]:

@@ -11,7 +11,6 @@ allows here; ceilings are those of the board `generic-linux`.
 import json
 import os
 import re
-import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +65,7 @@ class Whole:
         with on_core(DEVICE_CORE):
             self.device.start()
             self.id = str(self.core.pair(self.device)["device"])
-            self.device.kill(signal.SIGINT)
+            self.device.stop()
             (self.device.state / "owner" / "settings.json").write_text(json.dumps(OWNER))
             self.device.restart()
         until("its relay", self._is_reachable, READY_S)

@@ -198,7 +198,7 @@ def test_the_owner_decides(network: Network) -> None:
         ({"relay": "on", "ceilings": {"allocations": 0}}, "a ceiling of 0"),
         ({"relay": "on", "ceilings": {"allocations": 2}}, ""),
     ):
-        device.kill(signal.SIGINT)
+        device.stop()
         set_owner(device, values)
         device.restart()
         until("its return", lambda: core.is_up(device_id))
@@ -215,7 +215,7 @@ def test_the_owner_decides(network: Network) -> None:
 
     asyncio.run(work())
     # A port that is taken is said, and no other is taken in its place.
-    device.kill(signal.SIGINT)
+    device.stop()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         set_owner(device, {"relay": "on", "ceilings": {}})
         number = taken.getsockname()[1]
@@ -250,7 +250,7 @@ def test_tls_is_offered_by_the_name_in_the_certificate(network: Network, tmp_pat
         endpoint.close()
 
     asyncio.run(work())
-    device.kill(signal.SIGINT)
+    device.stop()
     set_owner(device, {"relay_tls_cert": "", "relay_tls_key": ""})
     device.restart()
     until("no more TLS", lambda: url not in core.run("relay", "list").stdout, 30)

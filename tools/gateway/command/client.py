@@ -26,7 +26,7 @@ class Client:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it trusts nobody; httpx's own reads every root of the machine
+        no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx's own reads every root of the machine
         transport = httpx.HTTPTransport(verify=no_tls, uds=str(socket_path(folder)))
         # No time-outs: the core has its own for everything it does, and a long put is not an error.
         self._http = httpx.Client(transport=transport, base_url="http://core", timeout=None, trust_env=False)  # noqa: S113
