@@ -161,7 +161,7 @@ def test_a_small_heap_says_what_it_lacks(network: Network) -> None:
     core, device = network.core(), network.device("micropython")
     device.start()
     core.pair(device)
-    assert "off: needs a heap of 576 KiB and has 5" in " ".join(device.run("status").stdout.split())
+    assert "off: needs a heap of 752 KiB and has 5" in " ".join(device.run("status").stdout.split())
 
 
 def test_the_loss_of_a_device_in_a_call(network: Network) -> None:
