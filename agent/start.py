@@ -55,6 +55,9 @@ def prepare(device: "Device") -> "tuple[schema.Profile, dict[str, int], int, Ide
     device.missing = port.health().missing_features()
     profile = _find_board(device)
     ceilings = limits.in_force({name: getattr(profile, name) for name in schema.CEILINGS}, chosen["ceilings"])
+    most = port.heap.shards_max() * port.heap.SLOT_BYTES_MAX
+    if most:
+        ceilings["shard_bytes"] = min(ceilings["shard_bytes"], most)
     port.heap.forget(("boards.",))
     if not chosen["name"]:
         chosen["name"] = profile.id[:20] + "-" + device.crypto.entropy(2).hex()

@@ -274,14 +274,14 @@ class Heap(Protocol):
     LANE_KIB: int  # a heap that holds the fast lane of the data listener beside the device
     IDLE_KIB: int  # resident memory of a device that does nothing
 
-    def known_max(self) -> int:
-        """How many requests are remembered as answered (service/quick.py)."""
+    def known_max(self) -> int: ...  # requests that are remembered as answered (service/quick.py)
+
+    def shards_max(self) -> int: ...  # which the index has room for, 0 for any number
 
     def kib(self) -> int:
         """Size of the heap, 0 where nothing bounds it."""
 
-    def has_room(self, size: int) -> bool:
-        """Whether so many bytes are free, not in one piece."""
+    def has_room(self, size: int) -> bool: ...  # so many bytes are free, not in one piece
 
     def forget(self, prefixes: tuple[str, ...]) -> None:
         """Modules with such names are not needed any more: where memory is short they go. Whoever needs one imports it

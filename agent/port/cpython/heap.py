@@ -13,6 +13,10 @@ def known_max() -> int:
     return 1024
 
 
+def shards_max() -> int:
+    return 0
+
+
 def kib() -> int:
     return 0
 
