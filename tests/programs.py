@@ -32,11 +32,12 @@ def interpreter(runtime: str) -> list[str]:
 
 
 def until(what: str, check: Callable[[], Any], seconds: float = WAIT_S) -> Any:
-    """What `check` returns as soon as it is true."""
-    end = time.monotonic() + seconds
+    """What `check` returns soon after it is true. Each look may be a process of its own: long waits look less often."""
+    began = time.monotonic()
     while not (found := check()):
-        assert time.monotonic() < end, f"{what} did not happen in {seconds} s"
-        time.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"{what} did not happen in {seconds} s"
+        time.sleep(min(0.5, 0.05 + waited / 10))
     return found
 
 
