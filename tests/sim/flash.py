@@ -10,7 +10,7 @@
 Rules. Operations are write, flush, create, remove and rename; each is one number. A write is visible to `read`
 at once but durable only after a flush of that file. At a power cycle every 512-byte sector of every unflushed write
 survives or not on its own (any subset, so reordering and torn writes are included); one sector is never torn, unless
-`tears`: then what survives of a write ends in garbage, by chance.
+`tears`: then what survives of a write ends in garbage, by chance. `outcome` leaves less to chance: one of OUTCOMES.
 create, remove and rename are durable at once (the port's bodies flush the folder). A cut at an operation
 happens *during* it: a cut write may be kept in part, a cut flush may have flushed some, a cut rename is
 done or not done. Storage is sparse: a sector of zeros that was never written costs nothing.
@@ -20,6 +20,8 @@ if False:
     from tests.sim.chance import Xorshift32
 
 SECTOR_BYTES = 512
+# How much survives (0 none, 1 all, 2 and 3 a coin for each sector), and permille of that which is torn.
+OUTCOMES = {"none": (0, 0), "all": (1, 0), "subset": (2, 0), "torn": (3, 700)}
 _ZEROS = bytes(SECTOR_BYTES)
 
 
@@ -29,13 +31,14 @@ class PowerCut(BaseException):
 
 class Flash:
     """`operations`: how many happened. `cut_at`: the number of the operation during which the power goes, 0 = never.
-    `tears`: whether a cut can leave garbage in a sector that was being written.
+    `tears`: whether a cut can leave garbage in a sector that was being written. `outcome`: of OUTCOMES, "" by chance.
     `log`: list of (operation, path, offset, length) when `is_logging`."""
 
     def __init__(self, random: "Xorshift32") -> None:
         self.operations = 0
         self.cut_at = 0
         self.tears = False
+        self.outcome = ""
         self.is_logging = False
         self.log: list = []
         self._random = random
@@ -78,7 +81,7 @@ class Flash:
     def power_cycle(self) -> None:
         """The power goes and comes back: settle every unflushed write, invalidate open slabs, forget `cut_at`."""
         for path in sorted(self._files):
-            self._files[path].settle(self._random, self.tears)
+            self._files[path].settle(self._random, self.fate())
         self.cut_at = 0
         self._generation += 1
 
@@ -90,6 +93,10 @@ class Flash:
         data[0] ^= 1 << bit
         file.write(offset, bytes(data))
         file.flush()
+
+    def fate(self) -> "tuple[int, int]":
+        """As in OUTCOMES. By chance it is a quarter of the time none, a quarter all, else a coin each."""
+        return OUTCOMES[self.outcome] if self.outcome else (self._random.below(4), 250 if self.tears else 0)
 
     def _is_cut(self, operation: str, path: str, offset: int, length: int) -> bool:
         """Counts one operation; True when the power goes during it."""
@@ -130,7 +137,7 @@ class Slab:
         """All earlier writes to this file are durable; one operation."""
         self._check(0, 0)
         if self._flash._is_cut("flush", self._path, 0, 0):
-            self._file.settle(self._flash._random, self._flash.tears)
+            self._file.settle(self._flash._random, self._flash.fate())
         else:
             self._file.flush()
         self._flash._stop_if_cut()
@@ -179,13 +186,13 @@ class _File:
             self.durable[number] = content
         self._forget()
 
-    def settle(self, random: "Xorshift32", tears: bool = False) -> None:
-        """Keep each unflushed sector write by chance: a quarter of the time all, a quarter none, else a coin each."""
-        mood = random.below(4)
+    def settle(self, random: "Xorshift32", fate: "tuple[int, int]") -> None:
+        """Keep each unflushed sector write, or not: `Flash.fate`."""
+        mood, torn = fate
         for number, start, piece in self.unflushed:
             if mood == 1 or (mood > 1 and random.chance(500)):
                 old = self.durable.get(number, _ZEROS)
-                if tears and random.chance(250):
+                if torn and random.chance(torn):
                     kept = random.below(len(piece))
                     old = old[: start + kept] + random.bytes(len(piece) - kept) + old[start + len(piece) :]
                     self.durable[number] = old[:start] + piece[:kept] + old[start + kept :]

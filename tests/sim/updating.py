@@ -16,6 +16,9 @@ from tests.unit.ota.making import CLASS, VENDOR, envelope, image_digest, sha256
 from tests.unit.ota.making import manifest as make_manifest
 from tests.unit.ota.packing import build, head_of
 
+# Of a power cut, each of them once at every cut point: how much of what was not flushed survives.
+CUT_OUTCOMES = ("none", "all") + 5 * ("subset",) + 5 * ("torn",)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.sim.chance import Xorshift32
@@ -51,16 +54,31 @@ def _text(text: str) -> bytes:
 
 
 class SimFile:
-    def __init__(self, slab) -> None:  # type: ignore[no-untyped-def]
-        self.read, self.write, self.flush = slab.read, slab.write, slab.flush_now
+    def __init__(self, slab, folder: "SimFolder") -> None:  # type: ignore[no-untyped-def]
+        self.read, self.flush = slab.read, slab.flush_now
+        self._slab, self._folder = slab, folder
+
+    def write(self, offset: int, data: bytes) -> None:
+        if self._folder.has_room():
+            return self._slab.write(offset, data)
+        self._slab.write(offset, data[: self._folder.flash._random.below(len(data) + 1)])
+        raise PortError("disk_full", "expected room for a write in place, got none")
 
 
 class SimFolder:
-    def __init__(self, flash: Flash) -> None:
-        self._flash = flash
+    """`room`: how many writes until the disk is full (where blocks are never written in place, also a preallocated
+    file needs new ones); -1: as many as you like."""
+
+    def __init__(self, flash: Flash, room: int = -1) -> None:
+        self.flash, self.room = flash, room
 
     def file(self, name: str) -> SimFile:
-        return SimFile(self._flash.open(name))
+        return SimFile(self.flash.open(name), self)
+
+    def has_room(self) -> bool:
+        if self.room > 0:
+            self.room -= 1
+        return self.room != 0
 
 
 class Source:
@@ -69,20 +87,25 @@ class Source:
     def __init__(self, releases: "list[Release]", random: "Xorshift32", lies: int, stops: int) -> None:
         self._packs = {release.uri: release.pack for release in releases}
         self._random, self._lies, self._stops = random, lies, stops
-        self.sent = 0
+        self.sent = self.faults = 0
 
     def read(self, uri: str, start: int, length: int):  # type: ignore[no-untyped-def]
         data = self._packs[uri][start : start + length]
         self.sent += length
         if self._random.chance(self._stops):
+            self.faults += 1
             yield data[: self._random.below(length)]
             raise PortError("source", "expected more, got the end")
-        yield data[:-1] + bytes([data[-1] ^ 4]) if self._random.chance(self._lies) else data
+        if self._random.chance(self._lies):
+            self.faults += 1
+            data = data[:-1] + bytes([data[-1] ^ 4])
+        yield data
 
 
 class Story:
     """`goals`: (verb, release); `cuts`: after how many operations from a start on the power goes, one after the other.
-    `rot`: permille of the starts before which one bit turns."""
+    `rot`: permille of the starts before which one bit turns. `full`: of the starts after which the disk gets full.
+    `refunds_wanted`: orderly ends, `refund` permille of the starts of a good one on trial until there were so many."""
 
     def __init__(self, flash: Flash, releases: "list[Release]", goals: "list[tuple[str, Release]]") -> None:
         self.flash, self.goals = flash, goals
@@ -90,10 +113,11 @@ class Story:
         self.by_digest = {release.digest: release for release in releases}
         self.source = Source(releases, self.random, 0, 0)
         self.cuts: list[int] = []
-        self.rot = self.cut_count = self.floor = self.starts = self.attempts = self.refunds = self.rotted = 0
+        self.rot = self.full = self.floor = self.attempts = self.refunds = 0
+        self.starts = self.cut_count = self.rotted = self.filled = 0  # what happened
         self.bad_starts: dict[int, int] = {}
         self.allowed: list[bytes] = []  # what a confirmed start may run; empty: anything
-        self.refunds_wanted = 0
+        self.refunds_wanted, self.refund = 0, 500
 
     def live(self) -> None:
         """Until all goals are reached."""
@@ -125,7 +149,15 @@ class Story:
             self.flash.flip_bit(file, place, self.random.below(8))
 
     def _one_life(self) -> None:
-        disk = Disk(SimFolder(self.flash), self.source)
+        room = self.random.between(1, 12) if self.random.chance(self.full) else -1
+        folder = SimFolder(self.flash, room)
+        try:
+            self._start(Disk(folder, self.source))
+        except PortError as error:
+            assert error.code == "disk_full" and folder.room == 0, error.code  # stage-0 starts it again later
+        self.filled += folder.room == 0
+
+    def _start(self, disk: Disk) -> None:
         journal, copy = Journal("journal"), Journal("floor")
         self.attempts += 1
         choice = disk.run(Boot(journal, copy, None, lambda data: (NO_DIGEST, None)).choose())
@@ -135,17 +167,17 @@ class Story:
         verb, wanted = self.goals[0]
         if choice.why == "trial" and release.is_bad:
             return  # it crashes
-        if choice.why == "trial" and self.refunds_wanted and self.random.chance(500):
+        if choice.why == "trial" and self.refunds_wanted and self.random.chance(self.refund):
             self.refunds_wanted -= 1
-            if disk.run(journal.refund()):
-                self.refunds += 1
+            assert disk.run(journal.refund()), "an orderly end costs a try"
+            self.refunds += 1
             return
         if choice.why == "trial":
             self.allowed = []
             disk.run(install.confirm(journal, copy, running))
             self.allowed, self.floor = [release.digest], max(self.floor, release.floor)
         elif release is wanted or journal.bad >= wanted.sequence:
-            assert wanted.is_bad == (release is not wanted) or self.cut_count >= TRIES or self.rotted, (
+            assert wanted.is_bad == (release is not wanted) or self.cut_count + self.filled >= TRIES or self.rotted, (
                 "a good one is lost"
             )
             self.goals.pop(0)
@@ -162,7 +194,8 @@ class Story:
             else:
                 disk.run(machine.rollback())
         except CoreletError as error:
-            assert error.code in ("segment", "head", "source", "pack", "too_big"), error.code + " " + error.text
+            is_known = error.code in ("segment", "head", "source", "pack", "too_big", "disk_full")
+            assert is_known, error.code + " " + error.text
 
     def _judge(self, choice, journal: Journal, running: int) -> Release:  # type: ignore[no-untyped-def]
         release = self.by_digest[journal.digests[running]]
@@ -189,7 +222,8 @@ class Story:
 
 
 class Scene:
-    """One seed's releases, and a flash where the first is confirmed."""
+    """One seed's releases, and a flash where the first is confirmed. `operations`: of `cut` without a cut, so the cut
+    points of an update are the numbers from 1 to it."""
 
     def __init__(self, random: "Xorshift32") -> None:
         pack.SEGMENT_BYTES = SEGMENT_BYTES
@@ -207,6 +241,8 @@ class Scene:
         disk.run(journal.charge())
         disk.run(install.confirm(journal, copy, 0))
         self._durable = {name: self._first._files[name].durable for name in self._first.list()}
+        before = self.story().flash.operations
+        self.operations = self.cut(0, "none").flash.operations - before
 
     def story(self) -> Story:
         """A good release, back to the first, a bad one, and one that raises the floor."""
@@ -218,3 +254,22 @@ class Scene:
         one, two, three, four = self.releases
         goals = [("install", two), ("rollback", one), ("install", three), ("install", four)]
         return Story(flash, self.releases, goals)
+
+    def cut(self, number: int, outcome: str) -> Story:
+        """One cut, at this operation; a trial is ended in order once, so that a refund is cut too."""
+        story = self.story()
+        story.refunds_wanted, story.refund = 1, 1000
+        story.cuts, story.flash.outcome = [number] if number else [], outcome
+        story.live()
+        assert story.cut_count == (number > 0), "the power did not go"
+        return story
+
+    def faulty(self) -> Story:
+        """Some of everything: cuts, bit rot, a full disk, a network that lies and ends."""
+        story = self.story()
+        story.cuts = [self.random.between(1, 30) for _ in range(self.random.between(2, 4))]
+        story.source._lies, story.source._stops = 20, 20
+        story.rot, story.full = 100 * self.random.below(4), 50 * self.random.below(4)
+        story.refunds_wanted = self.random.below(3)
+        story.live()
+        return story

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ota import boot, content, install, slots
-from ota.errors import CoreletError
+from ota.disk import Disk
+from ota.errors import CoreletError, PortError
 from ota.slots import Effect, Journal
 from tests.sim.chance import Xorshift32
 from tests.sim.updating import Scene
@@ -80,6 +81,7 @@ def is_written(slot: str) -> "Callable[[Effect], bool]":
 
 
 REAL_WRITE, REAL_READ, REAL_CONFIRM, REAL_GIVE_UP = Journal.write, Journal.read, Journal.confirm, Journal.give_up
+REAL_DO = Disk._do
 REAL_STAGE, REAL_FETCH = install.Install.stage, install.Install._fetch
 
 
@@ -118,6 +120,13 @@ def endless(self: boot.Boot) -> Any:
     return boot.Choice(slots.SLOTS[self.journal.target], "trial", found.sequence)
 
 
+def heedless(self: Disk, effect: Effect) -> Any:
+    try:
+        return REAL_DO(self, effect)
+    except PortError:
+        return None
+
+
 MUTANTS: "dict[str, tuple[tuple[Any, str, Any], ...]]" = {
     "one record, in place": ((Journal, "write", in_place),),
     "the journal is not flushed": ((Journal, "write", without(REAL_WRITE, lambda effect: effect.kind == "flush")),),
@@ -133,6 +142,7 @@ MUTANTS: "dict[str, tuple[tuple[Any, str, Any], ...]]" = {
     "what failed is not marked": ((Journal, "give_up", never_bad),),
     "the floor does not rise": ((Journal, "confirm", lambda self, floor: REAL_CONFIRM(self, 0)),),
     "boot runs what is on trial for ever": ((boot.Boot, "_try", endless),),
+    "a full disk is not noticed": ((Disk, "_do", heedless),),
     "a try is lost with each refund": ((Journal, "refund", late_charge),),
 }
 
@@ -155,7 +165,7 @@ def stories(seed: int, count: int) -> None:
     for _ in range(count):
         story = scene.story()
         story.cuts = [random.between(1, 60) for _ in range(random.between(1, 2))]
-        story.source._lies, story.refunds_wanted = 30, 1
+        story.source._lies, story.refunds_wanted, story.full = 30, 1, 30
         story.live()
 
 

@@ -2,7 +2,7 @@
 (tests/sim/flash.py; here, because a referee that is wrong proves nothing.)"""
 
 from tests.sim.chance import Xorshift32
-from tests.sim.flash import SECTOR_BYTES, Flash, PowerCut
+from tests.sim.flash import OUTCOMES, SECTOR_BYTES, Flash, PowerCut
 
 LENGTH = 8 * SECTOR_BYTES
 
@@ -92,3 +92,18 @@ def test_rotten_bits_stay() -> None:
     flash.create("a", LENGTH)
     flash.flip_bit("a", 700, 3)
     assert cut_and_reopen(flash, "a").read(699, 3) == b"\x00\x08\x00"
+
+
+def test_an_outcome_that_is_asked_for() -> None:
+    seen = {name: set() for name in OUTCOMES}
+    for name in seen:
+        for seed in range(60):
+            flash = Flash(Xorshift32(seed))
+            flash.outcome = name
+            slab = flash.create("a", LENGTH)
+            slab.write(0, b"x" * 2 * SECTOR_BYTES)
+            seen[name].add(cut_and_reopen(flash, "a").read(0, 2 * SECTOR_BYTES))
+    old, new = bytes(SECTOR_BYTES), b"x" * SECTOR_BYTES
+    assert seen["none"] == {old + old} and seen["all"] == {new + new}
+    assert seen["subset"] == {old + old, old + new, new + old, new + new}
+    assert len(seen["torn"]) > 20, "garbage after what was kept"
