@@ -50,7 +50,10 @@ class Source:
         if approval:
             roles[trust.APPROVAL] = [1, 3]
         value = {1: version, 2: PUBLICS[:4], 3: roles, 4: self.age, 5: self.offline_ok}
-        (self.folder / "roots" / str(version)).write_bytes(document(value, trust.KIND_ROOT, signers))
+        self.write_root(value, signers)
+
+    def write_root(self, value: "dict[int, object]", signers: tuple[int, ...]) -> None:
+        (self.folder / "roots" / str(value[1])).write_bytes(document(value, trust.KIND_ROOT, signers))
 
     def release(self, sequence: int, files: dict[str, bytes], **changes: object) -> str:
         """Its digest. `changes`: parameters by name: floor, class_id, vendor, needs, uri, size, signers, pack."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_ota_install import HEALTHY, Device
+from tests.e2e.update_device import HEALTHY, Device
 from tests.programs import ENVIRONMENT, ROOT, RUNTIMES, interpreter, until
 from tests.releases import PROGRAM, Source, program
 
