@@ -25,7 +25,7 @@ GARBAGE_BYTES = 262144  # how small a heap it takes is for tests/e2e; here Micro
 RUNS = 500  # of one piece of work
 # Interpreter -> (seeds of cuts, their step, runs with many faults).
 SAMPLE = {"micropython": (1, 7, 150), "cpython": (1, 1, 1500)}
-FULL = {"micropython": (4, 1, 10_000), "cpython": (40, 1, 50_000)}
+FULL = {"micropython": (4, 1, 10_000), "cpython": (20, 1, 50_000)}
 KINDS = ("updates", "cuts", "starts", "rotted", "filled", "lies")
 
 
