@@ -32,6 +32,8 @@ SECURITY_FLOOR = -1
 # Of a pack (ota/pack.py): digest of its head, and the versions it needs (ota/README.md). Private too.
 HEAD_DIGEST, NEEDS = -2, -3
 NEEDS_MAX = 16
+# What needs may name by its place here: envelopes get smaller. New ones at the end. (`split` interns no strings.)
+NAMES = "cpython micropython paho-mqtt cbor2 pycryptodome zeroconf psutil".split(" ")
 IMAGE_DIGEST, SOURCE_COMPONENT, VERSION, WAIT_INFO = 3, 22, 28, 29
 # Parameter -> (kind, least, most): values of numbers, lengths of bytes and text.
 PARAMETERS = {
@@ -68,16 +70,20 @@ def check_version(numbers: object) -> None:
 
 
 def read_needs(member: bytes) -> "dict[str, list[list[int]]]":
-    """Name of an interpreter or a package -> [at least, below], versions as numbers."""
+    """Name of an interpreter or a package, or its place in NAMES -> [at least, below], versions as numbers."""
     needs = cbor.decode(member, (), 3)
     if not isinstance(needs, dict) or not 1 <= len(needs) <= NEEDS_MAX:
         raise bad("needs", f"something else than 1 to {NEEDS_MAX} names")
+    made = {}
     for name in needs:
-        if not fits(name, ("text", 1, 64)) or not isinstance(needs[name], list) or len(needs[name]) != 2:
-            raise bad("needs", "something else than names with two versions")
-        for version in needs[name]:
+        word = NAMES[name] if fits(name, ("int", 0, len(NAMES) - 1)) else name
+        two = needs[name]
+        if not fits(word, ("text", 1, 64)) or word in made or not isinstance(two, list) or len(two) != 2:
+            raise bad("needs", "something else than names, each once, with two versions")
+        for version in two:
             check_version(version)
-    return needs
+        made[word] = two
+    return made
 
 
 class Reader:

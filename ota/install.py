@@ -100,12 +100,9 @@ class Install:
                 "needs", f"expected a release for {name}, got one for {', '.join(sorted(needs)) or 'none'}"
             )
         for one in sorted(needs):
-            if one in ("cpython", "micropython") or name != "cpython":
-                if one != name:
-                    continue
-                has = version
-            else:
-                has = self.board.package(one)
+            if one != name and (name != "cpython" or one == "micropython"):
+                continue
+            has = version if one == name else self.board.package(one)
             low, below = needs[one]
             if has is None or not low <= has < below:
                 text = f"expected {one} of at least {dotted(low)} and below {dotted(below)}, got {dotted(has)}"

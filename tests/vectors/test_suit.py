@@ -10,9 +10,11 @@ import random
 
 import pytest
 
-from ota import lms, manifest, verify
+from ota import lms, manifest, trust, verify
 from ota.errors import CoreletError
 from ota.report import report, write_json
+from tests.expect import raises
+from tests.unit.ota import making
 from tests.vectors import suit
 
 IS_FULL = os.environ.get("CORELET_FULL") == "1"
@@ -90,6 +92,32 @@ def test_every_flip_cut_and_added_byte_is_refused(case: suit.Case) -> None:
         assert not is_accepted(case.envelope[:length], case), length
     for byte in range(256):
         assert not is_accepted(case.envelope + bytes([byte]), case), byte
+
+
+@pytest.mark.parametrize("kind", ["root", "beacon", "approval"])
+def test_every_flip_cut_and_added_byte_of_a_document_is_refused(kind: str) -> None:
+    publics = [making.public(scalar) for scalar in making.KEYS]
+    roles = {1: [2, 0, 1, 2], 2: [2, 0, 1, 2], 3: [1, 3]}
+    root = making.document({1: 1, 2: publics, 3: roles, 4: 60, 5: False}, trust.KIND_ROOT, making.KEYS[:2])
+    data, read = {
+        "root": (root, trust.first_root),
+        "beacon": (
+            making.document({1: 9, 2: 7, 3: [bytes(32)], 4: [], 5: None}, trust.KIND_BEACON, making.KEYS[:1]),
+            lambda changed: trust.read_beacon(publics[0], changed, "device", 5),
+        ),
+        "approval": (
+            making.document({1: bytes(32), 2: True, 3: None, 4: 0}, trust.KIND_APPROVAL, making.KEYS[3:]),
+            lambda changed: trust.read_approval(trust.first_root(root), changed),
+        ),
+    }[kind]
+    assert read(data)
+    bits = range(8 * len(data))
+    for bit in bits if IS_FULL else random.Random(kind).sample(bits, FLIPS // 4):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        raises(CoreletError, read, bytes(changed))
+    for changed in [data[:length] for length in range(len(data))] + [data + bytes([byte]) for byte in range(256)]:
+        raises(CoreletError, read, changed)
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=lambda case: case.name)

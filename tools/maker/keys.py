@@ -47,8 +47,12 @@ class Signer:
         raise NotImplementedError
 
     def sign(self, payload: bytes, aad: bytes = b"") -> bytes:
-        """COSE_Sign1, detached. The key id is for people; no verifier of ours asks it."""
-        protected = cbor.encode({1: self.algorithm, 4: key_id(self.public)})
+        """COSE_Sign1, detached. No verifier of ours asks for a key id. Who merges copies does, where a key signs a text
+        in many ways (HSS); P-256 signatures of one text by one key are equal, and need none of its ten bytes."""
+        header: dict[int, Any] = {1: self.algorithm}
+        if self.algorithm == cose.HSS_LMS:
+            header[4] = key_id(self.public)
+        protected = cbor.encode(header)
         proof = self.prove(cbor.encode(["Signature1", protected, aad, payload]))
         made = cbor.encode(cbor.Tag(cose.TAG_SIGN1, [protected, {}, None, proof]))
         if not cose.is_by(self.public, cose.read_signature(made), payload, aad):

@@ -11,7 +11,7 @@ from ota import cbor, commands, manifest, pack
 from ota.errors import TrustError, UsageError
 from tools.maker.signed import RELEASE, Signed, opened
 
-COMPONENT = b"corelet"
+COMPONENT = b"pack"
 FETCH_REPORT, REPORT = 2, 15
 VENDOR_ID, CLASS_ID, IMAGE_SIZE, URI = 1, 2, 14, 21
 CHECK_VENDOR, CHECK_CLASS, CHECK_IMAGE, FETCH = 1, 2, 3, 21
@@ -74,7 +74,7 @@ def envelope(data: bytes, facts: Facts) -> bytes:
         commands.IMAGE_DIGEST: cbor.encode([commands.SHA256, digest]),
         IMAGE_SIZE: len(data),
         commands.HEAD_DIGEST: hashlib.sha256(head_of(data)).digest(),
-        commands.NEEDS: cbor.encode(facts.needs),
+        commands.NEEDS: cbor.encode({_shortest(name): two for name, two in facts.needs.items()}),
     }
     if facts.security_floor:
         parameters[commands.SECURITY_FLOOR] = facts.security_floor
@@ -93,6 +93,11 @@ def envelope(data: bytes, facts: Facts) -> bytes:
     made = cbor.encode(cbor.Tag(manifest.TAG_ENVELOPE, {manifest.AUTHENTICATION: wrapper, manifest.MANIFEST: member}))
     opened(RELEASE, made)
     return made
+
+
+def _shortest(name: str) -> str | int:
+    """As an envelope names it; devices know what these numbers are."""
+    return commands.NAMES.index(name) if name in commands.NAMES else name
 
 
 def pack_name(digest: bytes) -> str:

@@ -57,7 +57,8 @@ def test_parameters():
               cbor.encode({}))),
         (29, (b"", cbor.encode([]), cbor.encode({}), cbor.encode({5: True}), cbor.encode({4: 1}))),
         (-1, (-1, True, b"")), (-2, (b"", bytes(31), bytes(33), 1)),
-        (-3, (b"", 5, cbor.encode([]), cbor.encode({}), cbor.encode({1: [[1], [2]]}), cbor.encode({"a": [[1]]}),
+        (-3, (b"", 5, cbor.encode([]), cbor.encode({}), cbor.encode({7: [[1], [2]]}), cbor.encode({"a": [[1]]}),
+              cbor.encode({-1: [[1], [2]]}), cbor.encode({0: [[1], [2]], "cpython": [[1], [2]]}),
               cbor.encode({"a": [[1], []]}), cbor.encode({"a": [1, 2]}), cbor.encode({"": [[1], [2]]}),
               cbor.encode({"a": [[1], [2], [3]]}), cbor.encode({f"a{one}": [[1], [2]] for one in range(17)}))),
     ):  # fmt: skip
@@ -105,3 +106,11 @@ def test_the_security_floor_is_the_highest_that_is_named():
     reader = commands.Reader(1)
     reader.sequence(branch(20, {-1: 5}, 15, [branch(20, {-1: 9}), None], 20, {-1: 7}), True, 0)
     assert reader.security_floor == 9
+
+
+def test_needs_by_number():
+    """Shorter, and the same to who asks: what stands at a place never changes."""
+    two = [[3, 11], [4]]
+    found = commands.read_needs(cbor.encode({0: two, 3: [[5, 6], [7]], "some-library": [[1], [2]]}))
+    assert found == {"cpython": two, "cbor2": [[5, 6], [7]], "some-library": [[1], [2]]}
+    assert commands.NAMES[:7] == ["cpython", "micropython", "paho-mqtt", "cbor2", "pycryptodome", "zeroconf", "psutil"]
