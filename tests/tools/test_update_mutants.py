@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ota import boot, content, install, slots
+from ota import boot, content, install, pack, slots
 from ota.disk import Disk
 from ota.errors import CoreletError, PortError
 from ota.slots import Effect, Journal
 from tests.sim.chance import Xorshift32
-from tests.sim.updating import Scene
+from tests.sim.updating import SEGMENT_BYTES, Scene
 
 STORIES = 400
 
@@ -167,6 +167,12 @@ def stories(seed: int, count: int) -> None:
         story.cuts = [random.between(1, 60) for _ in range(random.between(1, 2))]
         story.source._lies, story.refunds_wanted, story.full = 30, 1, 30
         story.live()
+
+
+@pytest.fixture(autouse=True)
+def segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a Scene sets them; other tests of this process want theirs."""
+    monkeypatch.setattr(pack, "SEGMENT_BYTES", SEGMENT_BYTES)
 
 
 def test_the_real_code_passes() -> None:
