@@ -15,7 +15,8 @@ proven, zeros = none. A second file of the same form, "floor", gets a copy of ea
 that the journal has then: where it is ahead, the journal has lost something.
 
 Everything that changes is a generator of Effect; who drives it sends the result of each into it (ota/disk.py; in tests
-a simulated flash). UsageError("state"): not from this state.
+a simulated flash). UsageError("state"): not from this state. On a board whose boot side chooses and counts, that is
+`backend` (ota/backends): it is written first, and the journal follows.
 """
 
 import struct
@@ -50,8 +51,8 @@ NO_DIGEST = bytes(32)
 
 
 class Journal:
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, backend: "Any" = None) -> None:
+        self.file, self.backend = file, backend
         self.generation, self._sector = 0, 0  # 0: nothing valid was found
         self.state, self.active, self.tries, self.refunds = IDLE, NONE, 0, 0
         self.floor, self.bad, self.sequence = 0, 0, 0
@@ -108,6 +109,8 @@ class Journal:
         """The target is whole, proven and flushed."""
         if self.state != STAGE:
             raise _wrong("a staged release", self)
+        if self.backend:
+            yield from self.backend.begin(self.target, TRIES)
         self.state, self.tries, self.refunds = TRIAL, TRIES, 0
         yield from self.save()
 
@@ -120,7 +123,7 @@ class Journal:
 
     def refund(self) -> "Steps":
         """After an orderly end; False if there was nothing to give back."""
-        if self.state != TRIAL or self.tries == TRIES or self.refunds == REFUNDS_MAX:
+        if self.state != TRIAL or self.tries == TRIES or self.refunds == REFUNDS_MAX or self.backend:
             return False
         self.tries += 1
         self.refunds += 1
@@ -131,6 +134,8 @@ class Journal:
         """`floor`: the security floor of the target's manifest."""
         if self.state != TRIAL or self.tries == TRIES:
             raise _wrong("a release on trial that was started", self)
+        if self.backend and self.backend.trial != NONE:
+            yield from self.backend.confirm()
         self.state, self.active, self.tries, self.floor = IDLE, self.target, 0, max(self.floor, floor)
         yield from self.save()
 
@@ -138,11 +143,15 @@ class Journal:
         """The active slot it is. `is_bad`: the release failed, it is not a damaged copy nor called off."""
         if self.state == IDLE:
             raise _wrong("a release that is staged or on trial", self)
+        if self.backend and not is_bad:
+            yield from self.backend.give_up()
         self.state, self.tries = IDLE, 0
         if is_bad:
             self.bad = max(self.bad, self.sequence)
             self.digests[self.target] = NO_DIGEST
         yield from self.save()
+        if self.backend:  # a failure is remembered here before it is forgotten there
+            yield from self.backend.give_up()
 
     def take(self, other: "Journal") -> None:
         """What is confirmed, as another file has it."""
@@ -155,10 +164,14 @@ def load(journal: Journal, copy: Journal) -> "Steps":
     """Both files. False: the journal had lost something, and `journal` is now what the copy had."""
     yield from journal.load()
     yield from copy.load()
-    if copy.generation <= journal.generation:
-        return True
-    journal.take(copy)
-    return False
+    if journal.backend:
+        yield from journal.backend.load()
+    is_whole = copy.generation <= journal.generation
+    if not is_whole:
+        journal.take(copy)
+    if journal.backend and journal.state == TRIAL:
+        journal.tries = min(journal.backend.tries, TRIES)
+    return is_whole
 
 
 def keep(journal: Journal, copy: Journal) -> "Steps":
