@@ -1,6 +1,7 @@
 """The commands over a state folder, one line of JSON each; `python -m ota` and `micropython -m ota`.
 
     init STATE --root FILE --vendor HEX --class HEX [--core KEYFILE] [--device NAME] [--slot-bytes N]
+               [--backend NAME --place PATH]      of ota/backends: the boot side chooses the slot and counts the tries
     refresh STATE SOURCE              newer roots and the beacon; what the core aborted before it ran is given up
     install STATE SOURCE [--release FILE] [--approval FILE]    what the beacon allows; FILE: where none is needed
     boot STATE [--package N]          what to run now; takes a try from a release on trial
@@ -9,7 +10,7 @@
     status STATE
 
 SOURCE: a folder or http:// (ota/source.py). Status 0: done; 1: refused, with `reason` and `text`; 2: wrong words.
-CORELET_SLOT says which slot's code runs, as stage-0 sets it, and CORELET_PACKAGE the sequence number of the package.
+CORELET_SLOT says which slot's code runs, as stage-0 (or the boot side) has it, CORELET_PACKAGE the package's sequence.
 Files of STATE: `settings`, `root`, `core` (its public key), `beacon` ([start of the system, seconds then, document]),
 and of ota/slots.py `journal`, `floor`, `a`, `b`.
 """
@@ -31,7 +32,7 @@ ROOTS_MAX = 64  # in one refresh
 SLOT_BYTES, SLOT_BYTES_MIN, SLOT_BYTES_MAX = 4 << 20, 1 << 16, 32 << 20
 
 COMMANDS = {
-    "init": (1, ("--root", "--vendor", "--class", "--core", "--device", "--slot-bytes")),
+    "init": (1, ("--root", "--vendor", "--class", "--core", "--device", "--slot-bytes", "--backend", "--place")),
     "refresh": (2, ()),
     "install": (2, ("--release", "--approval")),
     "boot": (1, ("--package",)),
@@ -102,7 +103,9 @@ class State:
             raise UsageError("state_missing", f"expected the state of updates in {path}, got none; make it with init")
         self.settings = cbor.decode(self.files.small("settings", 4096), (), 2)
         self.root = trust.held_root(self.files.small("root", trust.DOCUMENT_BYTES_MAX))
-        self.journal, self.copy = Journal("journal"), Journal("floor")
+        name = self.settings.get("backend", "")
+        self.backend = port.load("ota.backends.open").restored(name, self.settings["places"]) if name else None
+        self.journal, self.copy = Journal("journal", self.backend), Journal("floor")
         self.disk = Disk(self.files)
         self.disk.run(slots.load(self.journal, self.copy))
         self.beacon: trust.Beacon | None = None
@@ -172,6 +175,8 @@ def _init(path: str, options: "dict[str, str]") -> "dict[str, Any]":
     files.make_folder()
     if files.exists("settings"):
         raise UsageError("state_there", f"expected no state of updates in {path}, got one; it is made once")
+    if "--backend" in options:
+        port.load("ota.backends.open").make(options, files, settings)
     if "--core" in options:
         files.replace("core", read_key(read_file(options["--core"], KEY_BYTES_MAX)))
     for name, length in (("journal", slots.JOURNAL_BYTES), ("floor", slots.JOURNAL_BYTES), ("a", size), ("b", size)):
@@ -245,6 +250,8 @@ def _newest(state: State, source: "Any") -> "tuple[bytes, verify.Release]":
 
 def _boot(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
     choice, state.journal = boot.boot(state.files, _number(options, "--package", None))
+    if state.backend:
+        return port.load("ota.backends.open").start(state) or _shown(state, "run"), 0
     found = _shown(state, "run")
     found["run"], found["why"], found["sequence"] = choice.what, choice.why, choice.sequence
     found["file"], found["offset"] = f"{state.files.path}/{choice.what}", content.PACK_OFFSET
@@ -280,7 +287,7 @@ def _shown(state: State, result: str) -> "dict[str, Any]":
     found: dict[str, Any] = {
         "result": result, "state": STATES[journal.state], "tries": journal.tries, "floor": journal.floor,
         "bad": journal.bad, "active": SLOTS[journal.active] if journal.active != NONE else None, "slots": {},
-        "root": state.root.version, "beacon": None,
+        "root": state.root.version, "beacon": None, "backend": state.backend and state.backend.shown(),
     }  # fmt: skip
     for slot in range(2):
         manifest = state.held(slot)

@@ -35,6 +35,7 @@ class Slots:
     """`good` runs where nothing is on trial; `trial` (or NONE) runs while `tries` are left. Where no copy is valid slot
     a is the one that runs. `places`: of both copies."""
 
+    NAME = ""
     REBOOT = ""  # what to restart with so that the slot on trial runs; empty: the boot side starts it anyway
 
     GENERATION_MAX = 999_999_999
@@ -45,6 +46,7 @@ class Slots:
         self.good, self.trial, self.tries = 0, NONE, 0
         self.generation, self._newest = 0, 1
         self._copies: list[Any] = [None, None]
+        self.reboot = ""
 
     @property
     def is_formatted(self) -> bool:
@@ -101,8 +103,14 @@ class Slots:
 
     def mend(self) -> "Steps":
         """The other copy, where it is damaged or was not reached when a trial ended."""
-        if self.is_formatted and self.trial == NONE and self._copies[0] != self._copies[1]:
+        while self.is_formatted and self.trial == NONE and self._copies[0] != self._copies[1]:
             yield from self._save(self.good, NONE, 0)
+
+    def shown(self) -> "dict[str, Any]":
+        """For `status`. `reboot`: what to restart with now, or nothing."""
+        trial = None if self.trial == NONE else SLOTS[self.trial]
+        good = SLOTS[self.good]
+        return {"name": self.NAME, "good": good, "trial": trial, "tries": self.tries, "reboot": self.reboot}
 
     def _settle(self, good: int) -> "Steps":
         yield from self._save(good, NONE, 0)
@@ -152,12 +160,6 @@ def follow(journal: "Journal", running: int) -> "Steps":
         journal.active, journal.state = backend.good, IDLE
         yield from journal.save()
     return False
-
-
-def shown(backend: Slots, name: str) -> "dict[str, Any]":
-    """For `status`."""
-    trial = None if backend.trial == NONE else SLOTS[backend.trial]
-    return {"name": name, "good": SLOTS[backend.good], "trial": trial, "tries": backend.tries}
 
 
 def letter(slot: int) -> str:

@@ -25,6 +25,8 @@ def places(path: str) -> "list[Place]":
 
 
 class Backend(Slots):
+    NAME = "grub"
+
     def charge(self) -> "Steps":
         """As grub.cfg: in place."""
         if not self.tries:

@@ -29,6 +29,8 @@ def _sum(text: str) -> str:
 
 
 class Backend(Slots):
+    NAME = "initramfs"
+
     def following(self) -> int:
         return max(Slots.following(self), GENERATION_MIN + 1)
 

@@ -50,6 +50,7 @@ def read_autoboot(text: str) -> "tuple[int, int]":
 class Backend(initramfs.Backend):
     """The third place is autoboot.txt, with the partitions of slot a and slot b for offset and length."""
 
+    NAME = "tryboot"
     REBOOT = "0 tryboot"
 
     def __init__(self, places: "list[Place]") -> None:

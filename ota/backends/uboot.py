@@ -53,6 +53,8 @@ def read_config(text: str) -> "list[Place]":
 
 
 class Backend(Slots):
+    NAME = "uboot"
+
     def __init__(self, places: "list[Place]") -> None:
         Slots.__init__(self, places)
         self._variables: list[tuple[bytes, bytes]] = []

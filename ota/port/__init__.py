@@ -111,7 +111,7 @@ class File:
 
 
 class Folder:
-    """The files of one state folder, by name."""
+    """The files of one state folder, by name; what a back end of the slots has is elsewhere, by its absolute path."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -119,7 +119,7 @@ class Folder:
 
     def file(self, name: str) -> File:
         if name not in self._open:
-            self._open[name] = File(self.path + "/" + name)
+            self._open[name] = File(name if name[:1] == "/" else self.path + "/" + name)
         return self._open[name]
 
     def exists(self, name: str) -> bool:

@@ -60,7 +60,9 @@ class Board:
         self.starts = self.trial_starts = self.bad_starts = self.cut_count = self.rotted = 0
         self.rot = 0  # permille of the starts between trials before which one bit turns
         self.reboot = ""
-        self.disk.run(self.backend().format(0))
+        backend = self.backend()
+        backend.generation = 250  # the flag of U-Boot begins anew at 256
+        self.disk.run(backend.format(0))
         journal = Journal("journal", self.loaded())
         journal.active, journal.digests[0] = 0, first.digest
         self.disk.run(journal.save())
@@ -86,17 +88,16 @@ class Board:
                 self.reboot = ""
                 self.flash.power_cycle()
                 self._set_cut()
+            else:
                 self._may_rot()
 
     def _set_cut(self) -> None:
         self.flash.cut_at = self.flash.operations + self.cuts.pop(0) if self.cuts else 0
 
     def _may_rot(self) -> None:
-        """Of one copy, and only where both agree: more than one fault at once is not promised."""
+        """Of one copy between trials, when both are to say the same."""
         backend = self.loaded()
-        if self.rotted or backend.trial != NONE or backend._copies[0] != backend._copies[1]:
-            return
-        if self.random.chance(self.rot):
+        if not self.rotted and backend.trial == NONE and self.random.chance(self.rot):
             self.rotted += 1
             file, offset, _ = backend.places[self.random.below(2)]
             self.flash.flip_bit(file, offset + self.random.below(60), self.random.below(8))
