@@ -249,9 +249,9 @@ def _newest(state: State, source: "Any") -> "tuple[bytes, verify.Release]":
 
 
 def _boot(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
-    choice, state.journal = boot.boot(state.files, _number(options, "--package", None))
     if state.backend:
         return port.load("ota.backends.open").start(state) or _shown(state, "run"), 0
+    choice, state.journal = boot.boot(state.files, _number(options, "--package", None))
     found = _shown(state, "run")
     found["run"], found["why"], found["sequence"] = choice.what, choice.why, choice.sequence
     found["file"], found["offset"] = f"{state.files.path}/{choice.what}", content.PACK_OFFSET

@@ -103,8 +103,9 @@ class Slots:
 
     def mend(self) -> "Steps":
         """The other copy, where it is damaged or was not reached when a trial ended."""
-        while self.is_formatted and self.trial == NONE and self._copies[0] != self._copies[1]:
-            yield from self._save(self.good, NONE, 0)
+        for _ in range(2):
+            if self.is_formatted and self.trial == NONE and self._copies[0] != self._copies[1]:
+                yield from self._save(self.good, NONE, 0)
 
     def shown(self) -> "dict[str, Any]":
         """For `status`. `reboot`: what to restart with now, or nothing."""

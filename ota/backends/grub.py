@@ -3,7 +3,7 @@ name of the form, lines NAME=VALUE, the rest `#`. Two of them; grub.cfg, beside 
 
 GRUB proves nothing of a block but its first line, and writes it in place. So there are two blocks, ours is the only
 user of both, and `corelet_check`, the last variable, repeats what the others say: in all readers a block counts only
-where they agree. All of them stand in the first sector. A block that GRUB damages while it charges a try falls back to
+where they agree. (Here the rest must be `#`, too: GRUB cannot see that, but saves nothing in such a block.) All of them stand in the first sector. A block that GRUB damages while it charges a try falls back to
 the other one, from before the trial: the trial is over, and nothing else is lost.
 """
 
@@ -42,7 +42,8 @@ class Backend(Slots):
         return data + b"#" * (BLOCK_BYTES - len(data))
 
     def decode(self, data: bytes) -> "tuple[int, int, int, int] | None":
-        if len(data) != BLOCK_BYTES or not data.startswith(SIGNATURE):
+        end = data.rfind(b"\n") + 1
+        if len(data) != BLOCK_BYTES or not data.startswith(SIGNATURE) or data[end:] != b"#" * (BLOCK_BYTES - end):
             return None
         found: dict[bytes, bytes] = {}
         for line in data.split(b"\n"):

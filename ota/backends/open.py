@@ -55,16 +55,18 @@ def _places(name: str, place: str, files: "Any", running: int) -> "list[Place]":
             if not folder.exists(file):
                 folder.make(file, module.BLOCK_BYTES)
     if name in ("grub", "initramfs"):
-        rows: list[Place] = module.places(place)
-        return rows
+        return module.places(place)  # type: ignore[no-any-return]
     parent, _, file = place.rpartition("/")
-    text = port.Folder(parent).small(file, TEXT_BYTES_MAX)
+    try:
+        text = port.Folder(parent).small(file, TEXT_BYTES_MAX).decode()
+    except ValueError:
+        raise UsageError("place", f"expected text in {place}, got bytes that are none")
     if name == "uboot":
-        rows = module.read_config(text.decode())
-        return rows
-    good, other = module.read_autoboot(text.decode())
+        return module.read_config(text)  # type: ignore[no-any-return]
+    good, other = module.read_autoboot(text)
     files.make("line", slots.JOURNAL_BYTES)
-    return module.initramfs.places("line") + [(place, other, good) if running else (place, good, other)]  # type: ignore
+    lines: list[Place] = module.initramfs.places("line")
+    return lines + [(place, other, good) if running else (place, good, other)]
 
 
 def start(state: "Any") -> None:

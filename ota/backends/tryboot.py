@@ -33,8 +33,7 @@ def make_autoboot(good: int, other: int) -> bytes:
 def read_autoboot(text: str) -> "tuple[int, int]":
     """The partitions [all] and [tryboot] of a file that anyone wrote; UsageError("place")."""
     section, found = "[all]", {}
-    for line in text.split("\n"):
-        line = line.strip()
+    for line in [line.strip() for line in text.split("\n")]:
         if line[:1] == "[":
             section = line
         elif line[:1] != "#":
@@ -42,7 +41,7 @@ def read_autoboot(text: str) -> "tuple[int, int]":
             found[section + name.strip()] = value.strip()
     numbers = found.get("[all]boot_partition", ""), found.get("[tryboot]boot_partition", "")
     is_right = found.get("[all]tryboot_a_b") == "1" and numbers[0] != numbers[1]
-    if not is_right or not (numbers[0].isdigit() and numbers[1].isdigit()):
+    if not is_right or not (numbers[0].encode().isdigit() and numbers[1].encode().isdigit()):  # of ASCII
         raise UsageError("place", "expected an autoboot.txt with tryboot_a_b=1 and two boot_partition, got another")
     return int(numbers[0]), int(numbers[1])
 
@@ -63,7 +62,8 @@ class Backend(initramfs.Backend):
         data = yield Effect("read", file, 0, FILE_BYTES)
         files = [make_autoboot(partitions[good], partitions[1 - good]) for good in range(2)]
         self._is_torn = data not in files
-        if not self._is_torn and files.index(data) != self.good:  # confirmed, or the line is lost: the firmware obeys this
+        # Confirmed, or the line is lost: the firmware obeys this.
+        if not self._is_torn and files.index(data) != self.good:
             self.good, self.trial, self.tries = files.index(data), NONE, 0
             self._copies[0] = None
 

@@ -188,6 +188,13 @@ def test_lines_that_ship_to_a_board_leave_the_other_interpreter_out() -> None:
     assert sizes.check_device([long])[0].rule == "size-device"
 
 
+def test_slot_back_ends_ship_only_to_boards_that_name_one() -> None:
+    one = Source.parse("ota/backends/one.py", "x = 1\n" * 10)
+    assert sizes.device_lines([one]) == {"CPython": 0, "MicroPython": 0} and sizes.backend_lines([one]) == 10
+    long = Source.parse("ota/backends/one.py", "x = 1\n" * (sizes.BACKEND_LINES_MAX + 1))
+    assert sizes.check_device([long])[0].rule == "size-device"
+
+
 def test_the_place_of_the_checkout_is_found(tmp_path: Path) -> None:
     source = Source.parse("README.md", f"a\nlook at {tmp_path}/README.md\n")
     assert [(one.line, one.rule) for one in text.check_root(source, tmp_path)] == [(2, "text-machine-path")]

@@ -91,6 +91,8 @@ def run_ours(root: Path, report: Callable[[str, list[str]], None]) -> None:
     report("waivers", [show(finding) for finding in unused])
     for board, lines in sizes.device_lines(sources).items():
         print(f"{'':26}{lines} of {sizes.DEVICE_LINES_MAX} lines of code ship to a {board} board")
+    more = sizes.backend_lines(sources)
+    print(f"{'':26}{more} of {sizes.BACKEND_LINES_MAX} more to a board that names a slot back end")
 
 
 def main(arguments: list[str] | None = None) -> int:

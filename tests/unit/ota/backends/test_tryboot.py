@@ -61,7 +61,10 @@ def test_a_damaged_file_is_written_anew():
 
 def test_a_file_of_someone_else():
     assert tryboot.read_autoboot(INITIAL) == (2, 3)
-    assert tryboot.read_autoboot("# comment\r\n[all]\r\ntryboot_a_b = 1\r\nboot_partition=5\n\n[tryboot]\nboot_partition=6") == (5, 6)
-    for text in ("", INITIAL.replace("=3", "=2"), INITIAL.replace("a_b=1", "a_b=0"), INITIAL.replace("[tryboot]", ""),
-                 INITIAL.replace("=3", "=x")):  # fmt: skip
+    text = "# comment\r\n[all]\r\ntryboot_a_b = 1\r\nboot_partition=5\n\n[tryboot]\nboot_partition=6"
+    assert tryboot.read_autoboot(text) == (5, 6)
+    for text in (
+        "", INITIAL.replace("=3", "=2"), INITIAL.replace("a_b=1", "a_b=0"), INITIAL.replace("[tryboot]", ""),
+        INITIAL.replace("=3", "=x"), INITIAL.replace("=3", "=\u00b2"),
+    ):  # fmt: skip
         assert raises(UsageError, tryboot.read_autoboot, text).code == "place", text

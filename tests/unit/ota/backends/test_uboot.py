@@ -41,7 +41,8 @@ def test_the_variables_of_others_stay():
 
 
 def test_the_higher_flag_counts_and_0_is_above_255():
-    for first, second, newest in ((1, 2, 1), (2, 1, 0), (7, 7, 0), (255, 0, 1), (0, 255, 0), (254, 255, 1), (0, 254, 1)):
+    flags = ((1, 2, 1), (2, 1, 0), (7, 7, 0), (255, 0, 1), (0, 255, 0), (254, 255, 1), (0, 254, 1))
+    for first, second, newest in flags:
         memory = Memory()
         written(memory, 0, first, [b"corelet_good=a"])
         written(memory, 0x1000, second, [b"corelet_good=b"])
@@ -91,7 +92,8 @@ def test_no_room():
 
 def test_places_that_are_none():
     for text in (
-        "", "env 0 0x400\n", "env 0 0x400\nenv 0x200 0x400\n", "env 0 0x400\nenv 0x1000 0x800\n", "env 0 16\nenv 64 16\n",
-        "env zero 0x400\nenv 0x1000 0x400\n", "env 0\nenv 1\n", "/dev/mtd0 0 0x400\n/dev/mtd1 0 0x400\n",
+        "", "env 0 0x400\n", "env 0 0x400\nenv 0x200 0x400\n", "env 0 0x400\nenv 0x1000 0x800\n",
+        "env 0 16\nenv 64 16\n", "env zero 0x400\nenv 0x1000 0x400\n",
+        "env 0\nenv 1\n", "/dev/mtd0 0 0x400\n/dev/mtd1 0 0x400\n",
     ):  # fmt: skip
         assert raises(UsageError, uboot.read_config, text).code == "place"
