@@ -62,7 +62,10 @@ def _places(name: str, place: str, files: "Any", running: int) -> "list[Place]":
     except ValueError:
         raise UsageError("place", f"expected text in {place}, got bytes that are none")
     if name == "uboot":
-        return module.read_config(text)  # type: ignore[no-any-return]
+        rows: list[Place] = module.read_config(text)
+        if rows[0][0][:1] + rows[1][0][:1] != "//":
+            raise UsageError("place", f"expected absolute paths in {place}, got {rows[0][0]} and {rows[1][0]}")
+        return rows
     good, other = module.read_autoboot(text)
     files.make("line", slots.JOURNAL_BYTES)
     lines: list[Place] = module.initramfs.places("line")

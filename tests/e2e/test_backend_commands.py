@@ -98,7 +98,13 @@ def test_words_that_name_no_back_end(tmp_path: Path) -> None:
         found, status = client.run([*words, "--backend", name, "--place", place])
         assert status == 2 and found["reason"] == "usage"
     found, status = client.run([*words, "--backend", "uboot", "--place", str(tmp_path / "missing")])
-    assert status == 1 and found["reason"] == "not_found" and not (tmp_path / "state" / "settings").exists()
+    assert status == 1 and found["reason"] == "not_found"
+    (tmp_path / "fw_env.config").write_text("env 0 0x2000\nenv 0x2000 0x2000\n")
+    (tmp_path / "autoboot.txt").write_bytes(b"[all]\nboot_partition=2\n\xff")
+    for name, place in (("uboot", "fw_env.config"), ("tryboot", "autoboot.txt")):
+        found, status = client.run([*words, "--backend", name, "--place", str(tmp_path / place)])
+        assert status == 1 and found["reason"] == "place", found
+    assert not (tmp_path / "state" / "settings").exists()
 
 
 def test_only_what_the_settings_name_is_loaded(tmp_path: Path) -> None:
