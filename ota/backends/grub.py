@@ -3,8 +3,9 @@ name of the form, lines NAME=VALUE, the rest `#`. Two of them; grub.cfg, beside 
 
 GRUB proves nothing of a block but its first line, and writes it in place. So there are two blocks, ours is the only
 user of both, and `corelet_check`, the last variable, repeats what the others say: in all readers a block counts only
-where they agree. (Here the rest must be `#`, too: GRUB cannot see that, but saves nothing in such a block.) All of them stand in the first sector. A block that GRUB damages while it charges a try falls back to
-the other one, from before the trial: the trial is over, and nothing else is lost.
+where they agree. (Here the rest must be `#`, too: GRUB cannot see that, but saves nothing in such a block.) All of them
+stand in the first sector. A block that GRUB damages while it charges a try falls back to the other one, from before the
+trial: the trial is over, and nothing else is lost.
 """
 
 from ota.backends import Slots, is_state, letter, slot_of

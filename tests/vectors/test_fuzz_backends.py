@@ -1,5 +1,5 @@
-"""Invariant: whatever a place of a slot back end holds, its reader returns a state that can be (a good slot; a trial, if
-any, of the other one; tries only with a trial) or nothing, raises nothing, and a state it wrote itself reads as that.
+"""Invariant: whatever a place of a slot back end holds, its reader returns a state that can be (a good slot; a trial,
+if any, of the other one; tries only with a trial) or nothing, raises nothing, and what it wrote itself it reads.
 
 Seeded; CORELET_FULL=1 runs FULL times as much with other seeds.
 """
