@@ -37,16 +37,16 @@ def test_what_a_device_sets_as_a_cookie_is_not_kept_and_not_told_to_another(tmp_
     run(tmp_path, 3, scenario)
 
 
-def test_an_answer_in_slices_is_refused_at_its_head(tmp_path):
-    """A MiB in chunks of one byte each would take the loop for seconds."""
+def refuses(tmp_path, serve):
+    """A read of a MiB that `serve(writer)` answers ends at once, and is an error."""
 
     async def scenario(net):
-        async def serve(reader, writer):
+        async def answer(reader, writer):
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")  # and then nothing for ever
-            await writer.drain()
+            with contextlib.suppress(ConnectionError):
+                await serve(writer)
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
         target = net.devices[0].target()._replace(port=server.sockets[0].getsockname()[1])
         async with asyncio.timeout(5):
             with pytest.raises(PortError):
@@ -54,27 +54,27 @@ def test_an_answer_in_slices_is_refused_at_its_head(tmp_path):
         server.close()
 
     run(tmp_path, 1, scenario)
+
+
+def test_an_answer_in_slices_is_refused_at_its_head(tmp_path):
+    """A MiB in chunks of one byte each would take the loop for seconds."""
+
+    async def serve(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")  # and then nothing for ever
+        await writer.drain()
+
+    refuses(tmp_path, serve)
 
 
 def test_heads_without_end_end_the_request(tmp_path):
     """Each is short and none is the answer: they would take the loop until the request's time-out."""
 
-    async def scenario(net):
-        async def serve(reader, writer):
-            await reader.readuntil(b"\r\n\r\n")
-            with contextlib.suppress(ConnectionError):
-                while True:
-                    writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
-                    await writer.drain()
+    async def serve(writer):
+        while True:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+            await writer.drain()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        target = net.devices[0].target()._replace(port=server.sockets[0].getsockname()[1])
-        async with asyncio.timeout(5):
-            with pytest.raises(PortError):
-                await net.client.get(target, bytes(32), 1 << 20)
-        server.close()
-
-    run(tmp_path, 1, scenario)
+    refuses(tmp_path, serve)
 
 
 def test_a_name_that_is_slow_to_look_up_keeps_no_other_work_waiting(monkeypatch):

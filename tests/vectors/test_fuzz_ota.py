@@ -17,6 +17,7 @@ from ota.errors import CoreletError
 from ota.report import report, write_json
 from tests.unit.ota import making
 from tests.vectors import suit
+from tests.vectors.damaging import damaged
 
 FULL = 40
 ROUNDS = FULL if os.environ.get("CORELET_FULL") == "1" else 1
@@ -30,29 +31,13 @@ VALUES: tuple[Any, ...] = (
     {}, {1: 1}, {"x": b""},
 )  # fmt: skip
 LABELS = (*range(-3, 36), "", "#x", 99)
+ALPHABET = b"\x00\x17\x18\x1b\x3b\x40\x58\x5f\x7f\x80\x9f\xa0\xbf\xd1\xd2\xd8\x6b\xf4\xf5\xf6\xff"
 PUBLICS = tuple(making.public(scalar) for scalar in making.KEYS[:3])
 ENVELOPES = [case.envelope for case in suit.published() + suit.thresholds()]
 
 
 def damage(seed: random.Random, data: bytes) -> bytes:
-    """Flip, cut, add, repeat or exchange."""
-    made = bytearray(data)
-    for _ in range(seed.randrange(1, 4)):
-        at = seed.randrange(len(made) + 1)
-        kind = seed.randrange(5)
-        if kind == 0 and at < len(made):
-            made[at] ^= 1 << seed.randrange(8)
-        elif kind == 1:
-            del made[at : at + seed.randrange(1, 20)]
-        elif kind == 2:
-            made[at:at] = seed.randbytes(seed.randrange(1, 5))
-        elif kind == 3:
-            made[at:at] = made[at : at + seed.randrange(1, 40)]
-        elif at < len(made):
-            made[at] = seed.choice(
-                b"\x00\x17\x18\x1b\x3b\x40\x58\x5f\x7f\x80\x9f\xa0\xbf\xd1\xd2\xd8\x6b\xf4\xf5\xf6\xff"
-            )
-    return bytes(made)
+    return damaged(seed, data, ALPHABET)
 
 
 def attempt(call: Any, *arguments: Any) -> Any:

@@ -18,6 +18,7 @@ from agent.port.cpython import crypto
 from agent.service.shard_answers import select_range
 from agent.wire import cose, full_core, token
 from tests.vectors.bodies import library_codec, own_codec
+from tests.vectors.damaging import damaged
 
 FULL = 40
 ROUNDS = FULL if os.environ.get("CORELET_FULL") == "1" else 1
@@ -26,6 +27,7 @@ SECRET = bytes(range(32))
 CORE = "00112233445566aa"
 DEVICE = "ffeeddccbbaa0099"
 CODES = ("token", "core", "mac")
+ALPHABET = b"\x00\x17\x18\x1b\x3b\x40\x5f\x7f\x80\x9f\xa0\xbf\xd1\xf6\xff-_=A"
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 1 << 53, (1 << 64) - 1, b"", bytes(7), bytes(8), bytes(32), bytes(33), "", "put",
     CORE, DEVICE, CORE.upper(), "0" * 15, "\u00e9" * 16, [], {}, [1], {1: 2}, "get", "PUT", "\x00" * 16,
@@ -40,22 +42,7 @@ def claims(seed: random.Random) -> token.Claims:
 
 
 def damage(seed: random.Random, data: bytes) -> bytes:
-    """Flip, cut, add, repeat or exchange."""
-    made = bytearray(data)
-    for _ in range(seed.randrange(1, 4)):
-        at = seed.randrange(len(made) + 1)
-        kind = seed.randrange(5)
-        if kind == 0 and at < len(made):
-            made[at] ^= 1 << seed.randrange(8)
-        elif kind == 1:
-            del made[at : at + seed.randrange(1, 20)]
-        elif kind == 2:
-            made[at:at] = seed.randbytes(seed.randrange(1, 5))
-        elif kind == 3:
-            made[at:at] = made[at : at + seed.randrange(1, 40)]
-        elif at < len(made):
-            made[at] = seed.choice(b"\x00\x17\x18\x1b\x3b\x40\x5f\x7f\x80\x9f\xa0\xbf\xd1\xf6\xff-_=A")
-    return bytes(made)
+    return damaged(seed, data, ALPHABET)
 
 
 def outcome(call: Callable[[Any], tuple[Any, ...]]) -> list[Any]:

@@ -1,6 +1,7 @@
 """The journal of the slots, over two sectors in memory; power cuts are in tests/sim/scenarios/update.py."""
 
 from ota import slots
+from ota.disk import Disk
 from ota.errors import UsageError
 from ota.slots import IDLE, NONE, STAGE, TRIAL, Journal
 from tests.expect import raises
@@ -10,21 +11,14 @@ ONE, TWO = b"1" * 32, b"2" * 32
 
 
 class Sectors:
+    """Files as Disk wants them, of sectors."""
+
     def __init__(self):
         self.sectors = {}
+        self.run = Disk(self).run
 
-    def run(self, steps):
-        """Like a driver; the value that the machine returns."""
-        sent = None
-        while True:
-            try:
-                effect = steps.send(sent)
-            except StopIteration as end:
-                return end.value
-            place = (effect.file, effect.offset)
-            sent = self.sectors.get(place, bytes(effect.value)) if effect.kind == "read" else None
-            if effect.kind == "write":
-                self.sectors[place] = effect.value
+    def file(self, name):
+        return Sector(self.sectors, name)
 
     def loaded(self):
         journal = Journal("journal")
@@ -38,6 +32,20 @@ class Sectors:
     def both(self):
         journal, copy = Journal("journal"), Journal("floor")
         return journal, copy, self.run(slots.load(journal, copy))
+
+
+class Sector:
+    def __init__(self, sectors, name):
+        self._sectors, self._name = sectors, name
+
+    def read(self, offset, length):
+        return self._sectors.get((self._name, offset), bytes(length))
+
+    def write(self, offset, data):
+        self._sectors[self._name, offset] = data
+
+    def flush(self):
+        pass
 
 
 def shown(journal):

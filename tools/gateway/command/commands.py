@@ -15,6 +15,7 @@ from agent.errors import CoreletError, PortError, UsageError
 from tools.gateway.command import screen
 from tools.gateway.command.audit_commands import audit, trust
 from tools.gateway.command.client import Client
+from tools.gateway.command.object_commands import ls, survives
 from tools.gateway.command.relay_commands import relay
 from tools.gateway.state import as_typed, default_folder, typed
 
@@ -337,40 +338,6 @@ def _replace(frames: Iterator[tuple[str, bytes]], target: Path, tell: screen.Pro
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-
-
-def ls(client: Client, options: argparse.Namespace) -> int:
-    """All files."""
-    value = client.ask("GET", "/objects")
-    if options.json:
-        screen.say_json(value)
-        return 0
-    if not value["objects"]:
-        screen.say(f"no files are stored yet: {_hint(options, 'put FILE')}")
-        return 0
-    rows = [
-        (
-            screen.cut(line["name"], 16),
-            line["id"][:8],
-            screen.amount(line["size"]),
-            str(line["shards"]),
-            f"{line['k']}/{line['n']}",
-            survives(line["survives"]),
-            time.strftime("%Y-%m-%d", time.localtime(line["created"])),
-        )
-        for line in value["objects"]
-    ]
-    screen.say(screen.table(("NAME", "ID", "SIZE", "SHARDS", "ANY", "SURVIVES", "STORED"), rows))
-    if any(line["survives"] < line["n"] - line["k"] or not line["survives"] for line in value["objects"]):
-        screen.warn(f"why some survive no more: {_hint(options, 'objects --health')}")
-    return 0
-
-
-def survives(losses: int) -> str:
-    """In words."""
-    if losses < 0:
-        return "NOT READABLE"
-    return "no loss" if losses == 0 else f"{losses} loss{'es' if losses > 1 else ''}"
 
 
 def rm(client: Client, options: argparse.Namespace) -> int:
