@@ -57,7 +57,8 @@ class Files(Protocol):
         """With parents; mode 0700; existing is fine."""
 
     def make_private(self, path: str) -> None:
-        """A folder that exists gets mode 0700; PortError("denied") when it belongs to another user."""
+        """A folder that exists gets mode 0700; PortError("denied") when it belongs to another user, or when others can
+        write in it and it holds something."""
 
     def remove(self, path: str) -> None:
         """A file; durable; a missing one is fine."""

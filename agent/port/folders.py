@@ -37,6 +37,12 @@ def lock_name(files: "contract.Files", folder: str, device: int, inode: int) -> 
     return b"corelet-" + hashlib.sha256(secret + faults.lock_name(device, inode)).digest()[:16].hex().encode()
 
 
-def others(path: str, owner: int) -> PortError:
-    text = f"{path} belongs to another user (uid {owner}). Start as that user, or choose another folder with --state."
-    return PortError("denied", text)
+def is_open(path: str, user: int) -> bool:
+    """Whether others than `user` may look into it. PortError("denied") when it is another's, or when others, who can
+    enter the folder above, may have put there what it holds: a key or a core of theirs would become ours."""
+    info = os.stat(path)
+    if info[4] != user:
+        raise PortError("denied", f"{path} belongs to user {info[4]}. Start as that user, or choose another --state.")
+    if info[0] & 0o022 and os.stat(path + "/..")[0] & 0o011 and os.listdir(path):
+        raise PortError("denied", f"Others can write in {path}, which has files. If all is yours: chmod -R go-w {path}")
+    return info[0] & 0o077 != 0

@@ -73,6 +73,18 @@ def test_a_busy_port(runtime: str, tmp_path: Path) -> None:
     assert f"Port {port} " in line and "in use" in line and "choose another port" in line
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_state_that_others_can_write(runtime: str, tmp_path: Path) -> None:
+    """Whoever could have put a key, a core or settings there would own the device."""
+    folder = tmp_path / "state"
+    (folder / "owner").mkdir(parents=True)
+    tmp_path.chmod(0o711)
+    folder.chmod(0o777)
+    line = _refused(runtime, folder)
+    assert f"Others can write in {folder}" in line and line.endswith(f"chmod -R go-w {folder}")
+    assert [each.name for each in folder.iterdir()] == ["owner"] and folder.stat().st_mode & 0o777 == 0o777
+
+
 @contextlib.contextmanager
 def _tmpfs(folder: Path, options: str) -> Iterator[Path]:
     needs.root()

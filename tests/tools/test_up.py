@@ -148,6 +148,17 @@ def test_read_only_disk(tmp_path):
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "read-only disk" in done.stderr
 
 
+def test_state_that_others_can_write(tmp_path):
+    """A certificate authority that somebody may have put there would become ours."""
+    folder = tmp_path / "s"
+    (folder / "ca").mkdir(parents=True)
+    tmp_path.chmod(0o711)
+    folder.chmod(0o777)
+    text = Operator(folder).fails("up", "--broker", "embedded")
+    assert f"Others can write in {folder}" in text and f"chmod -R go-w {folder}" in text
+    assert [each.name for each in folder.iterdir()] == ["ca"] and folder.stat().st_mode & 0o777 == 0o777
+
+
 def test_state_below_a_file(tmp_path):
     (tmp_path / "file").touch()
     text = Operator(tmp_path / "file" / "s").fails("up", "--broker", "embedded")

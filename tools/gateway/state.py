@@ -9,11 +9,11 @@ import fcntl
 import os
 import re
 import shlex
-import stat
 import sys
 from pathlib import Path
 
 from agent.errors import PortError, UsageError
+from agent.port import folders
 from tools.gateway.private import write_private
 
 APP = "corelet-core"
@@ -75,11 +75,11 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         try:
-            for path in (self.folder, self.folder / "logs"):
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A folder that was made by hand is made private; parents are left as they are.
-            if stat.S_IMODE(self.folder.stat().st_mode) & 0o077:
+            if folders.is_open(str(self.folder), os.geteuid()):
                 self.folder.chmod(0o700)
+            (self.folder / "logs").mkdir(mode=0o700, exist_ok=True)
             self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             self._take()
             self._try_to_write()

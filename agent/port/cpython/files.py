@@ -116,10 +116,7 @@ def make_folder(path: str) -> None:
 
 def make_private(path: str) -> None:
     with faults.OnFile(path):
-        info = os.stat(path)
-        if info.st_uid != os.geteuid():
-            raise folders.others(path, info.st_uid)
-        if info.st_mode & 0o077:
+        if folders.is_open(path, os.geteuid()):
             os.chmod(path, 0o700)
 
 

@@ -130,13 +130,10 @@ def _make_folders(path: str) -> None:
 
 
 def make_private(path: str) -> None:
-    with faults.OnFile(path):
-        info = os.stat(path)
-        if info[4] != privacy.user():
-            from agent.port import folders  # here and in lock: of use at the start only (heap.ON_DEMAND)
+    from agent.port import folders  # here and in lock: of use at the start only (heap.ON_DEMAND)
 
-            raise folders.others(path, info[4])
-        if info[0] & 0o077:
+    with faults.OnFile(path):
+        if folders.is_open(path, privacy.user()):
             privacy.shell("chmod 700 -- " + privacy.quote(path))
         if os.stat(path)[0] & 0o077:
             raise PortError("denied", f"{path} is open to other users; make it private with: chmod 700 {path}")

@@ -208,14 +208,35 @@ def test_a_folder_made_by_hand_becomes_private():
             files.make_private(inner)
             assert _mode(inner) == 0o700
         me = os.stat(inner)[4]
-        saved = files.os
-        files.os = Elsewhere(saved, me + 1)
+        saved = folders.os
+        folders.os = Elsewhere(saved, me + 1)
         try:
             error = raises(PortError, files.make_private, inner)
         finally:
-            files.os = saved
+            folders.os = saved
         assert error.code == "denied" and inner in error.text and str(me + 1) in error.text
         assert raises(PortError, files.make_private, folder + "/none").code == "not_found"
+
+    _in_folder(body)
+
+
+def test_a_folder_with_files_that_others_can_write_is_refused():
+    """What they may have put there would become ours; who can only read is shut out from now on."""
+
+    def body(folder):
+        inner = folder + "/inner"
+        files.make_folder(inner)
+        files.write_atomic(inner + "/settings.json", b"{}")
+        os.system("chmod 711 " + folder)
+        for mode in ("770", "703", "720", "1777"):
+            os.system("chmod " + mode + " " + inner)
+            error = raises(PortError, files.make_private, inner)
+            assert error.code == "denied" and error.text.endswith("chmod -R go-w " + inner), error.text
+            assert _mode(inner) == int(mode[-3:], 8), "and nothing is changed"
+        for mode, above in (("755", "711"), ("777", "700")):  # below one that others cannot enter nobody could
+            os.system("chmod " + mode + " " + inner + "; chmod " + above + " " + folder)
+            files.make_private(inner)
+            assert _mode(inner) == 0o700 and files.list(inner) == ["settings.json"]
 
     _in_folder(body)
 
@@ -226,12 +247,10 @@ class Elsewhere:
     def __init__(self, real, owner):
         self._real = real
         self._owner = owner
-        self.geteuid = getattr(real, "geteuid", None)
 
     def stat(self, path):
         info = tuple(self._real.stat(path))
-        made = info[:4] + (self._owner,) + info[5:10]
-        return made if MICROPYTHON else self._real.stat_result(made)
+        return info[:4] + (self._owner,) + info[5:10]
 
 
 def test_state_folder_is_absolute():
