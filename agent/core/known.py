@@ -19,3 +19,4 @@ class Presence:
         self.died = (0, 0)  # of the last will
         self.sequence: int | None = None  # of the last live message; None: take any
         self.rebirth_free_at = 0
+        self.doubled_at: int | None = None  # the last sign that two boards speak with its key

@@ -8,6 +8,7 @@
 A device's birth and its will carry (boot, session). A will of an older session is ignored: the broker sends it when
 it notices the end of a connection, which may be after the next one began. A *live* birth with lower numbers than seen
 before is believed (a restored backup must not be locked out) and reported as Odd: two boards may share one identity.
+So is one of the same session whose sequence number does not rise: copies of one SD card count alike.
 A device that leaves for ever says so in its death ("left"); its will never does.
 
 Sequence numbers of one session have no gaps; a gap means that something was lost, and asks for a new birth.
@@ -187,12 +188,14 @@ class CoreLink(Machine):
 
     def _birth(self, presence: Presence, message: envelope.Envelope, is_retained: bool, now: int) -> None:
         record = birth.parse_birth(message.body)
-        born = (record["boot"], record["session"])
+        born, last = (record["boot"], record["session"]), presence.sequence
         if born < presence.born:
             if is_retained:
                 return  # kept by the broker from before what we already know
             text = "the device went back to an older boot or session: a restored backup, or two boards with one key"
-            self.events.append(Odd(presence.device, "regressed", text))
+            self._doubled(presence, text, now)
+        elif born == presence.born and not is_retained and last is not None and message.sequence <= last:
+            self._doubled(presence, "two boards speak with one key, as after a copied SD card", now)
         is_new = born != presence.born or not presence.is_up
         before = presence.born
         presence.born = born
@@ -209,6 +212,10 @@ class CoreLink(Machine):
             self._resend(presence.device, before[0] == born[0])
             self.events.append(Up(presence.device, born[0], born[1]))
         self.events.append(Heard(presence.device, "birth"))
+
+    def _doubled(self, presence: Presence, text: str, now: int) -> None:
+        presence.doubled_at = now
+        self.events.append(Odd(presence.device, "regressed", text))
 
     def _death(self, presence: Presence, body: "dict[Any, Any]", is_retained: bool, now: int) -> None:
         boot, session, has_left = birth.parse_death(body)

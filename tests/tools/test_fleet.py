@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
+from agent import port
+from agent.core.known import Presence
 from tools.gateway.app import Core, Options
-from tools.gateway.fleet import CHANGES_BURST, CHANGES_S, Fleet
+from tools.gateway.fleet import CHANGES_BURST, CHANGES_S, DOUBLED_MS, Fleet
 from tools.gateway.registry.registry import Registry
 from tools.gateway.registry.tables import Device
 
@@ -78,6 +80,20 @@ def test_who_starts_again_without_end_is_heard_of_in_its_turn(tmp_path):
     assert [device for device, _ in heard].count(f"{1:016x}") == CHANGES_BURST and heard.count((f"{2:016x}", True)) == 1
     fleet._news[f"{1:016x}"]._at -= CHANGES_S
     assert fleet.changes() == [(f"{1:016x}", True)] and fleet.changes() == []
+    registry.close()
+
+
+def test_two_boards_with_one_identity_are_told_for_an_hour(tmp_path):
+    registry = Registry(tmp_path)
+    registry.add_device(Device("1" * 16, "attic", "b", "1", b"", 1, b"s" * 32, "paired", "192.168.1.20", 1))
+    known = Presence("1" * 16)
+    fleet = Fleet(registry, lambda _: known)
+    assert fleet.warnings() == []
+    known.doubled_at = port.clock.now_ms() - DOUBLED_MS + 10_000
+    (text,) = fleet.warnings()
+    assert "two boards speak as attic" in text and "corelet reset" in text and "forget this device" in text
+    known.doubled_at -= 10_000
+    assert fleet.warnings() == []
     registry.close()
 
 

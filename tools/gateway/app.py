@@ -105,7 +105,7 @@ class Core:
             found.append("devices cannot be discovered on this network: pair with --address HOST:PORT")
         if self.admission is not None:
             found += self.admission.unfinished()
-        return found + self.handover.warnings() + self._departed()
+        return found + self.fleet.warnings() + self.handover.warnings() + self._departed()
 
     def _departed(self) -> list[str]:
         """Devices whose owners took them away, and what that means for the files."""

@@ -24,6 +24,7 @@ NUMBER_MAX = (1 << 63) - 1
 TEXT_CHARS_MAX = 80
 CHANGES_BURST = 10
 CHANGES_S = 30.0
+DOUBLED_MS = 3_600_000
 
 
 class Fleet:
@@ -115,6 +116,18 @@ class Fleet:
             del self._news[device]
             self._sessions.pop(device, None)
         return changed
+
+    def warnings(self) -> list[str]:
+        """Devices whose identity two boards seem to share; the core cannot tell which of them was first."""
+        found, now = [], port.clock.now_ms()
+        for device in self._devices.values():
+            presence = self._presence(device.id)
+            if presence is not None and presence.doubled_at is not None and now - presence.doubled_at < DOUBLED_MS:
+                found.append(
+                    f"two boards speak as {device.name} (a copied SD card, or a backup that was put back): if there are "
+                    "two, run corelet reset on one of them and pair it anew; if one is not yours, forget this device"
+                )
+        return found
 
     def listed(self) -> list[dict[str, Any]]:
         """For `corelet-core devices`."""

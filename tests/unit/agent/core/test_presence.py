@@ -67,3 +67,23 @@ def test_telemetry_that_comes_twice_or_late_is_ignored() -> None:
     for sequence in (1, 0):
         assert hear(machine, "tele", {"used": 9}, sequence) == []
     assert machine.devices[DEVICE].telemetry == {"used": 1} and orders(machine) == []
+
+
+def test_two_boards_with_one_key_are_told_apart_from_one() -> None:
+    """Copies of one SD card count their starts and sessions alike: only the sequence tells."""
+    machine = made()
+    hear(machine, "birth", at(8, 1), 0, False, 5)
+    hear(machine, "tele", {"used": 1}, 1)
+    hear(machine, "birth", at(8, 1), 2)  # one that was asked for
+    assert machine.devices[DEVICE].doubled_at is None
+    assert hear(machine, "birth", at(8, 1), 0, False, 7) == ["Odd", "Heard"]
+    assert hear(machine, "birth", at(8, 2), 0, False, 8) == ["Up", "Heard"]
+    assert machine.devices[DEVICE].doubled_at == 7
+    assert hear(machine, "birth", at(8, 2), 0, False, 9) == ["Odd", "Heard"]  # the other one comes back too
+    machine.disconnected(10)
+    machine.drain_events()
+    machine.connected(11)
+    assert hear(machine, "birth", at(8, 2), 0, True, 12) == ["Up", "Heard"]  # what the broker keeps is an echo
+    assert machine.devices[DEVICE].doubled_at == 9
+    assert hear(machine, "birth", at(7, 9), 0, False, 13) == ["Odd", "Up", "Heard"]
+    assert machine.devices[DEVICE].doubled_at == 13
