@@ -21,6 +21,7 @@ from agent.core.pairing import spake2plus
 from agent.wire import pairing_frames
 from agent.wire.pairing_frames import Step
 from tests.e2e import garbage, needs
+from tests.e2e.disks import fill, small_disk
 from tests.e2e.house import RUNTIMES
 from tests.e2e.network import Core, Device, Network, until
 from tools.demonstration import HOST
@@ -63,17 +64,6 @@ def device(network: Network, runtime: str) -> Iterator[Device]:
     made.kill()
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    needs.root()
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def put(core: Core, folder: Path, name: str, size: int) -> "subprocess.CompletedProcess[str]":
     (folder / name).write_bytes(random.Random(name).randbytes(size))
     return core.run("put", str(folder / name), "--name", name)
@@ -103,9 +93,7 @@ def test_a_disk_that_becomes_full(core: Core, network: Network, runtime: str, tm
         core.pair(device)
         name = "before-" + runtime
         assert put(core, tmp_path, name, 100_000).returncode == 0
-        with (disk / "other").open("wb", 0) as other, contextlib.suppress(OSError):
-            while True:
-                other.write(bytes(4096))
+        fill(disk)
         refused = put(core, tmp_path, "after-" + runtime, 40_000_000)
         assert refused.returncode == 1 and "Traceback" not in refused.stderr, refused
         assert is_kept(core, tmp_path, name), "it does not serve what it has"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import needs
+from tests.e2e.disks import small_disk
 
 ROOT = Path(__file__).parent.parent.parent
 RUNTIMES = ("cpython", "micropython")
@@ -85,22 +86,11 @@ def test_a_state_that_others_can_write(runtime: str, tmp_path: Path) -> None:
     assert [each.name for each in folder.iterdir()] == ["owner"] and folder.stat().st_mode & 0o777 == 0o777
 
 
-@contextlib.contextmanager
-def _tmpfs(folder: Path, options: str) -> Iterator[Path]:
-    needs.root()
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_full_disk(runtime: str, tmp_path: Path) -> None:
     """Without room for a byte the lock has no name, and nothing is left behind; with room for that, but not for what
     the board needs, the sentence says how much is free."""
-    with _tmpfs(tmp_path / "disk", "size=64m") as disk:
+    with small_disk(tmp_path / "disk") as disk:
         (disk / "other").write_bytes(bytes(64 << 20))
         line = _refused(runtime, disk / "state")
         assert "The disk is full" in line and "Free some space" in line and str(disk / "state") in line
@@ -119,14 +109,14 @@ def test_a_full_disk(runtime: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_disk_that_is_full_at_the_first_write(runtime: str, tmp_path: Path) -> None:
     """Bytes are free but inodes are not, which no check beforehand sees."""
-    with _tmpfs(tmp_path / "disk", "size=64m,nr_inodes=9") as disk:
+    with small_disk(tmp_path / "disk", "size=64m,nr_inodes=9") as disk:
         line = _refused(runtime, disk / "state")
         assert "disk is full" in line and "Free some space" in line and str(disk) in line
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_read_only_disk(runtime: str, tmp_path: Path) -> None:
-    with _tmpfs(tmp_path / "disk", "size=64m") as disk:
+    with small_disk(tmp_path / "disk") as disk:
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         line = _refused(runtime, disk / "state")
         assert "read-only" in line and "writable" in line

@@ -63,7 +63,8 @@ class FakeCore(Core):
             "boot": fake.boot, "session": 1, "fw": "0.1.0", "runtime": "cpython", "addresses": ["127.0.0.1"],
             "data": fake.port, "slots": list(fake.slots), "quota": fake.quota, "used": 0,
         }  # fmt: skip
-        return SimpleNamespace(is_up=True, birth=birth, telemetry={}, seen_at=port.clock.now_ms() - 500, doubled_at=None)
+        seen_at = port.clock.now_ms() - 500
+        return SimpleNamespace(is_up=True, birth=birth, telemetry={}, seen_at=seen_at, doubled_at=None)
 
 
 class HangingCore(FakeCore):

@@ -124,6 +124,17 @@ def test_steps_in_order(tmp_path, devices):
     assert [call[0] for call in world.calls] == ["allow", "command"] and world.calls[1][2] == "bound"
 
 
+def test_what_discovery_said_of_it_is_not_believed(tmp_path, devices):
+    """Its record comes from the proof; of the announcement only the address was used."""
+    devices[1001] = True
+    lying = announced("attic", 1001)
+    lying.txt.update({"id": "f" * 16, "fw": "99.0", "md": "raspberry-pi-4", "nm": "Somebody Else", "ca": "admin"})
+    world = World(tmp_path, [lying])
+    device = world.pair(Wanted(CODE, "", "", ""))
+    assert (device.id, device.name, device.board, device.fw) == (f"{1001:016x}", "d", "b", "1")
+    assert device.address == "127.0.0.1" and world.registry.devices() == [device]
+
+
 def test_the_next_device_with_the_same_discriminator_is_tried(tmp_path, devices):
     devices.update({1001: False, 1002: False, 1003: True})
     found = [announced("owned", 1001, "2"), announced("other", 1002), announced("mine", 1003)]

@@ -137,6 +137,44 @@ def test_silence_holds_few_descriptors_and_shuts_nobody_out(tmp_path):
     run(tmp_path, scenario)
 
 
+def test_a_handshake_that_is_slow_on_purpose_ends_in_time_and_delays_nobody(tmp_path, monkeypatch):
+    """A hello of one byte after the other is never silent; the whole handshake has its time, not each byte."""
+    monkeypatch.setattr(door, "HANDSHAKE_S", 1.0)
+
+    async def drip(number):
+        out = ssl.MemoryBIO()
+        context = ssl._create_unverified_context()  # noqa: S323 (nothing is sent but its hello)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            context.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        ended = asyncio.create_task(reader.read())
+        with contextlib.suppress(ConnectionError):
+            for byte in out.read():
+                writer.write(bytes([byte]))
+                done, _ = await asyncio.wait([ended], timeout=0.05)
+                if done:
+                    break
+        assert ended.done(), "all of the hello was waited for"
+        with contextlib.suppress(ConnectionError):
+            assert await ended == b""
+        writer.close()
+
+    async def scenario(ca, place, known):
+        caller = Caller(ca, place.port)
+        known.add(caller.id)
+        dripping = [asyncio.create_task(drip(place.port)) for _ in range(door.STRANGERS_MAX - 1)]
+        await became(lambda: len(place._door._strangers) == len(dripping))
+        serving = asyncio.create_task(caller.serve())
+        await became(lambda: place.has(caller.id))
+        assert len(place._door._strangers) == len(dripping), "they are still at it, and nobody waited for them"
+        await asyncio.gather(*dripping)
+        assert not place._door._strangers
+        await place.drop(caller.id)
+        await serving
+
+    run(tmp_path, scenario)
+
+
 def test_without_a_connection_a_request_ends_in_time(tmp_path):
     async def scenario(ca, place, known):
         import httpx

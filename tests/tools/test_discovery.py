@@ -266,3 +266,19 @@ def test_a_device_that_changed_its_name_is_there_once_and_two_of_a_name_are_two(
         assert sorted(each.port for each in ours(browser, "Twin")) == [7417, 7418]
 
     browsing(body)
+
+
+def test_who_borrows_anothers_id_takes_nothing_from_it() -> None:
+    """An id, a version or a name in TXT is what anybody may say: both are there, each at the address it came from."""
+
+    async def body(browser: Browser) -> None:
+        true = [("txtvers", "1"), ("id", "aa"), ("d", "9"), ("fw", "0.1"), ("ps", "1")]
+        lie = [("txtvers", "1"), ("id", "aa"), ("d", "9"), ("fw", "99.0"), ("ps", "2")]
+        hear(browser, says("Borrowed", 7419, true).response({0}))
+        hear(browser, says("Borrowed Too", 7420, lie).response({0}))
+        await asyncio.sleep(0.2)
+        found = {each.port: each.txt["fw"] for each in ours(browser, "Borrowed")}
+        assert found == {7419: "0.1", 7420: "99.0"}
+        assert {each.port for each in browser.by_discriminator(9)} >= {7419, 7420}
+
+    browsing(body)

@@ -1,6 +1,7 @@
 """Whatever a paired device says of itself, the fleet can be asked and shown."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from agent import port
 from agent.core.known import Presence
 from tools.gateway.app import Core, Options
-from tools.gateway.fleet import CHANGES_BURST, CHANGES_S, DOUBLED_MS, Fleet
+from tools.gateway.fleet import CHANGES_BURST, CHANGES_S, DOUBLED_S, Fleet
 from tools.gateway.registry.registry import Registry
 from tools.gateway.registry.tables import Device
 
@@ -89,11 +90,17 @@ def test_two_boards_with_one_identity_are_told_for_an_hour(tmp_path):
     known = Presence("1" * 16)
     fleet = Fleet(registry, lambda _: known)
     assert fleet.warnings() == []
-    known.doubled_at = port.clock.now_ms() - DOUBLED_MS + 10_000
+    known.doubled_at = port.clock.now_ms() - int(DOUBLED_S) * 1000 + 10_000
     (text,) = fleet.warnings()
     assert "two boards speak as attic" in text and "corelet reset" in text and "forget this device" in text
     known.doubled_at -= 10_000
     assert fleet.warnings() == []
+    known.doubled_at = port.clock.now_ms() - 10_000
+    row = Device("2" * 16, "paired anew", "b", "1", b"", 1, b"s" * 32, "paired", "192.168.1.20", int(time.time()))
+    registry.add_device(row)
+    fleet.reload()
+    assert [text for text in fleet.warnings() if "paired anew" in text] == [], "it was before that pairing"
+    assert len(fleet.warnings()) == 1
     registry.close()
 
 

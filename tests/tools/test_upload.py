@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from agent import port
 from agent.errors import LimitError, UsageError
+from agent.wire import token
 from tests.tools.fake_network import noise, run
 
 
@@ -62,6 +64,48 @@ def test_forged_receipts_do_not_count(tmp_path):
         assert caught.value.code == "too_few_receipts" and "receipt for something else" in caught.value.text
 
     run(tmp_path, 3, scenario)
+
+
+def signed(device, claims, **other):
+    """A receipt for what was asked, but for `other`."""
+    fields = {
+        "device": device.id, "boot": device.boot, "token_id": claims.token_id, "operation": "put",
+        "shard": claims.shard, "size": claims.size, "result": "stored",
+    }  # fmt: skip
+    secret = other.pop("secret", device.link_secret)
+    return token.encode_receipt(port.codec(), port.crypto(), secret, token.Receipt(**(fields | other)))
+
+
+DENIALS = {
+    "nothing": lambda device, claims: b"",
+    "thanks": lambda device, claims: b"stored, thank you",
+    "cut": lambda device, claims: signed(device, claims)[:-1],
+    "another key": lambda device, claims: signed(device, claims, secret=bytes(32)),
+    "another device": lambda device, claims: signed(device, claims, device="f" * 16),
+    "another request": lambda device, claims: signed(device, claims, token_id=bytes(8)),
+    "another shard": lambda device, claims: signed(device, claims, shard=bytes(32)),
+    "fewer bytes": lambda device, claims: signed(device, claims, size=claims.size - 1),
+    "an offer": lambda device, claims: signed(device, claims, operation="offer", result="cached"),
+    "declined": lambda device, claims: signed(device, claims, result="declined"),
+}
+
+
+@pytest.mark.parametrize("denied", DENIALS)
+def test_who_keeps_a_shard_and_denies_the_receipt_is_not_counted(tmp_path, denied):
+    """Bytes that nobody has promised to keep are no copy: the file is safe without them, or the put fails."""
+
+    async def scenario(net):
+        denier = net.devices[0]
+        honest, denier._receipt = denier._receipt, lambda claims, _: DENIALS[denied](denier, claims)
+        stored = await net.put(b"x" * 1000)
+        assert stored.queued == 1 and len(denier.shards) == 1, "it has the bytes"
+        assert denier.id not in net.registry.shard_counts() and net.objects.listed()[0].shards == 3
+        assert net.objects.listed()[0].survives == 1
+        denier._receipt = honest
+        await net.quiet()
+        assert net.registry.shard_counts()[denier.id] == 1 and net.objects.listed()[0].survives == 2
+
+    run(tmp_path, 4, scenario)
 
 
 def test_quorum_is_enough_and_the_rest_is_made_later(tmp_path):

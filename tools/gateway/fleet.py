@@ -24,7 +24,7 @@ NUMBER_MAX = (1 << 63) - 1
 TEXT_CHARS_MAX = 80
 CHANGES_BURST = 10
 CHANGES_S = 30.0
-DOUBLED_MS = 3_600_000
+DOUBLED_S = 3600.0
 
 
 class Fleet:
@@ -119,10 +119,13 @@ class Fleet:
 
     def warnings(self) -> list[str]:
         """Devices whose identity two boards seem to share; the core cannot tell which of them was first."""
-        found, now = [], port.clock.now_ms()
+        found = []
         for device in self._devices.values():
             presence = self._presence(device.id)
-            if presence is not None and presence.doubled_at is not None and now - presence.doubled_at < DOUBLED_MS:
+            if presence is None or presence.doubled_at is None:
+                continue
+            age_s = (port.clock.now_ms() - presence.doubled_at) / 1000
+            if age_s < min(DOUBLED_S, time.time() - device.added):  # what was before its pairing is over
                 found.append(
                     f"two boards speak as {device.name} (a copied SD card, or a backup that was put back): if there are "
                     "two, run corelet reset on one of them and pair it anew; if one is not yours, forget this device"

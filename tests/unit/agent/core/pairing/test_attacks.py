@@ -4,9 +4,10 @@ from tests.unit.agent.core.pairing import bench
 
 # isort: split
 
+from agent.core.pairing import spake2plus
 from agent.core.pairing import verifier as machine
-from agent.errors import LimitError
-from agent.wire import pairing_frames
+from agent.errors import LimitError, UsageError
+from agent.wire import pairing, pairing_frames
 from agent.wire.pairing_frames import Step
 from tests.expect import raises
 from tests.unit.agent.core.pairing import certificates
@@ -216,3 +217,47 @@ def test_code_reuse_across_windows() -> None:
     request = bench.run_until(core, device, 2)
     core.receive(ask(device, request), "device", NOW)
     assert core.events[-1].code == "code", "the code of the window before still works"
+
+
+def test_a_stolen_verifier_record_lets_nobody_pair() -> None:
+    """Who has read (w0, L) out of the flash lacks w1: V = w1 * Y = y * L is out of reach, and each try counts."""
+    crypto, record = bench.crypto, bench.record()
+    mask_m, mask_n = spake2plus.mask_points(crypto, record.w0)
+    _, w1 = spake2plus.derive(crypto, pairing.password(*bench.CODE), bench.SALT, 1000)
+    for number, known in enumerate(("L", "w1")):
+        device = bench.verifier()
+        core = bench.prover()
+        core.start(NOW)
+        hello = bench.sent(core)
+        answer = ask(device, hello)
+        context = machine.CONTEXT + crypto.sha256(hello + answer)
+        session = pairing_frames.decode_frame(bench.codec, answer, pairing_frames.ANSWERS).session
+        x = 7 + number
+        share_p = spake2plus.blind(crypto, x, mask_m)
+        sent = pairing_frames.decode_frame(
+            bench.codec, ask(device, frame(Step.SHARE, session, share_p)), pairing_frames.ANSWERS
+        )
+        bare = spake2plus.unblind(crypto, sent.fields[0], mask_n)
+        points = {"L": record.point_l, "Z": crypto.p256_multiply(x, bare)}
+        points["w1"] = crypto.p256_multiply(w1, bare)  # what only the code gives
+        agreed = spake2plus.Parties(context, bench.CORE.encode(), bench.own().announced_id.encode())
+        tt = spake2plus.transcript(agreed, (share_p, sent.fields[0]), (points["Z"], points[known]), record.w0)
+        proof = spake2plus.confirm_prover(crypto, spake2plus.key_schedule(crypto, tt), sent.fields[0])
+        is_taken = known == "w1"
+        assert refusal(ask(device, frame(Step.CONFIRM, session, proof))) == ("" if is_taken else "code"), known
+        assert ("Proven" in names(device), device.attempts) == (is_taken, 1 - is_taken)
+
+
+def test_a_stolen_verifier_record_can_play_the_device() -> None:
+    """What SPAKE2+ does not promise: a core that is given the code takes the thief for the device, by his own key. So
+    a self-made record lives as long as its window, in memory, and a label's is closed while the board is owned."""
+    scalar = certificates.DEVICE_SCALAR + 1
+    info = pairing_frames.Info(bench.crypto.p256_public(scalar), b"\x11" * 32, "generic-linux", "0.1.0", "Attic Pi")
+    own = machine.Own("a1b2c3d4", info, lambda message: bench.crypto.ecdsa_sign(scalar, message))
+    thief = machine.Verifier(bench.crypto, bench.codec, own, {})
+    thief.open_window(bench.record(), False, NOW)
+    core = bench.prover()
+    core.receive(ask(thief, bench.run_until(core, thief, 3)), "device", NOW)
+    described = [event.info for event in core.events if type(event).__name__ == "Described"]
+    assert [found.key for found in described] == [info.key] != [bench.info().key]
+    assert raises(UsageError, bench.verifier().open_window, bench.record(True), True, NOW).code == "owned"
