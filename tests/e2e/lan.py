@@ -27,7 +27,7 @@ wait $AVAHI
 
 
 def run(*words: str) -> str:
-    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60, cwd=REPOSITORY).stdout
 
 
 class Lan:
@@ -71,6 +71,12 @@ class Lan:
     def set_link(self, state: str) -> None:
         run("ip", "-n", self.names["a"], "link", "set", self.link, state)
         if state == "up":  # going down took the route away
+            run("ip", "-n", self.names["a"], "route", "replace", "default", "via", B)
+
+    def set_ipv4(self, is_on: bool) -> None:
+        """The device's address of that family."""
+        run("ip", "-n", self.names["a"], "addr", "add" if is_on else "del", A + "/24", "dev", self.link)
+        if is_on:
             run("ip", "-n", self.names["a"], "route", "replace", "default", "via", B)
 
     def start_avahi(self, script: Path) -> None:

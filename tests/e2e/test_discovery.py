@@ -100,6 +100,23 @@ def test_the_txt_record_gives_nobody_away(lan: Lan, runtime: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_network_of_ipv6_alone(lan: Lan, runtime: str, tmp_path: Path) -> None:
+    """A link-local address is all that the device has: avahi and a core find it, with the zone that leads there."""
+    name = f"Six {runtime}"
+    lan.set_ipv4(False)
+    try:
+        with device(lan, runtime, name, tmp_path) as (_, log):
+            until("its announcement", lambda: announced(log) == name)
+            found = [fields for fields in resolved(lan) if fields[3] == name]
+            assert [fields[2] for fields in found] == ["IPv6"] and found[0][7].startswith("fe80::"), found
+            words = [*lan.inside("b"), *interpreter("cpython"), "tests/e2e/browsing_core.py", name]
+            (address,) = run(*words).split()
+            assert address.startswith("fe80::") and "%" in address
+    finally:
+        lan.set_ipv4(True)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_flap_of_the_interface_is_survived(lan: Lan, runtime: str, tmp_path: Path) -> None:
     name = f"Flap {runtime}"
     with device(lan, runtime, name, tmp_path) as (process, log):

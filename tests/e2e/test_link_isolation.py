@@ -231,6 +231,32 @@ def test_no_certificate_no_connection(tmp_path: Path, kind: str) -> None:
 
 
 @both_brokers
+def test_silence_in_a_handshake_delays_nobody(tmp_path: Path, kind: str) -> None:
+    """Measured: without a word mosquitto hangs up after 95 s, the embedded broker after 10; until then others come and
+    go."""
+
+    async def main() -> None:
+        async with House.open(tmp_path, kind, has_links=False) as house:
+            device = house.device()
+            await house.admit(device)
+            silent = [await asyncio.open_connection("127.0.0.1", house.port) for _ in range(200)]
+            for number, (_, writer) in enumerate(silent):
+                writer.write((b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00")[number % 3])  # the beginning of a hello
+            async with asyncio.timeout(5):
+                own = await house.connect(device)
+                await own.subscribe(f"c1/{device.id}/dn/cmd")
+                core = await house.connect_core()
+                await core.publish(f"c1/{device.id}/dn/cmd", b"heard", 1, False)
+                assert (await own.receive())[1] == b"heard"
+            for connection in (core, own):
+                await connection.close()
+            for _, writer in silent:
+                writer.close()
+
+    asyncio.run(main())
+
+
+@both_brokers
 def test_garbage_and_giants_end_only_their_own_connection(tmp_path: Path, kind: str) -> None:
     async def main() -> None:
         async with House.open(tmp_path, kind, has_links=False) as house:

@@ -127,8 +127,8 @@ class Fleet:
             age_s = (port.clock.now_ms() - presence.doubled_at) / 1000
             if age_s < min(DOUBLED_S, time.time() - device.added):  # what was before its pairing is over
                 found.append(
-                    f"two boards speak as {device.name} (a copied SD card, or a backup that was put back): if there are "
-                    "two, run corelet reset on one of them and pair it anew; if one is not yours, forget this device"
+                    f"two boards speak as {device.name} (a copied SD card, or a backup that was put back): if there "
+                    "are two, run corelet reset on one and pair it anew; if one is not yours, forget this device"
                 )
         return found
 
