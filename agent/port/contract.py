@@ -57,8 +57,7 @@ class Files(Protocol):
         """With parents; mode 0700; existing is fine."""
 
     def make_private(self, path: str) -> None:
-        """A folder that exists gets mode 0700; PortError("denied") when it belongs to another user, or when others can
-        write in it and it holds something."""
+        """A folder gets mode 0700; PortError("denied"): another user's, or others can write in it and it holds files."""
 
     def remove(self, path: str) -> None:
         """A file; durable; a missing one is fine."""
