@@ -57,7 +57,7 @@ class Files(Protocol):
         """With parents; mode 0700; existing is fine."""
 
     def make_private(self, path: str) -> None:
-        """A folder gets mode 0700; PortError("denied"): another user's, or others can write in it and it holds files."""
+        """A folder gets mode 0700; PortError("denied"): of another user, or with files and writable by others."""
 
     def remove(self, path: str) -> None:
         """A file; durable; a missing one is fine."""

@@ -4,7 +4,6 @@ card that was copied."""
 import os
 import random
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -78,7 +77,7 @@ def test_killed_while_puts_are_acknowledged(core: Core, network: Network, runtim
         before = len(kept)
         until("some are acknowledged", lambda before=before: len(kept) > before + WRITERS)  # type: ignore[misc]
         time.sleep(chance.random() / 2)
-        device.kill(signal.SIGKILL)
+        device.kill()
         for writer in writers:
             writer.join()
         device.restart()
@@ -122,7 +121,7 @@ def test_a_card_that_was_copied_and_what_a_thief_has_of_it(core: Core, network: 
     code, identity = device.code, core.pair(device)["device"]
     (tmp_path / "file").write_bytes(secret := b"nobody but the core can read this" * 40)
     core.say("put", str(tmp_path / "file"), "--name", "copied")
-    device.kill(signal.SIGINT)
+    device.stop()
     copy = network.device("cpython", tmp_path / "copy")
     shutil.copytree(device.state, copy.state, ignore=shutil.ignore_patterns("*.sock"))
     found = b"".join(path.read_bytes() for path in copy.state.rglob("*") if path.is_file())
