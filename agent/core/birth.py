@@ -3,7 +3,7 @@
 A device is a peer: its words reach the planner, the database, JSON and a terminal. So a birth becomes a complete
 record of the kinds below, or it is refused whole; behind this module nobody has to ask again what type a value has.
 Unknown names are dropped: a newer device may say more. A name that a birth left out has its empty value (0, "", []).
-Telemetry holds only what was said: a board measures what it can. What is said of a relay: relayed.py.
+Telemetry holds only what was said: a board measures what it can. Of a relay: relayed.py; of updates: updated.py.
 
 Texts lose what a terminal obeys or hides (control characters, Unicode format characters, line separators).
 Bounds: the ranges of FIELDS and TELEMETRY, TEXT_CHARS_MAX, ADDRESSES_MAX, one slot class each.
@@ -39,6 +39,7 @@ FIELDS: "tuple[Any, ...]" = (
     ("relay", "offers", 0, OFFERS_MAX),
     ("relay_tls", "tls", 0, 253),  # "": no TLS there; else the name in its certificate, "*" without one
     ("pending", "bool", 0, 1),
+    ("update", "update", 0, NUMBER_MAX),  # {}: it cannot be updated
     ("leaving", "bool", 0, 1),  # once the core has moved what the device keeps
     ("boot", "int", 0, NUMBER_MAX),
     ("session", "int", 0, NUMBER_MAX),
@@ -159,7 +160,7 @@ def is_an_int(value: object, low: int, high: int) -> bool:
 def _empty(kind: str) -> "Any":
     if kind in ("addresses", "slots", "offers"):
         return []
-    return {"text": "", "tls": "", "int": 0, "bool": False}[kind] if kind != "ceilings" else {}
+    return {"text": "", "tls": "", "int": 0, "bool": False}[kind] if kind not in ("ceilings", "update") else {}
 
 
 def _checked(what: str, row: "Any", value: "Any") -> "Any":
@@ -185,6 +186,12 @@ def _checked(what: str, row: "Any", value: "Any") -> "Any":
         from agent.core import relayed  # here: most devices have no relay, and it costs heap
 
         found = relayed.checked(kind, value, high)
+        if found is not None:
+            return found
+    if kind == "update":
+        from agent.core import updated
+
+        found = updated.checked(value)
         if found is not None:
             return found
     if kind == "ceilings" and isinstance(value, dict):
@@ -229,4 +236,6 @@ def _wanted(kind: str, low: int, high: int) -> str:
         return f"a list of at most {high} names of shards in hex"
     if kind == "slots":
         return f"a list of {low} to {high} slot sizes"
+    if kind == "update":
+        return "a record of updates"
     return f"a map of ceilings to numbers from {low} to {high}"

@@ -63,6 +63,7 @@ NEVER_SHIPPED = (
     "agent/core/known.py",
     "agent/core/birth.py",
     "agent/core/relayed.py",
+    "agent/core/updated.py",
     "agent/core/pairing/prover.py",
     "agent/wire/answers.py",
     "agent/wire/full_core.py",
