@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from tools.gateway.objects.stripes import SLOT_HEADER_BYTES, SLOTS
-from tools.gateway.registry.relay_rows import RelayRows
 from tools.gateway.registry.tables import ABSENCES, OBJECTS, PROMISED, QUEUE, SHARDS, Placed
+from tools.gateway.registry.update_rows import UpdateRows
 
 
 class Margin(NamedTuple):
@@ -63,7 +63,7 @@ def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
     return sa.func.sum(sa.case((condition, 1), else_=0))
 
 
-class MarginRows(RelayRows):
+class MarginRows(UpdateRows):
     """A part of registry.Registry."""
 
     def margins(self, up: Iterable[str]) -> dict[str, Margin]:

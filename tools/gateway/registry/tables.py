@@ -127,6 +127,42 @@ RELAYED = sa.Table(
     sa.Column("last_packets", sa.Integer, nullable=False),  # of its present start
     sa.Column("last_bytes", sa.Integer, nullable=False),
 )
+ROLLOUTS = sa.Table(
+    "rollouts",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.String, nullable=False),  # of the release, hex
+    sa.Column("plan", sa.String, nullable=False),  # JSON, updates/plan.py
+    sa.Column("state", sa.String, nullable=False),  # "running", "paused", "aborted", "done"
+    sa.Column("why", sa.String, nullable=False),
+    sa.Column("wave", sa.Integer, nullable=False),
+    sa.Column("clock", sa.Float, nullable=False),  # seconds that the core listened
+    sa.Column("wave_at", sa.Float, nullable=False),
+    sa.Column("quiet_at", sa.Float, nullable=False),
+    sa.Column("started", sa.Integer, nullable=False),
+)
+ROLLOUTS_OF = sa.Table(  # updates/places.py says what each is
+    "rollout_places",
+    METADATA,
+    sa.Column("rollout", sa.Integer, primary_key=True),
+    sa.Column("device", sa.String, primary_key=True),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("text", sa.String, nullable=False),
+    sa.Column("wave", sa.Integer, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("boot", sa.Integer, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("again_at", sa.Float, nullable=False),
+)
+BEACONS = sa.Table(
+    "beacons",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),  # 1
+    sa.Column("time", sa.Integer, nullable=False),
+)
 PROMISED = ("kept", "suspect")  # states of a shard that its device gave a receipt for
 # What each device keeps is reckoned every few seconds: with its size at hand, in an eighth of the time.
 SHARDS_OF = sa.Index("shards_of_device", SHARDS.c.device, SHARDS.c.state, SHARDS.c.size)
@@ -140,6 +176,21 @@ class RelayKey(NamedTuple):
     digest: bytes
     lan: bool
     created: int
+
+
+class RolloutRow(NamedTuple):
+    """One roll-out as it is written down; `id` 0: not yet."""
+
+    id: int
+    digest: str
+    plan: str
+    state: str
+    why: str
+    wave: int
+    clock: float
+    wave_at: float
+    quiet_at: float
+    started: int
 
 
 class Device(NamedTuple):
