@@ -1,8 +1,8 @@
 """A fleet of made-up devices around one roll-out machine, with a clock of its own: one seed, one history.
 
-A device follows the contract of stage-0 as far as the core can see it: it takes an order, downloads, stages, restarts into
-the trial, and confirms, or falls back after three tries. It installs only what the machine allows it at that moment, as
-its beacon would say. `hardware`: what is wrong with it, whatever the release.
+A device does what stage-0 and the agent do as far as the core can see it: it takes an order, downloads, stages,
+restarts into the trial, and confirms, or falls back after three tries. It installs only what the machine allows it at
+that moment, as its beacon would say. `hardware`: what is wrong with it, whatever the release.
 """
 
 import random

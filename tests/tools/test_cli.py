@@ -18,7 +18,7 @@ from agent.wire import token
 from tests.programs import ROOT, Program, until
 from tools.gateway import cli
 
-COMMANDS = "up status devices audit discover pair put get ls objects rm forget relay token".split()
+COMMANDS = "up status devices audit discover pair put get ls objects rm forget relay release rollout token".split()
 
 
 class Running(Program):

@@ -2,14 +2,12 @@
 one reaches all. One seed each; more of them with CORELET_FULL=1."""
 
 import os
-import random
 
 import pytest
 
 from tests.tools.rollout_world import NEW, OLD, World
 from tools.gateway.updates.places import FAILED, STOPPED, UPDATED, WAITING
-from tools.gateway.updates.plan import planned
-from tools.gateway.updates.rollout import ABORTED, DONE, Rollout
+from tools.gateway.updates.rollout import ABORTED, DONE
 
 SEEDS = range(40) if os.environ.get("CORELET_FULL") else range(1)
 QUICK = {"soak": "10m", "deadline": "30m"}

@@ -29,6 +29,7 @@ from tools.gateway.objects.objects import Listed, span_of
 from tools.gateway.pairing.admission import Wanted
 from tools.gateway.registry.tables import Object
 from tools.gateway.relays.web import Server
+from tools.gateway.updates.routes import routes as update_routes
 
 JSON_BYTES_MAX = 65536
 CLOSE_S = 4
@@ -67,12 +68,12 @@ def _healthy(line: Health) -> dict[str, Any]:
     }
 
 
-async def _json(request: Request) -> dict[str, Any]:
+async def _json(request: Request, bytes_max: int = JSON_BYTES_MAX) -> dict[str, Any]:
     body = bytearray()
     async for piece in request.stream():
         body += piece
-        if len(body) > JSON_BYTES_MAX:
-            raise UsageError("json", f"the request is longer than {JSON_BYTES_MAX} bytes")
+        if len(body) > bytes_max:
+            raise UsageError("json", f"the request is longer than {bytes_max} bytes")
     try:
         value = json.loads(bytes(body))
     except ValueError as error:
@@ -116,7 +117,7 @@ class Api:
             Route("/objects/{reference:path}", self._told(self._get), methods=["GET"]),
             Route("/objects/{reference:path}", self._told(self._remove), methods=["DELETE"]),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=routes + update_routes(self._core.updates, self._told, _json))
 
     @staticmethod
     def _told(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

@@ -35,6 +35,8 @@ from tools.gateway.registry.tables import Device
 from tools.gateway.relays import web
 from tools.gateway.relays.relays import Relays
 from tools.gateway.state import State, typed
+from tools.gateway.updates.updates import Parts as UpdateParts
+from tools.gateway.updates.updates import Updates
 
 DEFAULT_BROKER_PORT = 8883
 NEW_PORT = -1
@@ -62,6 +64,7 @@ class Options:
     port: int | None = None
     web: tuple[str, int] | None = None  # where applications ask for credentials of relays
     care: Care = Care()
+    update_port: int | None = None  # None and 0 as with `port`
 
 
 class Core:
@@ -85,6 +88,12 @@ class Core:
         self.dialled = Dialled(self.ca, self.fleet.is_known)
         self.client.dialled = self.dialled
         self.relays = Relays(self.registry, port.crypto(), self._presence, self._command)
+        self.updates = Updates(
+            UpdateParts(
+                self.state, self.registry, self.ca, self._presence, self._command,
+                lambda: self.links is not None and not self.links.trouble, lambda: own_addresses(options.listen),
+            )
+        )  # fmt: skip
         self.web: socket.socket | None = None
         self.admission: Admission | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,7 +114,7 @@ class Core:
             found.append("devices cannot be discovered on this network: pair with --address HOST:PORT")
         if self.admission is not None:
             found += self.admission.unfinished()
-        return found + self.fleet.warnings() + self.handover.warnings() + self._departed()
+        return [*found, *self.fleet.warnings(), *self.handover.warnings(), *self._departed(), *self.updates.notes()]
 
     def _departed(self) -> list[str]:
         """Devices whose owners took them away, and what that means for the files."""
@@ -128,6 +137,7 @@ class Core:
         """Everything up, in under five seconds; raises the first part's CoreletError."""
         if self.options.web is not None:
             self.web = web.listen(self.options.web)
+        self.updates.listen(self.options.listen, self.options.update_port)
         await self._open_broker()
         unfinished = [row.id for row in self.registry.pairings() if row.state == "given"]
         await self.broker.allow(*[device.id for device in self.registry.paired()], *unfinished)
@@ -153,6 +163,8 @@ class Core:
         self._spawn("handover", self.handover.run)
         self._spawn("relays", self.relays.run)
         self._spawn("audits", self.audits.run)
+        self._spawn("updates", self.updates.run)
+        self._spawn("update source", self.updates.serve)
         if self.web is not None:
             sock = self.web
             self._spawn("web", lambda: web.serve(self.relays, sock))
@@ -274,6 +286,7 @@ class Core:
             await _within(self.broker.stop(), "broker")
         await _within(self.client.close(), "shard client")
         await _within(self.dialled.close(), "dialled connections")
+        await _within(self.updates.close(), "updates")
         self.registry.close()
         self.state.close()
 
@@ -299,6 +312,7 @@ class Core:
             "waiting": sum(self.registry.job_counts().values()),
             "retries": self.client.retries,
             "relay": self.relays.summary() | {"web": self.web_url()},
+            "update_port": self.updates.port,
             "uptime_s": int(time.monotonic() - self.started),
         }
 

@@ -25,9 +25,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.errors import LimitError, PortError, TrustError, UsageError
+from ota import cbor, cose
+from ota.trust import KIND_BEACON
 from tools.gateway.private import write_private
 
 REVOKED_MAX = 100_000
@@ -121,6 +124,20 @@ class CA:
     def signing_scalar(self) -> int:
         """Private scalar of the key for orders (COSE_Sign1), not of the CA."""
         return self._signing.private_numbers().private_value
+
+    @property
+    def public(self) -> bytes:
+        """The CA's own, 65 bytes: what a device knows beacons by."""
+        return point_of(self._key.public_key())
+
+    def sign_beacon(self, payload: bytes) -> bytes:
+        """COSE_Sign1 as ota/cose.py reads it. Nothing else but certificates is signed with this key: what is signed
+        here begins as a Sig_structure (RFC 9052 section 4.4) of this kind, which no certificate does."""
+        protected = cbor.encode({1: cose.ESP256})
+        message = cbor.encode(["Signature1", protected, KIND_BEACON, payload])
+        r, s = decode_dss_signature(self._key.sign(message, ec.ECDSA(hashes.SHA256())))
+        proof = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        return cbor.encode(cbor.Tag(cose.TAG_SIGN1, [protected, {}, None, proof]))
 
     def issue_device(self, public65: bytes, device_id: str) -> tuple[bytes, int]:
         """(certificate DER, serial). UsageError("point"/"device_id") when the two do not belong together."""

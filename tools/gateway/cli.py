@@ -22,7 +22,7 @@ NEW_PORT = -1  # as tools/gateway/app.py has it; that module is slow to load
 SECONDS_MAX = 30 * 86400
 RATE_MIN, RATE_MAX = 65536, 1 << 40
 
-WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path", "range")
+WRONG_USE = ("code", "qr", "name", "address", "usage", "state_path", "range", "share", "span", "waves", "sample")
 WIDTH = 78
 
 
@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     _add_devices(command)
     _add_files(command)
     _add_relays(command)
+    _add_updates(command)
     _add_token(command)
     return top
 
@@ -95,6 +96,9 @@ def _add_running(command: Command) -> None:
     words_web = "answer applications that ask for credentials of relays, over HTTP (default: off; ADDR: 127.0.0.1)"
     up.add_argument("--web", type=_web, default=None, metavar="[ADDR:]PORT", help=words_web)
     up.add_argument("--port", type=_port, default=None, metavar="N", help=words)
+    words_update = "the port that devices fetch updates from (default: that of before, at first 8885 or any free one; "
+    words_update += "0 = that of before, at first any free one)"
+    up.add_argument("--update-port", type=_number, default=None, metavar="N", help=words_update)
     words_away = (
         "make shards of a device that is away for so long again elsewhere (default 14400, four hours; shorter: "
     )
@@ -128,6 +132,31 @@ def _add_relays(command: Command) -> None:
     relay.add_argument("--user", default="", metavar="NAME", help="whose credentials: letters, digits and . _ @ -")
     relay.add_argument("--ttl", type=int, default=3600, metavar="S", help="how long they are good (default 3600)")
     relay.add_argument("--lan", action="store_true", help="for clients in the devices' own network")
+
+
+def _add_updates(command: Command) -> None:
+    words = "releases that this core may hand out: add, list, remove"
+    release = command("release", words, "release add out/releases/DIGEST --pack out/packs/NAME --root root-1")
+    release.add_argument("words", nargs="+", metavar="WORD", help="add ENVELOPE; ls; rm DIGEST")
+    release.add_argument("--pack", default="", metavar="FILE", help="the release's pack")
+    for name, text in (
+        ("--approval", "what approves it, where the root asks for that; may be given again, as others sign"),
+        ("--root", "with the first release the root that you trust; later each new one, in order"),
+    ):
+        release.add_argument(name, action="append", default=[], metavar="FILE", help=text)
+    words = "give a release to devices, a few at first, and stop by itself when it is bad"
+    rollout = command("rollout", words, "rollout start DIGEST --canary 1% --waves 10%,50%,100% --soak 30m")
+    rollout.add_argument("words", nargs="+", metavar="WORD", help="start DIGEST; status; pause; resume; abort")
+    for name, value, text in (
+        ("--canary", "SHARE", "the first wave (default 1%%)"),
+        ("--waves", "SHARES", "those after it, of all devices (default 10%%,50%%,100%%)"),
+        ("--soak", "TIME", "how long a wave must stay well before the next (default 30m)"),
+        ("--abort-at", "SHARE", "stop when more of the open devices than this failed (default 3%%)"),
+        ("--deadline", "TIME", "who is silent for so long has failed (default 1h)"),
+    ):
+        rollout.add_argument(name, default="", metavar=value, help=text)
+    text = "outcomes before it may stop by itself (default 5, or all of a smaller wave)"
+    rollout.add_argument("--sample", type=int, default=5, metavar="N", help=text)
 
 
 def _add_files(command: Command) -> None:
@@ -181,6 +210,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> int:
+    number = _port(text)
+    if number == NEW_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 0 to 65535")
+    return number
+
+
 def _seconds(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= SECONDS_MAX:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: a number of seconds from 1 to {SECONDS_MAX}")
@@ -214,7 +250,8 @@ def _up(options: argparse.Namespace, folder: Path) -> int:
     if options.listen and parsed(options.listen) is None:
         raise UsageError("address", f"{options.listen!r} is no address: --listen takes one of this machine's")
     care = Care.of(options.repair_after, options.background_rate)
-    made = Options(folder, name, options.listen, options.broker, options.port, options.web, care)
+    ports = options.port, options.web
+    made = Options(folder, name, options.listen, options.broker, *ports, care, options.update_port)
     return life.run(made, options.json)
 
 
@@ -229,12 +266,13 @@ def run(options: argparse.Namespace) -> int:
         from tools.gateway.command.bearer import bearer
 
         return bearer(options)
-    from tools.gateway.command import commands, object_commands, screen
+    from tools.gateway.command import commands, object_commands, screen, update_commands
     from tools.gateway.command.client import Client
 
     client = Client(folder)
     try:
         known = commands.COMMANDS | {"objects": object_commands.objects}
+        known |= {"release": update_commands.release, "rollout": update_commands.rollout}
         has_progress = options.command in ("put", "get", "pair")
         with screen.patience("waiting for the core ...", not has_progress and not options.json):
             return known[options.command](client, options)

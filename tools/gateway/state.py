@@ -19,9 +19,12 @@ from tools.gateway.private import write_private
 APP = "corelet-core"
 SOCKET = "core.sock"
 PORT = "port"
+UPDATE_PORT = "update-port"
 SOCKET_PATH_BYTES_MAX = 100  # sun_path has 108, less room for a suffix
 FREE_BYTES_MIN = 1 << 20
-COMMAND = re.compile(r"(?:[^\s(]*/)?corelet-core ((?:relay (?:key )?|objects --)?[a-z]+(?: [A-Z]+\b)?)")
+COMMAND = re.compile(
+    r"(?:[^\s(]*/)?corelet-core ((?:relay (?:key )?|release |rollout |objects --)?[a-z]+(?: [A-Z]+\b)?)"
+)
 
 
 def default_folder() -> Path:
@@ -106,20 +109,21 @@ class State:
         if room.f_bavail * room.f_frsize < FREE_BYTES_MIN:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    def port(self) -> int:
-        """Of the broker at the last start; 0 before the first."""
+    def port(self, name: str = PORT) -> int:
+        """Of the broker (or another listener) at the last start; 0 before the first."""
         try:
-            number = int((self.folder / PORT).read_text())
+            number = int((self.folder / name).read_text())
         except FileNotFoundError:
             return 0
         except (OSError, ValueError) as error:
-            text = f"{self.folder / PORT} is damaged: write the broker's port into it, or start with --port N"
+            what = {PORT: "the broker's port", UPDATE_PORT: "the port for updates"}[name]
+            text = f"{self.folder / name} is damaged: write {what} into it, or start with --{name} N"
             raise PortError("port_file", text) from error
         return number
 
-    def keep_port(self, number: int) -> None:
+    def keep_port(self, number: int, name: str = PORT) -> None:
         try:
-            write_private(self.folder / PORT, str(number).encode())
+            write_private(self.folder / name, str(number).encode())
         except OSError as error:
             raise said(error, self.folder) from error
 

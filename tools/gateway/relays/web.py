@@ -106,8 +106,13 @@ def listen(address: tuple[str, int]) -> socket.socket:
 
 async def serve(relays: Relays, sock: socket.socket) -> None:
     """Until cancelled."""
+    await serve_app(app(relays), sock)
+
+
+async def serve_app(made: Starlette, sock: socket.socket) -> None:
+    """Another listener with the same bounds; until cancelled."""
     config = uvicorn.Config(
-        app(relays), lifespan="off", log_config=None, access_log=False, http=_Connection, ws="none",
+        made, lifespan="off", log_config=None, access_log=False, http=_Connection, ws="none",
         timeout_keep_alive=KEEP_S, server_header=False, timeout_graceful_shutdown=1,
     )  # fmt: skip
     await Server(config).serve(sockets=[sock])

@@ -1,6 +1,6 @@
 """One device in a roll-out: where it stands, and what its births say of that. Pure.
 
-waiting -> ordered -> staged -> trial -> updated, or failed; unfit: it cannot take this release, which says nothing about
+waiting -> ordered -> staged -> trial -> updated, or failed; unfit: it cannot take this release, which says nothing of
 the release and is not counted; stopped: the roll-out was aborted before this device ran the release.
 """
 

@@ -18,8 +18,8 @@ DEFAULTS = {"canary": "1%", "waves": "10%,50%,100%", "soak": "30m", "abort_at": 
 
 
 class Plan(NamedTuple):
-    """`digest`: of the release, hex; `waves`: shares of all devices, ascending, the canary first; `sample`: no judgement
-    before so many devices have an outcome (or all of the open ones, when they are fewer)."""
+    """`digest`: of the release, hex; `waves`: shares of all devices, ascending, the canary first; `sample`: no
+    judgement before so many devices have an outcome (or all of the open ones, when they are fewer)."""
 
     digest: str
     sequence: int

@@ -1,13 +1,14 @@
-"""One roll-out of one release over the fleet: who may have it now, who is ordered, when it goes on, when it stops. No I/O.
+"""One roll-out of one release: who may have it now, who is ordered, when it goes on, when it stops. No I/O.
 
     rollout = Rollout(plan, standing, places)
     know({device: whether the release is for its board})    hear(device, Seen)     answered(device, code, text)
     wake(seconds)      -> devices to be ordered, in `outgoing`; rows to be written down, in `changed`
 
-Devices are taken in the order of SHA-256(device id || digest). A wave is the first `share` of them, at least one; who is
-away when its turn comes keeps its place for `deadline_s`, then yields it to the next. A wave is over when each of it has
-an outcome, and the next one opens after it was quiet for `soak_s`. The roll-out aborts itself when more have failed than
-`abort_at` of all that are open, and at least `sample` of them have an outcome.
+Devices are taken in the order of SHA-256(device id || digest). A wave is the first `share` of them, at least one; who
+is away when its turn comes keeps its place for `deadline_s`, then yields it to the next. A wave is over when each of it
+has an outcome and CONFIRMED of all open ones have confirmed, and the next one opens after it was quiet for `soak_s`.
+The roll-out aborts itself when more have failed than `abort_at` of all that are open, and at least `sample` of them
+have an outcome.
 
 Time is the roll-out's own clock: the seconds in which the core listened (the caller's word). So nobody is called silent
 because the core, or its broker, was away. Who was ordered and says nothing for `deadline_s` has failed.
@@ -89,7 +90,9 @@ class Rollout:
         for device in new:
             self.places[device] = Place(device, since=self.standing.clock)
             if self.standing.state == ABORTED:
-                self._set(self.places[device], Word(STOPPED, "aborted", "it came when the roll-out was aborted already"))
+                self._set(
+                    self.places[device], Word(STOPPED, "aborted", "it came when the roll-out was aborted already")
+                )
         self.changed |= gone | new
         if gone or new:
             self._rank()
@@ -114,7 +117,11 @@ class Rollout:
 
     def _hear_ordered(self, place: Place, seen: Seen) -> None:
         word = after_order(place, seen, self.plan)
-        if word is None or word.state == place.state or (place.state in (FAILED, STOPPED, UNFIT) and word.state != UPDATED):
+        if (
+            word is None
+            or word.state == place.state
+            or (place.state in (FAILED, STOPPED, UNFIT) and word.state != UPDATED)
+        ):
             return
         if place.state == UPDATED and not self._is_watched(place):
             return  # what comes of it later is no news about this release
@@ -212,9 +219,9 @@ class Rollout:
 
     def _order_again(self) -> None:
         for place in self.places.values():
-            if place.state in UNDER_WAY and 0 < place.again_at <= self.standing.clock and place.tries < TRIES_MAX:
-                if self._is_up(place) and place.device not in self._answering:
-                    self._order(place)
+            is_due = place.state in UNDER_WAY and 0 < place.again_at <= self.standing.clock
+            if is_due and place.tries < TRIES_MAX and self._is_up(place) and place.device not in self._answering:
+                self._order(place)
 
     def _admit(self) -> int:
         """Order the next ones as there is room. How many are without an outcome, those included whose place is kept."""
@@ -298,8 +305,8 @@ class Rollout:
     # What it is
 
     def size(self, wave: int | None = None) -> int:
-        """How many devices are open when this wave (default: the present one) is: a share of those that take the release
-        and do not have it from before."""
+        """How many devices are open when this wave (default: the present one) is: a share of those that take the
+        release and do not have it from before."""
         fit = sum(place.state != UNFIT and not place.is_old_news for place in self.places.values())
         share = self.plan.waves[self.standing.wave if wave is None else wave]
         return min(fit, max(1, -(-fit * share // WHOLE)))
