@@ -43,7 +43,7 @@ class Word(NamedTuple):
 @dataclass
 class Place:
     """`wave`: the one it was ordered in, -1 before; `at`: the roll-out's clock at its order; `since`: at its last
-    change; `number`: of the last result before the order; `boot`: when it was staged, or found unfit; `again_at`: when
+    change; `number`: of the last result before the order; `boot`: when it was ordered, staged, or found unfit; `again_at`: when
     the order is repeated, 0 = it is not."""
 
     device: str
@@ -104,7 +104,10 @@ def after_order(place: Place, seen: Seen, plan: Plan) -> Word | None:
     result = update["result"]
     if result is None or result["number"] == place.number or result["do"] != "install":
         return None
-    return _of_result(result, plan)
+    word = _of_result(result, plan)
+    if word is not None and word.state == STAGED and is_idle and seen.boot != place.boot:
+        return Word(FAILED, "rolled_back", "it tried the release unheard, and went back to the one before")
+    return word
 
 
 def _of_result(result: dict[str, Any], plan: Plan) -> Word | None:

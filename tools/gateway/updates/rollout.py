@@ -74,10 +74,11 @@ class Rollout:
         self._heard_at: dict[str, float] = {}  # when it was up last; of who is up, now
         self._answering: set[str] = set()
         self._ranked: list[Place] = []
+        self._again_s = min(AGAIN_S, plan.deadline_s / 10)
         self._rank()
         for place in self.places.values():
             if place.state == ORDERED:  # whether the order went out before the stop nobody knows; twice does no harm
-                place.tries, place.again_at = max(0, place.tries - 1), self.standing.clock + AGAIN_S
+                place.tries, place.again_at = max(0, place.tries - 1), self.standing.clock + self._again_s
 
     # What happens
 
@@ -131,7 +132,7 @@ class Rollout:
             word = Word(STOPPED, "called_off", "it gave the release up before it ran")
         elif is_refusal and word.reason in PASSING and place.tries < TRIES_MAX:
             if place.again_at <= 0:
-                place.again_at = self.standing.clock + AGAIN_S
+                place.again_at = self.standing.clock + self._again_s
                 place.reason, place.text = word.reason, word.text
                 self.changed.add(place.device)
             return
@@ -151,7 +152,7 @@ class Rollout:
         if not code:
             return
         if code in PASSING:
-            place.again_at = self.standing.clock + AGAIN_S
+            place.again_at = self.standing.clock + self._again_s
             place.tries -= code in ("busy", "offline")
             if code == "offline" and place.tries <= 0 and place.state == ORDERED and self.standing.state != ABORTED:
                 place.wave, place.again_at = -1, 0.0
@@ -257,6 +258,7 @@ class Rollout:
         place.tries += 1
         place.again_at = 0.0
         if place.state in (WAITING, ORDERED):
+            place.boot = self._seen[place.device].boot
             self._set(place, Word(ORDERED, "download"))
         self.changed.add(place.device)
         self._answering.add(place.device)
