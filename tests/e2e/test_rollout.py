@@ -1,5 +1,5 @@
-"""A real core, its real source and `python -m ota` on three devices: a good release reaches all of them, a bad one stops
-in its canary, over a core that is killed in between."""
+"""A real core, its real source and `python -m ota` on three devices: a good release reaches all of them, a bad one
+stops in its canary, over a core that is killed in between."""
 
 import hashlib
 import signal

@@ -43,8 +43,8 @@ class Word(NamedTuple):
 @dataclass
 class Place:
     """`wave`: the one it was ordered in, -1 before; `at`: the roll-out's clock at its order; `since`: at its last
-    change; `number`: of the last result before the order; `boot`: when it was ordered, staged, or found unfit; `again_at`: when
-    the order is repeated, 0 = it is not."""
+    change; `number`: of the last result before the order; `boot`: when it was ordered, staged, or found unfit;
+    `again_at`: when the order is repeated, 0 = it is not."""
 
     device: str
     state: str = WAITING
