@@ -3,7 +3,8 @@
 A device is a peer: its words reach the planner, the database, JSON and a terminal. So a birth becomes a complete
 record of the kinds below, or it is refused whole; behind this module nobody has to ask again what type a value has.
 Unknown names are dropped: a newer device may say more. A name that a birth left out has its empty value (0, "", []).
-Telemetry holds only what was said: a board measures what it can. Of a relay: relayed.py; of updates: updated.py.
+Telemetry holds only what was said: a board measures what it can. What is said of a relay: relayed.py; of updates:
+updated.py.
 
 Texts lose what a terminal obeys or hides (control characters, Unicode format characters, line separators).
 Bounds: the ranges of FIELDS and TELEMETRY, TEXT_CHARS_MAX, ADDRESSES_MAX, one slot class each.
@@ -38,8 +39,8 @@ FIELDS: "tuple[Any, ...]" = (
     ("ceilings", "ceilings", 0, NUMBER_MAX),
     ("relay", "offers", 0, OFFERS_MAX),
     ("relay_tls", "tls", 0, 253),  # "": no TLS there; else the name in its certificate, "*" without one
+    ("update", "update", 0, 0),  # {}: not started by stage-0, so nothing updates it
     ("pending", "bool", 0, 1),
-    ("update", "update", 0, NUMBER_MAX),  # {}: it cannot be updated
     ("leaving", "bool", 0, 1),  # once the core has moved what the device keeps
     ("boot", "int", 0, NUMBER_MAX),
     ("session", "int", 0, NUMBER_MAX),
@@ -212,7 +213,12 @@ def is_an_address(value: object) -> bool:
 def _is_name(value: object) -> bool:
     if not isinstance(value, str) or not 10 <= len(value) <= 64 or len(value) % 2:
         return False
-    return not [sign for sign in value if sign not in "0123456789abcdef"]
+    return is_hex(value)
+
+
+def is_hex(text: str) -> bool:
+    """Small letters."""
+    return not [sign for sign in text if sign not in "0123456789abcdef"]
 
 
 def _is_slot(value: object) -> bool:
@@ -232,10 +238,10 @@ def _wanted(kind: str, low: int, high: int) -> str:
         return f"a list of at most {high} rows of address, two ports and lan or wan"
     if kind == "relay":
         return f"a record of a relay with counts to {high}"
+    if kind == "update":
+        return "a record of updates: slot, state, sequence, digest and the last result"
     if kind == "names":
         return f"a list of at most {high} names of shards in hex"
     if kind == "slots":
         return f"a list of {low} to {high} slot sizes"
-    if kind == "update":
-        return "a record of updates"
     return f"a map of ceilings to numbers from {low} to {high}"

@@ -39,7 +39,7 @@ class Device:
         if self.slot in slots:
             digest = slots[self.slot]["digest"]
         sequence = slots[self.slot]["sequence"] if digest else 0
-        update = {"slot": self.slot or "package", "state": self.found["state"].upper(), "sequence": sequence}
+        update = {"slot": self.slot or "package", "state": self.found["state"], "sequence": sequence}
         more = {"update": update | {"digest": digest, "result": self.result}, "addresses": ["127.0.0.1"]}
         return {"fw": "0.0.0", "board": "generic-linux", "name": self.folder.name, "data": 9} | more
 
@@ -75,7 +75,7 @@ class Device:
         active = self.found["active"]
         self.result = {
             "number": self.number, "do": do, "result": word, "reason": found.get("reason", ""),
-            "text": found.get("text", ""), "state": self.found["state"].upper(), "sequence": 0, "target": "",
+            "text": found.get("text", "")[:240], "state": self.found["state"], "sequence": 0, "target": "",
             "active": self.found["slots"][active]["digest"] if active else "",
         }  # fmt: skip
         print("FOLLOWED", self.folder.name, do, word, found.get("reason", ""), flush=True)

@@ -33,11 +33,12 @@ class Seen(NamedTuple):
 
 
 class Word(NamedTuple):
-    """A device's new standing."""
+    """A device's new standing. `is_passing`: a failure that may go well a little later."""
 
     state: str
     reason: str
     text: str = ""
+    is_passing: bool = False
 
 
 @dataclass
@@ -94,9 +95,9 @@ def after_order(place: Place, seen: Seen, plan: Plan) -> Word | None:
     update = seen.update
     if not update:
         return None
-    is_idle, is_ours = update["state"] == "idle", update["digest"] == plan.digest
-    if is_ours:
-        return Word(UPDATED, "confirmed") if is_idle else Word(TRIAL, "on_trial")
+    is_idle = update["state"] == "idle"
+    if update["digest"] == plan.digest:
+        return Word(TRIAL, "on_trial") if update["state"] == "trial" else Word(UPDATED, "confirmed")
     if place.state == UPDATED:
         return Word(FAILED, "rolled_back", "it was updated, and runs another release again") if is_idle else None
     if place.state in (STAGED, TRIAL) and seen.boot != place.boot:
@@ -122,4 +123,5 @@ def _of_result(result: dict[str, Any], plan: Plan) -> Word | None:
         return None
     if reason in UNFITTING:
         return Word(UNFIT, UNFITTING[reason], text)
-    return Word(FAILED, reason or word, text)
+    # "failed" is the world's fault by ota/follow.py, "refused" the order's, save for what a device is short of.
+    return Word(FAILED, reason or word, text, word == "failed" or reason in PASSING)

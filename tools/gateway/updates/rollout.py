@@ -128,14 +128,14 @@ class Rollout:
             return  # what comes of it later is no news about this release
         result = seen.update["result"]
         is_refusal = word.state == FAILED and word.reason != "rolled_back"
-        if is_refusal and self.standing.state == ABORTED:
-            word = Word(STOPPED, "called_off", "it gave the release up before it ran")
-        elif is_refusal and word.reason in PASSING and place.tries < TRIES_MAX:
+        if word.is_passing and place.tries < TRIES_MAX:
             if place.again_at <= 0:
                 place.again_at = self.standing.clock + self._again_s
                 place.reason, place.text = word.reason, word.text
                 self.changed.add(place.device)
             return
+        if is_refusal and self.standing.state == ABORTED:
+            word = Word(STOPPED, "called_off", "it gave the release up before it ran")
         if word.state in (STAGED, TRIAL):
             place.boot = seen.boot
             place.number = result["number"] if result else place.number

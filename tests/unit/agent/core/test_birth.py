@@ -10,7 +10,7 @@ HONEST: dict = {
     "control": 7411, "data": 7412, "slots": [65536, 262144, 1048576], "quota": 1 << 30, "used": 5,
     "ceilings": {"shard_bytes": 1 << 30}, "pending": False, "leaving": True, "boot": 3, "session": 2,
     "relay": [["10.0.0.2", 3478, 3478, "lan"], ["2001:db8::1", 3478, 0, "wan"]], "relay_tls": "turn.example.org",
-    "update": {},
+    "update": {"slot": "a", "state": "idle", "sequence": 7, "digest": "ab" * 32, "result": None},
 }  # fmt: skip
 
 
