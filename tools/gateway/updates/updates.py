@@ -41,6 +41,7 @@ from tools.gateway.updates.rollout import ABORTED, DONE, PAUSED, RUNNING, Rollou
 
 DEFAULT_PORT = 8885
 TICK_S = 1.0
+IDLE_S = 10.0  # where only latecomers are waited for
 TICK_S_MAX = 5.0  # a machine that slept did not listen
 NOTE_EVERY_S = 10.0
 ORDER_S = 20.0
@@ -81,6 +82,7 @@ class Updates:
         self._orders: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(ORDERS_AT_ONCE)
         self._at = -math.inf
+        self._stir = asyncio.Event()  # something was begun
         self._noted: tuple[Any, ...] = ()
         self._load()
 
@@ -158,7 +160,11 @@ class Updates:
         try:
             while True:
                 self.turn()
-                await asyncio.sleep(TICK_S)
+                is_idle = self.rollout is None or self.rollout.is_over
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(IDLE_S if is_idle else TICK_S):
+                        await self._stir.wait()
+                self._stir.clear()
         finally:
             for task in self._orders:
                 task.cancel()
@@ -286,19 +292,23 @@ class Updates:
         row = RolloutRow(0, found.digest, plan.encoded(), RUNNING, "", 0, 0.0, 0.0, -1.0, int(time.time()))
         self._row = row._replace(id=self._registry.add_rollout(row))
         self.rollout = Rollout(plan)
+        self._begin()
+
+    def _begin(self) -> None:
         self.turn()
+        self._stir.set()
 
     def pause(self) -> None:
         self._live((RUNNING,), "pause").pause()
-        self.turn()
+        self._begin()
 
     def resume(self) -> None:
         self._live((PAUSED,), "resume").resume()
-        self.turn()
+        self._begin()
 
     def abort(self) -> None:
         self._live((RUNNING, PAUSED, DONE), "abort").abort("aborted by the operator")
-        self.turn()
+        self._begin()
 
     def _live(self, states: tuple[str, ...], verb: str) -> Rollout:
         if self.rollout is None:
