@@ -253,6 +253,23 @@ def test_the_port_is_remembered_and_another_taken_when_it_is_used(tmp_path, monk
     assert "--update-port" in busy.value.text
 
 
+def test_the_url_is_reached_from_where_the_device_is(tmp_path):
+    async def scenario():
+        core = Core(tmp_path / "core")
+        core.updates.port = 8885
+        assert core.updates.url(DEVICE) == f"http://127.0.0.1:8885/u/{DEVICE}"
+        core.presence = lambda device: None
+        core.updates._parts = core.updates._parts._replace(
+            presence=core.presence, addresses=lambda: ["::1", "10.0.0.1"]
+        )
+        assert core.updates.url(DEVICE).startswith("http://10.0.0.1:8885/"), "IPv4 is what devices read"
+        core.updates.listen("127.0.0.1", 0)
+        assert core.updates.url(DEVICE).startswith("http://127.0.0.1:"), "where it listens"
+        await core.close()
+
+    run(scenario)
+
+
 def test_orders_beacons_and_a_restart(made, tmp_path):
     others = [f"{number:016x}" for number in range(3)]
     words = {"canary": "30%", "waves": "100%", "soak": "0s", "deadline": "30m", "sample": 1}

@@ -78,6 +78,7 @@ class Updates:
         self._aborted = parts.registry.aborted()
         self._known: dict[str, str] = {}  # paired device -> board
         self._sock: socket.socket | None = None
+        self._host = ""  # "": every address
         self._adding = asyncio.Lock()
         self._orders: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(ORDERS_AT_ONCE)
@@ -104,7 +105,7 @@ class Updates:
     def listen(self, host: str, number: int | None) -> None:
         """`number`: None or 0: the one of before, at first DEFAULT_PORT or (0) any free one. One that nobody asked for
         and that is taken is exchanged: devices are told the port with each order. PortError("port_busy")."""
-        kept = self._parts.state.port(UPDATE_PORT)
+        kept, self._host = self._parts.state.port(UPDATE_PORT), host
         wanted = [number] if number else [kept or (DEFAULT_PORT if number is None else 0), 0]
         for each in wanted:
             try:
@@ -151,7 +152,8 @@ class Updates:
         """Of the source, from where this device is."""
         presence = self._parts.presence(device)
         named = list(presence.birth.get("addresses") or []) if presence is not None else []
-        return f"http://{_own_address(named, self._parts.addresses())}:{self.port}/u/{device}"
+        host = self._host or _own_address(named, self._parts.addresses())
+        return f"http://{host}:{self.port}/u/{device}"
 
     # The roll-out
 
