@@ -23,7 +23,7 @@ from tools.gateway.registry.registry import Registry
 from tools.gateway.registry.tables import Device as Row
 
 COUNT = 3
-QUICK = ("--canary", "1%", "--waves", "100%", "--soak", "1s", "--deadline", "60s")
+QUICK = ("--canary", "1%", "--waves", "100%", "--soak", "0s", "--deadline", "60s")
 
 
 class Fleet:

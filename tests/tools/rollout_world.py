@@ -7,6 +7,7 @@ that moment, as its beacon would say. `hardware`: what is wrong with it, whateve
 
 import random
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tools.gateway.updates.places import Seen
 from tools.gateway.updates.plan import planned
@@ -105,20 +106,28 @@ class FakeDevice:
         self.result = self.result | {"number": self.number, "do": "confirm", "result": "confirmed", "active": NEW}
 
 
-class World:
-    """`broken`: share of devices whose hardware fails; `away`: share that is off for hours; `flaky`: of downloads."""
+class Faults(NamedTuple):
+    """Shares. `broken`: of devices whose hardware fails; `away`: of those that are off at first; `flaky`: of downloads."""
 
-    def __init__(self, seed, count=1000, broken=0.0, is_bad=False, away=0.0, flaky=0.0, **words):
+    broken: float = 0.0
+    away: float = 0.0
+    flaky: float = 0.0
+
+
+class World:
+    """`words`: of the plan."""
+
+    def __init__(self, seed, faults=Faults(), is_bad=False, count=1000, **words):  # noqa: B008
         self.random = random.Random(seed)
-        self.is_bad, self.flaky = is_bad, flaky
+        self.is_bad, self.flaky = is_bad, faults.flaky
         self.now = 0.0
         self.devices = {}
         for _ in range(count):
             device = f"{self.random.getrandbits(64):016x}"
-            hardware = self.random.choice(HARDWARE) if self.random.random() < broken else ""
+            hardware = self.random.choice(HARDWARE) if self.random.random() < faults.broken else ""
             self.devices[device] = FakeDevice(device, self, hardware)
         for device in self.devices.values():
-            if self.random.random() < away:
+            if self.random.random() < faults.away:
                 device.is_up = False
                 device._later(self.random.uniform(600, 5_000), device.__class__.come.__get__(device))
         self.rollout = Rollout(planned(NEW, 8, words))

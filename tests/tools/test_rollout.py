@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.tools.rollout_world import NEW, OLD, World
+from tests.tools.rollout_world import NEW, OLD, Faults, World
 from tools.gateway.updates.places import FAILED, STOPPED, UPDATED, WAITING
 from tools.gateway.updates.rollout import ABORTED, DONE
 
@@ -25,7 +25,7 @@ def settled(world):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_bad_release_stops_within_its_cohort(seed):
-    world = World(seed, broken=0.05, is_bad=True, away=0.05, **QUICK)
+    world = World(seed, Faults(broken=0.05, away=0.05), True, **QUICK)
     world.finish()
     assert world.rollout.standing.state == ABORTED and "failed" in world.rollout.standing.why
     assert world.rollout.standing.wave == 0 and world.most_open <= 10
@@ -38,7 +38,7 @@ def test_a_bad_release_stops_within_its_cohort(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_good_release_reaches_all(seed):
-    world = World(seed, away=0.05, flaky=0.02, **QUICK)
+    world = World(seed, Faults(away=0.05, flaky=0.02), **QUICK)
     world.finish()
     world.run(lambda: world.rollout.counts()[WAITING] == 0 and world.rollout.is_over)  # latecomers, too
     assert world.rollout.standing.state == DONE
@@ -49,7 +49,7 @@ def test_a_good_release_reaches_all(seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_good_release_reaches_all_whose_hardware_works(seed):
-    world = World(seed, broken=0.05, abort_at="40%", sample=10, **QUICK)
+    world = World(seed, Faults(broken=0.05), abort_at="40%", sample=10, **QUICK)
     world.finish()
     assert world.rollout.standing.state == DONE, world.rollout.standing
     assert all(device.runs == NEW for device in world.devices.values() if not device.hardware)

@@ -270,49 +270,64 @@ def test_the_url_is_reached_from_where_the_device_is(tmp_path):
     run(scenario)
 
 
-def test_orders_beacons_and_a_restart(made, tmp_path):
-    others = [f"{number:016x}" for number in range(3)]
-    words = {"canary": "30%", "waves": "100%", "soak": "0s", "deadline": "30m", "sample": 1}
+OTHERS = [f"{number:016x}" for number in range(3)]
+WORDS = {"canary": "30%", "waves": "100%", "soak": "0s", "deadline": "30m", "sample": 1}
 
+
+async def begun(made, folder):
+    """(the core, the digest of the release that it rolls out)."""
+    core = Core(folder, OTHERS)
+    digest = made.release(8, FILES)
+    with pytest.raises(UsageError):
+        core.updates.start("8", {})
+    await core.updates.add(offer(made, digest, 8))
+    core.updates.listen("127.0.0.1", 0)
+    core.updates.start("8", WORDS)
+    await core.turn(1)
+    return core, digest
+
+
+def test_who_is_ordered_is_allowed(made, tmp_path):
     async def scenario():
-        core = Core(tmp_path / "core", others)
-        digest = made.release(8, FILES)
-        with pytest.raises(UsageError):
-            core.updates.start("8", {})
-        await core.updates.add(offer(made, digest, 8))
-        core.updates.listen("127.0.0.1", 0)
-        core.updates.start("8", words)
-        await core.turn(1)
-        (first, op, body), *rest = core.orders
-        assert op == "update" and not rest
+        core, digest = await begun(made, tmp_path / "core")
+        ((first, op, body),) = core.orders
+        assert op == "update"
         assert body == {"order": "install", "source": f"http://127.0.0.1:{core.updates.port}/u/{first}"}
-        allowed = {one: trust.held_beacon(core.updates.beacon(one)).allowed for one in others}
-        assert allowed == {one: [bytes.fromhex(digest)] if one == first else [] for one in others}
+        allowed = {one: trust.held_beacon(core.updates.beacon(one)).allowed for one in OTHERS}
+        assert allowed == {one: [bytes.fromhex(digest)] if one == first else [] for one in OTHERS}
         for call in (core.updates._remove, lambda one: core.updates.start(one, {})):
             with pytest.raises(UsageError):
                 call("8")
         core.updates.pause()
         await core.close()
-
-        core = Core(tmp_path / "core", others)
+        core = Core(tmp_path / "core", OTHERS)
         assert core.updates.status()["state"] == "paused" and core.updates.status()["counts"]["ordered"] == 1
         core.updates.resume()
-        core.answers = {one: LimitError("offline", "away") for one in others}
+        core.answers = {one: LimitError("offline", "away") for one in OTHERS}
         core.says[first], core.boots[first] = update(digest=digest), 2
-        await core.turn(1)
-        await core.turn(1)
-        await core.turn(1)
+        for _ in range(3):
+            await core.turn(1)
         assert core.updates.status()["counts"]["updated"] == 1
+        await core.close()
+
+    run(scenario)
+
+
+def test_what_was_aborted_stays_so(made, tmp_path):
+    async def scenario():
+        core, digest = await begun(made, tmp_path / "core")
+        first = core.orders[0][0]
         core.updates.abort()
         await core.turn(1)
         beacon = trust.held_beacon(core.updates.beacon(first))
         assert beacon.allowed == [] and beacon.aborted == [bytes.fromhex(digest)]
+        assert [one[0] for one in core.orders] == [first, first], "ordered to refresh"
         with pytest.raises(UsageError) as twice:
             core.updates.start("8", {})
         assert twice.value.code == "aborted"
         assert all(one["reason"] for one in core.updates.status()["devices"])
         await core.close()
-        again = Core(tmp_path / "core", others)
+        again = Core(tmp_path / "core", OTHERS)
         assert trust.held_beacon(again.updates.beacon(first)).aborted == [bytes.fromhex(digest)]
         assert again.updates.notes() and again.updates.listed()[0]["rollout"] == "aborted"
         await again.close()

@@ -21,7 +21,10 @@ Json = Callable[[Request, int], Awaitable[dict[str, Any]]]
 
 def routes(updates: Updates, told: Callable[[Handle], Handle], json: Json) -> list[Route]:
     """`told` turns errors into answers, `json(request, bytes at most)` reads a body."""
+    return _of_releases(updates, told, json) + _of_rollouts(updates, told, json)
 
+
+def _of_releases(updates: Updates, told: Callable[[Handle], Handle], json: Json) -> list[Route]:
     async def listed(_: Request) -> Response:
         return JSONResponse({"releases": updates.listed()})
 
@@ -37,6 +40,14 @@ def routes(updates: Updates, told: Callable[[Handle], Handle], json: Json) -> li
         found = await updates.remove(request.path_params["reference"])
         return JSONResponse({"digest": found.digest, "sequence": found.sequence})
 
+    return [
+        Route("/releases", told(listed), methods=["GET"]),
+        Route("/releases", told(add), methods=["POST"]),
+        Route("/releases/{reference}", told(remove), methods=["DELETE"]),
+    ]
+
+
+def _of_rollouts(updates: Updates, told: Callable[[Handle], Handle], json: Json) -> list[Route]:
     async def status(_: Request) -> Response:
         return JSONResponse({"rollout": updates.status()})
 
@@ -57,9 +68,6 @@ def routes(updates: Updates, told: Callable[[Handle], Handle], json: Json) -> li
         return JSONResponse({"rollout": updates.status()})
 
     return [
-        Route("/releases", told(listed), methods=["GET"]),
-        Route("/releases", told(add), methods=["POST"]),
-        Route("/releases/{reference}", told(remove), methods=["DELETE"]),
         Route("/rollout", told(status), methods=["GET"]),
         Route("/rollout", told(start), methods=["POST"]),
         Route("/rollout/{verb}", told(change), methods=["POST"]),
