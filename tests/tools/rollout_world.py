@@ -107,7 +107,7 @@ class FakeDevice:
 
 
 class Faults(NamedTuple):
-    """Shares. `broken`: of devices whose hardware fails; `away`: of those that are off at first; `flaky`: of downloads."""
+    """Shares: `broken`: devices whose hardware fails; `away`: those that are off at first; `flaky`: of downloads."""
 
     broken: float = 0.0
     away: float = 0.0
