@@ -202,6 +202,35 @@ def test_pause_orders_nobody_and_its_clock_stands():
     assert len(fleet.orders) == 10
 
 
+def test_pause_judges_no_silence_and_fills_no_wave():
+    fleet = Fleet(400, canary="50%", waves="100%")
+    fleet.pass_time()
+    fleet.rollout.pause()
+    fleet.updated(*fleet.orders[:10])
+    fleet.pass_time(7200)
+    assert len(fleet.orders) == UNDER_WAY_MAX
+    assert fleet.states() == {WAITING: 400 - UNDER_WAY_MAX, UPDATED: 10, ORDERED: UNDER_WAY_MAX - 10}
+    fleet.rollout.resume()
+    fleet.pass_time()
+    assert len(fleet.orders) == UNDER_WAY_MAX + 10
+
+
+def test_no_next_wave_before_half_of_the_open_devices_have_confirmed():
+    fleet = Fleet(100)
+    for device in list(fleet.says)[:96]:
+        fleet.say(device, is_up=False)
+    fleet.pass_time(3600)
+    assert len(fleet.orders) == 4
+    fleet.updated(*fleet.orders)
+    fleet.pass_time(7200)
+    assert fleet.rollout.standing.wave == 0 and "4 of 10 have confirmed" in fleet.rollout.waits_for
+    fleet.say(next(iter(fleet.says)))
+    fleet.pass_time()
+    fleet.updated(*fleet.orders)
+    fleet.pass_time(1200)
+    assert fleet.rollout.standing.wave == 1
+
+
 def test_an_abort_reaches_who_is_under_way():
     fleet = Fleet(20)
     fleet.pass_time()
@@ -244,12 +273,16 @@ def test_what_says_nothing_of_the_release_is_not_counted():
     fleet.rollout.know(dict.fromkeys(fleet.says, True) | {foreign: False})
     fleet.pass_time()
     assert [fleet.place(one).reason for one in (mute, newer, foreign)] == ["no_updates", "newer", "class"]
+    ordered = fleet.orders[0]
+    fleet.refuse(ordered, "class")
+    fleet.pass_time()
+    assert (fleet.place(ordered).state, fleet.place(ordered).reason) == (UNFIT, "class")
     for code in ("updates_off", "not_the_updater", "no_such"):
         device = next(place.device for place in fleet.rollout.places.values() if place.state == ORDERED)
         fleet.rollout.answered(device, code, "no")
         fleet.pass_time()
         assert fleet.place(device).reason == code
-    assert fleet.states() == {UNFIT: 6, ORDERED: 2, WAITING: 12} and fleet.rollout.standing.state == RUNNING
+    assert fleet.states() == {UNFIT: 7, ORDERED: 2, WAITING: 11} and fleet.rollout.standing.state == RUNNING
     fleet.says[mute] = Seen(True, update(), 1)
     fleet.pass_time()
     assert fleet.place(mute).state in (WAITING, ORDERED)

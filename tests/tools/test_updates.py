@@ -17,6 +17,7 @@ from tools.gateway.ca import CA
 from tools.gateway.registry.registry import Registry
 from tools.gateway.registry.tables import Device
 from tools.gateway.state import UPDATE_PORT, State
+from tools.gateway.updates import source
 from tools.gateway.updates import updates as updates_module
 from tools.gateway.updates.beacons import Beacons
 from tools.gateway.updates.releases import Offer, Releases
@@ -92,7 +93,7 @@ def test_roots_follow_one_another(made, tmp_path):
     assert code_of(kept.add, offer(made, digest, roots=(4,))) == "root_version"
     made.root(1, signers=KEYS[1:3])
     assert code_of(kept.add, offer(made, digest, roots=(1,))) == "root", "another root of that number"
-    assert kept.small("roots", "2") and not kept.small("roots", "3") and not kept.small("roots", "../lock")
+    assert kept.small("roots", "2") and not kept.small("roots", "3") and not kept.small("roots", "../packs/7")
 
 
 def test_approvals_are_collected(made, tmp_path):
@@ -192,6 +193,8 @@ def test_ranges():
         ("items=0-1", None), ("bytes=" + "9" * 10 + "-", None),
     ):  # fmt: skip
         assert span_of(header, 100) == found, header
+    beyond = source._small(b"x" * 100, "bytes=100-")
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */100")
 
 
 def test_a_device_reads_all_of_it(made, tmp_path):
@@ -285,6 +288,20 @@ async def begun(made, folder):
     core.updates.start("8", WORDS)
     await core.turn(1)
     return core, digest
+
+
+def test_what_devices_would_refuse_is_not_rolled_out(made, tmp_path):
+    async def scenario():
+        core = Core(tmp_path / "core")
+        await core.updates.add(offer(made, made.release(8, FILES), 8))
+        made.root(2, approval=True)
+        await core.updates.add(offer(made, made.release(9, FILES | {"agent/x.py": b""}), 9, roots=(2,)))
+        with pytest.raises(UsageError) as refused:
+            core.updates.start("8", {})
+        assert refused.value.code == "refused" and "approval" in refused.value.text
+        await core.close()
+
+    run(scenario)
 
 
 def test_who_is_ordered_is_allowed(made, tmp_path):

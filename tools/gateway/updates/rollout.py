@@ -311,7 +311,7 @@ class Rollout:
         release and do not have it from before."""
         fit = sum(place.state != UNFIT and not place.is_old_news for place in self.places.values())
         share = self.plan.waves[self.standing.wave if wave is None else wave]
-        return min(fit, max(1, -(-fit * share // WHOLE)))
+        return -(-fit * share // WHOLE)  # at least one, where there is one
 
     def counts(self) -> dict[str, int]:
         """State -> devices."""
