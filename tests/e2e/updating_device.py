@@ -19,6 +19,7 @@ from agent import port  # noqa: E402
 from agent.errors import LimitError, UsageError  # noqa: E402
 from agent.service.link import Identity, LinkService  # noqa: E402
 from ota import client  # noqa: E402
+from ota.report import write_json  # noqa: E402
 from tests.e2e.link_device import Journal  # noqa: E402
 
 HEALTHY = ("--healthy-s", "120", "--core-reached")
@@ -62,7 +63,9 @@ class Device:
     def here(self, verb):
         """A command that asks no source, in this process: a start of an interpreter less."""
         os.environ["CORELET_SLOT"] = self.slot
-        self.found, _ = client.run([verb, str(self.folder / "ota")])
+        pieces = []
+        write_json(client.run([verb, str(self.folder / "ota")])[0], pieces.append)
+        self.found = json.loads("".join(pieces))
         return self.found
 
     async def ota(self, verb, *words):
