@@ -1,5 +1,5 @@
-"""What a birth may say of updates (agent/updates.py): which release runs, how the last order ended. No I/O. The rules are
-those of birth.py, which loads this only for a device that stage-0 started.
+"""What a birth may say of updates (agent/updates.py): which release runs, how the last order ended. No I/O. The rules
+are those of birth.py, which loads this only for a device that stage-0 started.
 
 Bounds: TEXT_CHARS_MAX, and of birth.py.
 """
@@ -15,7 +15,7 @@ DIGEST_CHARS = 64
 STATES = ("idle", "stage", "trial")
 # What every value must be: one of these words, a digest in hex or "", a number, or a text to be shown.
 UPDATE: "dict[str, Any]" = {
-    "slot": ("a", "b", "package"), "state": STATES, "sequence": "number", "digest": "digest",
+    "slot": ("a", "b", "package", ""), "state": STATES, "sequence": "number", "digest": "digest",
 }  # fmt: skip
 RESULT: "dict[str, Any]" = {
     "number": "number", "do": ("install", "rollback", "confirm", ""),

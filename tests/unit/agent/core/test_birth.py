@@ -10,7 +10,10 @@ HONEST: dict = {
     "control": 7411, "data": 7412, "slots": [65536, 262144, 1048576], "quota": 1 << 30, "used": 5,
     "ceilings": {"shard_bytes": 1 << 30}, "pending": False, "leaving": True, "boot": 3, "session": 2,
     "relay": [["10.0.0.2", 3478, 3478, "lan"], ["2001:db8::1", 3478, 0, "wan"]], "relay_tls": "turn.example.org",
-    "update": {"slot": "a", "state": "idle", "sequence": 7, "digest": "ab" * 32, "result": None},
+    "update": {"slot": "a", "state": "trial", "sequence": 7, "digest": "ab" * 32, "result": {
+        "number": 3, "do": "install", "result": "staged", "reason": "ok", "text": "so", "state": "trial",
+        "active": "", "target": "ab" * 32, "sequence": 6,
+    }},
 }  # fmt: skip
 
 
@@ -68,6 +71,32 @@ def test_hostile_births_are_refused() -> None:
             assert raises(PeerError, birth.parse_birth, body).code == "birth", (name, value)
     for numbers in (at(1, True), at(-1, 1), at(1, (1 << 53) + 1), {"boot": 1}, {"boot": "1", "session": 1}):
         assert raises(PeerError, birth.parse_birth, numbers).code == "session", numbers
+
+
+def test_updates() -> None:
+    assert birth.parse_birth(at(1, 2))["update"] == {}
+    usual: dict = HONEST["update"]
+
+    def heard(**changes: object) -> dict:
+        body = dict(HONEST)
+        body["update"] = dict(usual, **changes)
+        return birth.parse_birth(body)["update"]  # type: ignore[no-any-return]
+
+    assert heard(result=None, more=1)["result"] is None and "more" not in heard(more=1)
+    assert heard(result=dict(usual["result"], text="\x1b[2J", more=1))["result"]["text"] == "[2J"
+    for name, value in (
+        ("slot", "c"), ("slot", None), ("slot", ["a"]), ("state", "IDLE"), ("sequence", -1),
+        ("sequence", True), ("digest", "ab"), ("digest", "AB" * 32), ("digest", b"a" * 64), ("result", []),
+        ("result", {}), ("result", "staged"),
+    ):  # fmt: skip
+        assert raises(PeerError, heard, **{name: value}).code == "birth", (name, value)
+    for name, value in (
+        ("number", -1), ("do", "format"), ("result", "done"), ("reason", 5), ("text", "x" * 241), ("text", None),
+        ("active", "ab"), ("target", 5), ("state", ""), ("sequence", 1 << 60),
+    ):  # fmt: skip
+        assert raises(PeerError, heard, result=dict(usual["result"], **{name: value})).code == "birth", (name, value)
+    for value in (5, [], "", None, {}, {"slot": "a"}):
+        assert raises(PeerError, birth.parse_birth, dict(HONEST, update=value)).code == "birth", value
 
 
 def test_telemetry_is_numbers_only() -> None:
