@@ -109,8 +109,9 @@ def boards(_call: "Call") -> "Said":
     found = []
     for name in loader.NAMES:
         profile = loader.load(name)
-        ceilings = limits.in_force({key: getattr(profile, key) for key in schema.CEILINGS}, {})
-        found.append({"id": name, "summary": profile.summary, "ceilings": ceilings})
+        ceilings = limits.in_force({key: profile[key] for key in schema.CEILINGS}, {})
+        found.append({"id": name, "summary": profile["summary"], "ceilings": ceilings})
+        port.heap.forget(("boards." + name.replace("-", "_"),))
     answer: dict[str, Any] = {"boards": found}
     return answer, answers.boards(answer)
 

@@ -37,7 +37,7 @@ class Device:
         """Open the state, choose the board, find the ceilings. Raises UsageError, PortError."""
         from agent import start
 
-        self.profile, self.ceilings, self.boot, self.identity, self.journal = start.prepare(self)
+        self.board, self.ceilings, self.boot, self.identity, self.journal = start.prepare(self)
 
     async def start(self) -> None:
         """Open the listeners and start every service. Raises PortError("port_busy") and the like."""
@@ -102,7 +102,7 @@ class Device:
         """(TXT pairs, subtypes) of this moment (design section 4)."""
         is_open, _, discriminator, _ = self.door.window()
         status = "1" if is_open else "2" if self.state.core_ids() else "0"
-        txt = [("txtvers", "1"), ("id", self.shown_id()), ("ps", status), ("md", self.profile.id), ("fw", __version__)]
+        txt = [("txtvers", "1"), ("id", self.shown_id()), ("ps", status), ("md", self.board["id"]), ("fw", __version__)]
         txt += [("pv", "1"), ("ca", "cache"), ("nm", self.settings["name"])]
         if not is_open:
             return txt, []
@@ -118,7 +118,7 @@ class Device:
         usage = self.shards.usage()
         return {
             "fw": __version__,
-            "board": self.profile.id,
+            "board": self.board["id"],
             "name": self.settings["name"],
             "runtime": port.terminal.runtime()[0],
             "addresses": self.addresses()[:8],
@@ -153,8 +153,9 @@ class Device:
             "runtime": " ".join(port.terminal.runtime()),
             "device": self.identity.device_id,
             "name": self.settings["name"],
-            "board": self.profile.id,
-            "board_summary": self.profile.summary,
+            "board": self.board["id"],
+            "board_summary": self.board["summary"],
+            "recognised_by": self.board["recognised_by"],
             "folder": self.folder,
             "boot": self.boot,
             "up_s": (port.clock.now_ms() - self._started_ms) // 1000,

@@ -57,7 +57,7 @@ class Door:
 
         device = self._device
         digest = device.crypto.sha256(device.codec.encode(device.ceilings))
-        info = Info(device.identity.public, digest, device.profile.id, __version__, device.settings["name"])
+        info = Info(device.identity.public, digest, device.board["id"], __version__, device.settings["name"])
         scalar = device.identity.scalar
         own = verifier.Own(device.shown_id(), info, lambda message: device.crypto.ecdsa_sign(scalar, message))
         machine = verifier.Verifier(device.crypto, device.codec, own, device.state.read_counters())

@@ -37,7 +37,7 @@ def row(head: str, text: str) -> list[str]:
 def device_lines(status: "dict[str, Any]") -> list[str]:
     """The head of `up` and `status`."""
     lines = ["Corelet " + status["version"] + " on " + status["runtime"], f"  {'name':<9} " + status["name"]]
-    lines += row("board", status["board"] + " (" + status["board_summary"] + ")")
+    lines += row("board", f"{status['board']} ({status['board_summary']}); {status['recognised_by']}")
     lines += row("ceilings", ", ".join(limits.shown(status["ceilings"])))
     lines += row("address", ", ".join([_at(address, status["control_port"]) for address in status["addresses"]]))
     lines.append(f"  {'state':<9} " + status["folder"])

@@ -14,7 +14,6 @@ if False:
     from agent.no_relay import NoRelay
     from agent.relays import Relays
     from agent.state import Identity
-    from boards import schema
 
 CACHE_SHARE = 8  # this part of the memory holds shards that are only cached,
 CACHE_BYTES_MIN = 4 << 20  # unless that is too little to be of use
@@ -42,10 +41,9 @@ def overrides(options: dict[str, str]) -> "dict[str, Any]":
     return found
 
 
-def prepare(device: "Device") -> "tuple[schema.Profile, dict[str, int], int, Identity, journal.Journal]":
-    """(profile, ceilings, boot, identity, journal); `device.settings` are complete then. UsageError, PortError."""
-    from boards import schema
-
+def prepare(device: "Device") -> "tuple[dict[str, Any], dict[str, int], int, Identity, journal.Journal]":
+    """(what is kept of the board's profile, ceilings, boot, identity, journal); `device.settings` are complete then.
+    UsageError, PortError."""
     state = device.state
     state.open()
     kept = state.read_settings()
@@ -53,27 +51,28 @@ def prepare(device: "Device") -> "tuple[schema.Profile, dict[str, int], int, Ide
     chosen.update(device.settings)
     device.settings = chosen
     device.missing = port.health().missing_features()
-    profile = _find_board(device)
-    ceilings = limits.in_force({name: getattr(profile, name) for name in schema.CEILINGS}, chosen["ceilings"])
-    most = port.heap.shards_max() * port.heap.SLOT_BYTES_MAX
-    if most:
-        ceilings["shard_bytes"] = min(ceilings["shard_bytes"], most)
+    board, most = _find_board(device)
+    room = port.heap.shards_max() * port.heap.SLOT_BYTES_MAX
+    if room:
+        most["shard_bytes"] = min(most["shard_bytes"], room)
+    ceilings = limits.in_force(most, chosen["ceilings"])
     port.heap.forget(("boards.",))
     if not chosen["name"]:
-        chosen["name"] = profile.id[:20] + "-" + device.crypto.entropy(2).hex()
+        chosen["name"] = board["id"][:20] + "-" + device.crypto.entropy(2).hex()
     if kept["name"] != chosen["name"] or not port.files.exists(state.path("owner/settings.json")):
         kept["name"] = chosen["name"]
         state.write_settings(kept)
     boot = state.next_boot()
     log = journal.Journal(state.path("logs"), ceilings["log_bytes"])
-    return profile, ceilings, boot, state.identity(port.crypto), log
+    return board, ceilings, boot, state.identity(port.crypto), log
 
 
-def _find_board(device: "Device") -> "schema.Profile":
-    from boards import loader
+def _find_board(device: "Device") -> "tuple[dict[str, Any], dict[str, int]]":
+    """(what is kept of the profile, and `recognised_by`; ceilings of this machine, before the owner's)."""
+    from boards import loader, schema, sums
 
     evidence = port.health().board_evidence()
-    profile = loader.load(device.settings["board"] or loader.recognise(evidence))
+    profile, how = loader.choose(device.settings["board"], evidence)
     # What we already occupy counts as ours, or a full store would refuse to start again.
     folder = device.state.path("shards")
     used = sum([port.files.size(folder + "/" + name) for name in port.files.list(folder)])
@@ -82,7 +81,10 @@ def _find_board(device: "Device") -> "schema.Profile":
     refusal = loader.refusal(profile, port.terminal.runtime(), lacking, free_kib)
     if refusal:
         raise UsageError("board", refusal)
-    return profile
+    sizes = int(evidence.get("ram_kib", "0")), port.files.total_bytes(folder) // 1024
+    board = {key: profile[key] for key in ("id", "summary", "slot_bytes", "store_layout")}
+    board["recognised_by"] = how
+    return board, sums.lower(profile, {name: profile[name] for name in schema.CEILINGS}, sizes[0], sizes[1])
 
 
 def relays_of(device: "Device") -> "Relays | NoRelay":
@@ -132,14 +134,14 @@ def serve(device: "Device", listeners: "list[Any]", routes: "list[tuple[str, Cal
 
 
 def make_shards(device: "Device", cores: shards.Cores) -> shards.ShardService:
-    slots = [size for size in device.profile.slot_bytes if size <= port.heap.SLOT_BYTES_MAX]
+    slots = [size for size in device.board["slot_bytes"] if size <= port.heap.SLOT_BYTES_MAX]
     cache_bytes = min(device.ceilings["memory_kib"] * 1024 // CACHE_SHARE, port.heap.CACHE_BYTES_MAX)
     cache_bytes *= cache_bytes >= CACHE_BYTES_MIN
     ceilings = (device.ceilings["shard_bytes"], tuple(slots), device.ceilings["flash_bytes_day"], cache_bytes)
     place = shards.Place(device.state.path("shards"), *ceilings)
     place.hot_bytes = lanes.hot_bytes(device.ceilings["memory_kib"])
     place.bytes_s = device.ceilings["shard_bps"] // 8
-    place.layout = device.profile.store_layout
+    place.layout = device.board["store_layout"]
     return shards.ShardService(place, (device.identity.device_id, device.boot), cores, device.journal)
 
 

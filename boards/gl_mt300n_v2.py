@@ -10,22 +10,51 @@ PROFILE = {
     "cores": 1,
     "mhz": 580,
     "ram_kib": 131_072,
+    "flash_size_kib": 16_384,
+    "system_slots": 1,  # the maker's own system
+    "system_slot_kib": 16_064,
+    "code_kib_max": 512,
     "storage_kind": "spi-nor",
+    "state_size_kib": 0,
     "state_free_kib_min": 65_536,  # the NOR flash has under 1 MiB free: this is how USB storage or extroot shows
+    "pe_cycles_assumed": 3000,  # of the USB storage that the state is on
+    "write_amp_assumed": 4,
+    "lifetime_years": 10,
     "runtime": "micropython",
     "runtime_min": "1.25",
     "heap_kib": 512,  # half of it is free with the whole device loaded
     "needs": "a TLS-enabled interpreter >= 1.25 (package micropython-mbedtls) and USB storage or extroot for its state",
     "needs_features": ("tls",),
+    "ram_share_permille": 100,
     "memory_kib": 8192,
     "cpu_permille": 200,
     "shard_bytes": 268_435_456,
     "flash_bytes_day": 536_870_912,
     "shard_bps": 40_000_000,
     "relay_bps": 4_000_000,
+    "network_up_bps": 44_000_000,
+    "network_down_bps": 44_000_000,
+    "network_up_mib_month": 262_144,
+    "network_down_mib_month": 262_144,
     "allocations": 16,
     "connections": 8,
+    "descriptors": 128,
+    "processes": 4,
+    "throttle_celsius": 80,
+    "stop_celsius": 90,
     "log_bytes": 65_536,
+    "under_voltage": "none",
+    "quiet_hours": "",
+    "ceilings_required": (
+        "shard_bytes",
+        "flash_bytes_day",
+        "shard_bps",
+        "relay_bps",
+        "allocations",
+        "connections",
+        "log_bytes",
+    ),
+    "backends_denied": ("cgroup2.io",),  # io.max is known to panic a MIPS kernel 6.1
     "slot_bytes": (65536,),  # larger slots would not fit the heap
     "store_layout": "slabs",  # USB storage and extroot are not UBIFS or JFFS2
     "sources": {
@@ -33,5 +62,9 @@ PROFILE = {
         "cores": "SoCXin/MT7628",
         "mhz": "SoCXin/MT7628",
         "ram_kib": "the maker's firmware backup repository",
+        "flash_size_kib": "OpenWrt DTS mt7628an_glinet_gl-mt300n-v2",
+        "system_slot_kib": "OpenWrt mt76x8.mk, 0xfb0000 bytes",
+        "pe_cycles_assumed": "unverified: an assumption for consumer TLC flash",
+        "throttle_celsius": "unverified: an assumption",
     },
 }

@@ -1,4 +1,5 @@
-"""Writes the README's generated tables: `python -m tools.readme` after a change; a test compares.
+"""Writes the generated tables of README.md and boards/README.md: `python -m tools.readme` after a change; a test
+compares.
 
 A block stands between `<!-- NAME -->` and `<!-- end -->`; BLOCKS says what makes it.
 """
@@ -7,27 +8,57 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from boards import loader
+from boards import loader, schema
+from boards.marks import MARKS
 from tools.check.floors import FLOORS
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README, BOARDS = ROOT / "README.md", ROOT / "boards/README.md"
 MIB = 1024 * 1024
 
 
 def boards() -> str:
-    """One row a board: what it is, which runtime, the ceilings people ask about first."""
+    """One row a board: what it is, which runtime, the ceilings people ask about first, by what it is recognised."""
     rows = [
-        "| board | what it is | runs | memory | shards | flash a day | log |",
-        "|---|---|---|---|---|---|---|",
+        "| board | what it is | runs | memory | shards | flash a day | relay | recognised by |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for name in loader.NAMES:
+    for name, marks in MARKS:
         board = loader.load(name)
         rows.append(
-            f"| `{board.id}` | {board.summary} | {board.runtime} | {board.memory_kib // 1024} MiB | "
-            f"{board.shard_bytes // MIB} MiB, {board.store_layout} | {board.flash_bytes_day // MIB} MiB | "
-            f"{board.log_bytes // 1024} KiB |"
+            f"| `{name}` | {board['summary']} | {board['runtime']} | {_size(board['memory_kib'] * 1024)} | "
+            f"{_size(board['shard_bytes'])}, {board['store_layout']} | {_size(board['flash_bytes_day'])} | "
+            f"{board['relay_bps'] // 1_000_000} Mbit/s | {', '.join(f'`{text}`' for _, text in marks) or '-'} |"
         )
     return "\n".join(rows)
+
+
+def kinds() -> str:
+    """One row a kind of board, for those who look for theirs."""
+    names: dict[str, list[str]] = {}
+    for name in loader.NAMES:
+        board = loader.load(name)
+        kind = board["kind"] + " (only a profile and a size budget)" * (board["runtime"] == "nothing yet")
+        names.setdefault(kind, []).append(f"`{name}`")
+    return "\n".join(["| kind | boards |", "|---|---|", *(f"| {kind} | {', '.join(names[kind])} |" for kind in names)])
+
+
+def fields() -> str:
+    """One row a key of a profile."""
+    rows = ["| key | allowed | what it says |", "|---|---|---|"]
+    for name, kind, low, high, unit, why in schema.FIELDS:
+        allowed = {
+            "int": f"{low}..{high} {unit}",
+            "text": f"{low}..{high} characters",
+            "word": ", ".join(low) if kind == "word" else "",
+            "hours": "HH:MM-HH:MM or empty",
+        }.get(kind, f"{low}..{high} of them")
+        rows.append(f"| `{name}` | {allowed.strip()} | {why} |")
+    return "\n".join(rows)
+
+
+def _size(count: int) -> str:
+    return f"{count // MIB} MiB" if count >= MIB else f"{count // 1024} KiB"
 
 
 def floors() -> str:
@@ -40,20 +71,21 @@ def floors() -> str:
     return "\n".join(rows)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"boards": boards, "floors": floors}
+BLOCKS: dict[str, Callable[[], str]] = {"boards": boards, "fields": fields, "floors": floors, "kinds": kinds}
 
 
 def written(text: str) -> str:
-    """`text` with every block made anew."""
+    """`text` with every block that it has made anew."""
     for name, make in BLOCKS.items():
         head, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, tail = rest.partition("<!-- end -->")
-        text = head + begin + make() + "\n" + end + tail
+        text = head + begin + make() + "\n" + end + tail if begin else text
     return text
 
 
 def main() -> int:
-    README.write_text(written(README.read_text()))
+    for path in (README, BOARDS):
+        path.write_text(written(path.read_text()))
     return 0
 
 

@@ -1,5 +1,7 @@
 """What tells boards apart, read from /proc and /sys; the same on both interpreters, which add their own facts."""
 
+import sys
+
 EVIDENCE_CHARS_MAX = 120
 ARCH_FILE = "/proc/sys/kernel/arch"
 
@@ -28,12 +30,27 @@ def cpuinfo_machine() -> str:
     return ""
 
 
+def _read_line(path: str, start: str) -> str:
+    """What follows `start` on the first line that begins with it; "" when there is none."""
+    try:
+        with open(path) as file:
+            for line in file:
+                if line.startswith(start):
+                    return line[len(start) :].strip()[:EVIDENCE_CHARS_MAX]
+    except (OSError, ValueError):  # ValueError: it is not UTF-8
+        return ""
+    return ""
+
+
 def evidence(architecture: str, runtime: str) -> dict[str, str]:
     """contract.Health.board_evidence; what is not known is absent."""
     found = {
         "dt_compatible": read_text("/proc/device-tree/compatible"),
         "dmi_product": read_text("/sys/class/dmi/id/product_name"),
         "cpuinfo_machine": cpuinfo_machine(),
+        "os_release_id": _read_line("/etc/os-release", "ID=").strip("\"'"),
+        "ram_kib": _read_line("/proc/meminfo", "MemTotal:").split(" ")[0],
+        "endian": sys.byteorder,
         "architecture": read_text(ARCH_FILE) or architecture,
         "runtime": runtime,
     }

@@ -66,6 +66,7 @@ class Files(Protocol):
     def rename(self, old: str, new: str) -> None: ...
 
     def free_bytes(self, path: str) -> int: ...
+    def total_bytes(self, path: str) -> int: ...  # of the whole file system
 
     def create_slab(self, path: str, length: int, is_sparse: bool = False) -> Slab:
         """A new file of `length` zero bytes, written in full (sparse: a hole) and flushed, mode 0600."""
@@ -294,7 +295,7 @@ class Health(Protocol):
         memory_free_kib, process_kib, storage_free_bytes, temperature_mc, net_rx_bytes, net_tx_bytes, uptime_s."""
 
     def board_evidence(self) -> dict[str, str]:
-        """What tells boards apart: dt_compatible, dmi_product, cpuinfo_machine, architecture, runtime."""
+        """dt_compatible, dmi_product, cpuinfo_machine, os_release_id, architecture, endian, runtime, ram_kib."""
 
     def missing_features(self) -> list[tuple[str, str]]:
         """(feature, sentence naming the missing package) for what this interpreter lacks: tls, sha1, aes."""

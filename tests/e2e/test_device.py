@@ -67,8 +67,8 @@ def test_the_first_screen(device: Device) -> None:
     for part in (
         r"Corelet \S+ on " + device.runtime + r" \d",
         r"name +attic\n",
-        r"board +generic-linux \(",
-        r"ceilings\s+4\.0\s+GiB\s+of\s+shards,\s+8\.0\s+GiB\s+written\s+to\s+flash\s+a\s+day,\s+"
+        r"board +generic-linux \(Any Linux machine without a profile of its own\);\s+nothing\s+that\s+tells\s+it",
+        r"ceilings\s+4\.0\s+GiB\s+of\s+shards,\s+\d\.\d\s+GiB\s+written\s+to\s+flash\s+a\s+day,\s+"
         r"200\s+Mbit/s\s+of\s+shards,\s+both\s+ways\s+together,\s+20\s+Mbit/s\s+relayed\s+each\s+way,\s+"
         r"64\s+relay\s+allocations,\s+64\s+connections,\s+1\.0\s+MiB\s+of\s+logs\n",
         rf"address +{HOST}:\d+\n",
@@ -121,7 +121,7 @@ def test_status_logs_boards_and_windows(device: Device) -> None:
     text = "\n".join(lines)
     assert not any(code in text or code.replace("-", "") in text for code in codes), "a setup code was logged"
     names = [board["id"] for board in device.say("boards")["boards"]]
-    assert names == ["generic-linux", "gl-mt300n-v2", "qemu-x86-64", "raspberry-pi-zero-2w"]
+    assert names[:2] == ["generic-linux", "gl-mt300n-v2"] and len(names) == 18
     assert "gl-mt300n-v2: " in device.run("boards").stdout
 
 

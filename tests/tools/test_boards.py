@@ -8,21 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from boards import loader
+from boards import loader, schema
+from ota.errors import UsageError
+from tests.expect import raises
 from tests.programs import ROOT, RUNTIMES, interpreter
+from tools.maker import tree
 
 FOLDER = ROOT / "boards"
-CODE = {"__init__.py", "loader.py", "marks.py", "schema.py"}
+CODE = {"__init__.py", "loader.py", "marks.py", "schema.py", "sums.py"}
 OWN = "gl-mt300n-v2"
 PROGRAM = f"""
 import sys
 sys.path.insert(0, ".")
 from agent.errors import UsageError
 from boards import loader
-assert loader.recognise({{"dt_compatible": "glinet,gl-mt300n-v2"}}) == "{OWN}"
-print(loader.load("{OWN}").id)
+assert loader.recognise({{"dt_compatible": "glinet,gl-mt300n-v2"}})[0] == "{OWN}"
+print(loader.load("{OWN}")["id"])
 try:
-    loader.load(loader.recognise({{}}))
+    loader.choose("", {{}})
 except UsageError as error:
     print(error.text)
 """
@@ -57,9 +60,23 @@ def test_an_image_carries_only_its_own_profile(runtime: str, tmp_path: Path) -> 
     assert own == OWN and sentence.startswith("the profile of board 'generic-linux' is not installed here")
 
 
+def test_every_hardware_number_has_a_source_or_the_word() -> None:
+    for name in loader.NAMES:
+        profile = loader.load(name)
+        for key in schema.HARDWARE:
+            source = profile["sources"][key]
+            assert profile[key] or source.startswith(("probed", "nothing of ours")), (name, key)
+            assert len(source) >= 5 and source == source.strip(), (name, key)
+
+
 def test_every_board_file_is_one_docstring_and_one_literal() -> None:
     for name in loader.NAMES:
         tree = ast.parse((FOLDER / (name.replace("-", "_") + ".py")).read_text())
         docstring, assignment = tree.body
         assert isinstance(docstring, ast.Expr) and isinstance(assignment, ast.Assign)
         assert ast.literal_eval(assignment.value)["id"] == name
+
+
+def test_a_board_that_nothing_runs_on_is_not_built() -> None:
+    error = raises(UsageError, tree.files_of, "pico2-w", tree.ROOT)
+    assert "pico2-w: so far a profile only" in error.text

@@ -11,7 +11,6 @@ from typing import Any
 import cbor2
 import pytest
 
-from boards import loader
 from ota import cbor, cose, manifest, pack, trust, verify
 from ota.errors import CoreletError, PeerError, TrustError, UsageError
 from tests.expect import raises
@@ -54,7 +53,7 @@ def copy_of_the_tree(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("board", loader.NAMES)
+@pytest.mark.parametrize("board", ["generic-linux", "gl-mt300n-v2", "raspberry-pi-zero-2w", "qemu-mipsel"])
 def test_two_builds_on_two_paths_are_the_same_bytes(board: str, tmp_path: Path) -> None:
     made = []
     for name in ("one", "two/deeper"):

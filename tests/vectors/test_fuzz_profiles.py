@@ -94,4 +94,4 @@ def test_profiles_with_any_value(seed: int) -> None:
         row = schema.field(name)
         if row[1] == "int":
             assert type(profile[name]) is int and row[2] <= profile[name] <= row[3]
-        assert getattr(kept, name) == profile[name]
+        assert kept[name] == profile[name]

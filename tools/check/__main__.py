@@ -93,6 +93,7 @@ def run_ours(root: Path, report: Callable[[str, list[str]], None]) -> None:
         print(f"{'':26}{lines} of {sizes.DEVICE_LINES_MAX} lines of code ship to a {board} board")
     more = sizes.backend_lines(sources)
     print(f"{'':26}{more} of {sizes.BACKEND_LINES_MAX} more to a board that names a slot back end")
+    print(f"{'':26}{sizes.data_lines(sources)} lines of data beside them: the marks of all boards and one profile")
 
 
 def main(arguments: list[str] | None = None) -> int:

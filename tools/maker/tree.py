@@ -7,11 +7,11 @@ import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from boards import loader
-from boards.schema import Profile
 from ota.errors import UsageError
-from tools.check.sizes import BOARD_CODE, BOARDS, NEVER_SHIPPED
+from tools.check.sizes import BOARD_CODE, BOARD_DATA, BOARDS, NEVER_SHIPPED
 from tools.check.source import ON_DEVICE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +24,8 @@ BELOW = {"cpython": [4], "micropython": [2]}
 def files_of(board: str, tree: Path) -> dict[str, bytes]:
     """Path -> content of everything that ships to this board. UsageError("tree")."""
     profile = loader.load(board)
+    if profile["runtime"] not in (*INTERPRETERS, "any"):
+        raise UsageError("tree", f"expected a board that something of ours runs on, got {board}: so far a profile only")
     left_out = [BOARDS[INTERPRETERS[name]] for name in _runtimes(profile)]
     found = {}
     for top in ON_DEVICE:
@@ -39,11 +41,11 @@ def files_of(board: str, tree: Path) -> dict[str, bytes]:
 def _ships(name: str, board: str) -> bool:
     if name in NEVER_SHIPPED or "__pycache__" in name.split("/"):
         return False
-    return not name.startswith("boards/") or name in (*BOARD_CODE, f"boards/{board.replace('-', '_')}.py")
+    return not name.startswith("boards/") or name in (*BOARD_CODE, *BOARD_DATA, f"boards/{board.replace('-', '_')}.py")
 
 
-def _runtimes(profile: Profile) -> list[str]:
-    return list(INTERPRETERS) if profile.runtime == "any" else [profile.runtime]
+def _runtimes(profile: dict[str, Any]) -> list[str]:
+    return list(INTERPRETERS) if profile["runtime"] == "any" else [profile["runtime"]]
 
 
 def needs_of(board: str, tree: Path) -> dict[str, list[list[int]]]:
@@ -51,7 +53,7 @@ def needs_of(board: str, tree: Path) -> dict[str, list[list[int]]]:
     profile = loader.load(board)
     made = {}
     for name in _runtimes(profile):
-        least = OLDEST[name] if profile.runtime == "any" else list(loader.version(profile.runtime_min))
+        least = OLDEST[name] if profile["runtime"] == "any" else list(loader.version(profile["runtime_min"]))
         made[name] = [max(least, OLDEST[name]), BELOW[name]]
     if "cpython" in made:
         for line in _requirements(tree):

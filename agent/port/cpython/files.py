@@ -159,6 +159,12 @@ def free_bytes(path: str) -> int:
     return info.f_bavail * info.f_frsize
 
 
+def total_bytes(path: str) -> int:
+    with faults.OnFile(path):
+        info = os.statvfs(path)
+    return info.f_blocks * info.f_frsize
+
+
 class Slab:
     """contract.Slab on one descriptor; the length is fixed."""
 

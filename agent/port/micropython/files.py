@@ -180,6 +180,12 @@ def free_bytes(path: str) -> int:
     return info[1] * info[4]
 
 
+def total_bytes(path: str) -> int:
+    with faults.OnFile(path):
+        info = os.statvfs(path)
+    return info[1] * info[2]
+
+
 class Slab:
     """contract.Slab on one file object (every write is a system call); the length is fixed."""
 

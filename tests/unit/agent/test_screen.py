@@ -12,6 +12,7 @@ STATUS = {
     "device": "0123456789abcdef",
     "board": "generic-linux",
     "board_summary": "Any Linux machine",
+    "recognised_by": "its owner named it",
     "folder": "/var/lib/corelet",
     "addresses": ["192.0.2.7", "2001:db8::7"],
     "control_port": 7411,

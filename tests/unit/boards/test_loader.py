@@ -8,8 +8,8 @@ from boards import loader
 from boards.marks import MARKS
 from tests.expect import raises
 
-KINDS = ("dt_compatible", "dmi_product", "cpuinfo_machine")
-CODE = ["boards.loader", "boards.marks", "boards.schema"]
+KINDS = [kind for kind, _ in loader.KINDS]
+CODE = ["boards.loader", "boards.marks", "boards.schema", "boards.sums"]
 
 
 def loaded() -> list:
@@ -22,12 +22,25 @@ def test_recognising_loads_no_profile_and_loading_loads_one():
             del sys.modules[name]  # another test's
     before = loaded()
     assert before == CODE, before
-    assert loader.recognise({"dt_compatible": "raspberrypi,model-zero-2-w\0brcm,bcm2837\0"}) == "raspberry-pi-zero-2w"
-    assert loader.recognise({"cpuinfo_machine": "GL.iNet GL-MT300N-V2"}) == "gl-mt300n-v2"
-    assert loader.recognise({"dmi_product": "Standard PC (Q35 + ICH9, 2009)"}) == "qemu-x86-64"
+    for evidence, name in (
+        ({"dt_compatible": "raspberrypi,model-zero-2-w\0brcm,bcm2837\0"}, "raspberry-pi-zero-2w"),
+        ({"cpuinfo_machine": "GL.iNet GL-MT300N-V2"}, "gl-mt300n-v2"),
+        ({"dmi_product": "Standard PC (Q35 + ICH9, 2009)"}, "qemu-x86-64"),
+    ):
+        assert loader.recognise(evidence)[0] == name
     assert loaded() == before
-    assert loader.load("gl-mt300n-v2").id == "gl-mt300n-v2"
+    assert loader.load("gl-mt300n-v2")["id"] == "gl-mt300n-v2"
     assert loaded() == sorted(before + ["boards.gl_mt300n_v2"])
+
+
+def test_what_decided_is_said():
+    for evidence, by in (
+        ({"dt_compatible": "openwrt,one mediatek,mt7981b"}, "its device tree says 'openwrt,one'"),
+        ({"cpuinfo_machine": "TP-Link Archer C7 v5"}, "its /proc/cpuinfo says 'TP-Link Archer C7 v5'"),
+        ({"os_release_id": "coreelec"}, "its /etc/os-release says 'coreelec'"),
+        ({"os_release_id": "debian"}, "nothing that tells it from others is known"),
+    ):
+        assert loader.recognise(evidence)[1] == by
 
 
 def test_what_is_unknown_or_only_alike_is_the_default():
@@ -40,19 +53,60 @@ def test_what_is_unknown_or_only_alike_is_the_default():
         {"dmi_product": "glinet,gl-mt300n-v2"},
         {"runtime": "Standard PC (Q35 + ICH9, 2009)"},
     ):
-        assert loader.recognise(evidence) == loader.DEFAULT == "generic-linux", evidence
+        assert loader.recognise(evidence)[0] == loader.DEFAULT == "generic-linux", evidence
+
+
+def test_contradicting_marks_are_the_default_and_both_are_said():
+    evidence = {"dt_compatible": "openwrt,one", "cpuinfo_machine": "TP-Link Archer C7 v5"}
+    name, by = loader.recognise(evidence)
+    assert name == loader.DEFAULT and "'openwrt,one', but its /proc/cpuinfo says 'TP-Link" in by, by
+    assert loader.recognise({"dt_compatible": "openwrt,one glinet,gl-mt3000"})[0] == loader.DEFAULT
+    same = {"dt_compatible": "tplink,archer-c7-v5", "cpuinfo_machine": "TP-Link Archer C7 v5"}
+    assert loader.recognise(same)[0] == "archer-c7-v5"
+
+
+def test_a_system_that_names_itself_comes_before_the_board_under_it():
+    assert loader.recognise({"os_release_id": "coreelec", "dt_compatible": "hardkernel,odroid-c4"})[0] == "coreelec-tv"
+
+
+def test_another_architecture_or_byte_order_is_the_default():
+    big = {"dt_compatible": "tplink,archer-c7-v5", "architecture": "mips", "endian": "big"}
+    profile, by = loader.choose("", big)
+    assert profile["id"] == "archer-c7-v5" and by == "its device tree says 'tplink,archer-c7-v5'"
+    for key, value, why in (
+        ("endian", "little", "this is mips, little-endian, and archer-c7-v5 is mips32, big-endian"),
+        ("architecture", "aarch64", "this is aarch64, big-endian, and archer-c7-v5 is mips32, big-endian"),
+    ):
+        other = dict(big)
+        other[key] = value
+        profile, by = loader.choose("", other)
+        assert profile["id"] == loader.DEFAULT and by.endswith(", but " + why), by
+    big["architecture"] = "something-new"
+    assert loader.choose("", big)[0]["id"] == "archer-c7-v5"
+
+
+def test_an_owner_is_believed_and_told():
+    profile, by = loader.choose("archer-c7-v5", {"architecture": "x86_64", "endian": "little"})
+    assert profile["id"] == "archer-c7-v5"
+    assert by.startswith("its owner named it, but this is x86_64, little-endian, and archer-c7-v5 is mips32"), by
+    assert loader.choose("generic-linux", {"architecture": "riscv64"})[1] == "its owner named it"
+
+
+def test_a_board_that_nothing_runs_on_is_refused():
+    profile = loader.load("pico2-w")
+    assert "the board runs nothing yet" in loader.refusal(profile, ("micropython", "1.25.0"), [], 70000)
 
 
 def test_every_mark_of_the_table_finds_its_board_and_no_other():
     seen = []
-    for row in MARKS:
-        for kind, text in row[1:]:
-            assert kind in KINDS and 3 <= len(text) <= board.EVIDENCE_CHARS_MAX, (row[0], text)
+    for name, marks in MARKS:
+        for kind, text in marks:
+            assert kind in KINDS and 3 <= len(text) <= board.EVIDENCE_CHARS_MAX, (name, text)
             assert (kind, text) not in seen, text
             assert kind != "dt_compatible" or " " not in text, "it could never be one word of the list"
-            assert loader.recognise({kind: text}) == row[0]
+            assert loader.recognise({kind: text})[0] == name
             seen.append((kind, text))
-    assert len(seen) >= len(MARKS) - 1 and loader.DEFAULT in loader.NAMES
+    assert len(seen) >= len(MARKS) - 4 and loader.DEFAULT in loader.NAMES
 
 
 def test_a_profile_that_is_not_here_is_one_sentence():

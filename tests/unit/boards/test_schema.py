@@ -1,5 +1,6 @@
 """Every wrong value is refused with the key, the value and what is allowed."""
 
+from agent import port
 from agent.errors import UsageError
 from boards import loader, schema
 from tests.expect import raises
@@ -13,7 +14,8 @@ def changed(key: str, value: object) -> dict:
 
 def test_every_board_is_valid():
     for name in loader.NAMES:
-        assert loader.load(name).id == name
+        assert loader.load(name)["id"] == name
+        port.heap.forget(("boards." + name.replace("-", "_"),))
 
 
 def test_unknown_board_is_refused_with_the_known_ones():
@@ -35,6 +37,26 @@ def test_wrong_values_name_key_value_and_range():
         ("slot_bytes", (65536, 65536), "each once"),
         ("store_layout", "log ", "one of slabs, log"),
         ("sources", {}, "unverified"),
+        ("runtime", "soon", "any, nothing yet"),
+        ("flash_size_kib", -1, "0..17179869184 KiB"),
+        ("system_slots", 3, "0..2 slots"),
+        ("ram_share_permille", 1000, "10..900 permille"),
+        ("pe_cycles_assumed", 0, "100..1000000 full writes"),
+        ("lifetime_years", 0, "1..50 whole years"),
+        ("network_up_bps", 1.5, "64000..20000000000 bit/s"),
+        ("network_down_mib_month", None, "0..4294967296 MiB a month"),
+        ("descriptors", 3, "64..1048576 descriptors"),
+        ("processes", 0, "1..4096 tasks at once"),
+        ("throttle_celsius", 111, "30..110 degrees Celsius"),
+        ("stop_celsius", 20, "30..120 degrees Celsius"),
+        ("under_voltage", "maybe", "none, rpi"),
+        ("quiet_hours", "22-7", "HH:MM-HH:MM"),
+        ("quiet_hours", "22:00-24:00", "HH:MM-HH:MM"),
+        ("quiet_hours", "22:60-07:00", "HH:MM-HH:MM"),
+        ("quiet_hours", "07:00-07:00", "HH:MM-HH:MM"),
+        ("quiet_hours", "2²:00-07:00", "HH:MM-HH:MM"),
+        ("ceilings_required", "shard_bytes", "tuple"),
+        ("backends_denied", (1,), "texts"),
         ("shard_bytes", -1, "0..17592186044416 bytes"),
     )
     for key, value, allowed in cases:
@@ -43,10 +65,16 @@ def test_wrong_values_name_key_value_and_range():
         assert key in error.text and allowed in error.text, error.text
 
 
+def test_quiet_hours_may_span_midnight():
+    for value in ("", "22:00-07:00", "00:00-23:59"):
+        assert schema.validate(changed("quiet_hours", value))["quiet_hours"] == value
+
+
 def test_missing_and_unknown_keys_are_refused():
-    profile = changed("mhz", 1)
-    del profile["cores"]
-    assert "cores" in raises(UsageError, schema.validate, profile).text
+    for key in [row[0] for row in schema.FIELDS]:
+        profile = changed("mhz", 1)
+        del profile[key]
+        assert key + " is None; allowed: every key must" in raises(UsageError, schema.validate, profile).text
     assert "colour" in raises(UsageError, schema.validate, changed("colour", "red")).text
 
 
