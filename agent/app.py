@@ -10,7 +10,15 @@ if False:
     from agent.__main__ import Call
 
 # What only a start needs; a device with a small heap runs without it.
-STARTERS = ("agent.limits", "agent.screen", "agent.settings", "agent.start", "agent.wire.sec1", "boards.")
+STARTERS = (
+    "agent.bounds",
+    "agent.limits",
+    "agent.screen",
+    "agent.settings",
+    "agent.start",
+    "agent.wire.sec1",
+    "boards.",
+)
 
 
 def up(call: "Call") -> None:

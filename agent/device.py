@@ -7,6 +7,7 @@ cancelled (or until a reset asks for a new life). Errors: CoreletError, each wit
 import asyncio
 
 from agent import __version__, door, port
+from agent.errors import UsageError
 from agent.membership import Membership
 from agent.service import control, shards, supervisor
 from agent.state import State
@@ -28,6 +29,7 @@ class Device:
         self.state = State(port.files, self.codec, folder)
         self.settings = dict(overrides)
         self.missing: list[tuple[str, str]] = []
+        self.most: dict[str, int] = {}  # the ceilings of the board on this machine, before the owner's
         self.on_event: Callable[[object], None] | None = None
         self._started_ms = port.clock.now_ms()
         self._stop = asyncio.Event()
@@ -177,6 +179,17 @@ class Device:
     async def open_window(self) -> "dict[str, Any]":
         self.door.open_window()
         return self.status()["window"]  # type: ignore[no-any-return]
+
+    def limit(self, key: str, value: int) -> "dict[str, Any]":
+        """The owner's ceiling `key` from now on, never above the board's. What a running device cannot follow, a new
+        start does: the setting is kept already."""
+        if key not in self.most or value < 0:
+            raise UsageError("control", "the running device has no such ceiling; is it of another version?")
+        is_followed = self.shards.follow(key, min(value, self.most[key]))
+        if is_followed:
+            self.ceilings[key] = min(value, self.most[key])
+            self.membership.refresh()  # the cores hear it
+        return {"followed": is_followed, "in_force": self.ceilings[key]}
 
     async def leave(self, core_id: str, how: str) -> "dict[str, Any]":
         return await self.membership.farewell().depart(core_id, how)

@@ -51,11 +51,11 @@ def prepare(device: "Device") -> "tuple[dict[str, Any], dict[str, int], int, Ide
     chosen.update(device.settings)
     device.settings = chosen
     device.missing = port.health().missing_features()
-    board, most = _find_board(device)
+    board, device.most = _find_board(device)
     room = port.heap.shards_max() * port.heap.SLOT_BYTES_MAX
     if room:
-        most["shard_bytes"] = min(most["shard_bytes"], room)
-    ceilings = limits.in_force(most, chosen["ceilings"])
+        device.most["shard_bytes"] = min(device.most["shard_bytes"], room)
+    ceilings = limits.in_force(device.most, chosen["ceilings"])
     port.heap.forget(("boards.",))
     if not chosen["name"]:
         chosen["name"] = board["id"][:20] + "-" + device.crypto.entropy(2).hex()
@@ -69,22 +69,21 @@ def prepare(device: "Device") -> "tuple[dict[str, Any], dict[str, int], int, Ide
 
 def _find_board(device: "Device") -> "tuple[dict[str, Any], dict[str, int]]":
     """(what is kept of the profile, and `recognised_by`; ceilings of this machine, before the owner's)."""
-    from boards import loader, schema, sums
+    from agent import bounds
+    from boards import loader
 
-    evidence = port.health().board_evidence()
-    profile, how = loader.choose(device.settings["board"], evidence)
-    # What we already occupy counts as ours, or a full store would refuse to start again.
     folder = device.state.path("shards")
+    profile, how, most = bounds.machine_of(device.settings["board"], folder)
+    # What we already occupy counts as ours, or a full store would refuse to start again.
     used = sum([port.files.size(folder + "/" + name) for name in port.files.list(folder)])
     free_kib = port.files.free_bytes(device.folder) // 1024 + used // 1024
     lacking = [feature for feature, _ in device.missing]
     refusal = loader.refusal(profile, port.terminal.runtime(), lacking, free_kib)
     if refusal:
         raise UsageError("board", refusal)
-    sizes = int(evidence.get("ram_kib", "0")), port.files.total_bytes(folder) // 1024
     board = {key: profile[key] for key in ("id", "summary", "slot_bytes", "store_layout")}
     board["recognised_by"] = how
-    return board, sums.lower(profile, {name: profile[name] for name in schema.CEILINGS}, sizes[0], sizes[1])
+    return board, most
 
 
 def relays_of(device: "Device") -> "Relays | NoRelay":
@@ -137,7 +136,8 @@ def make_shards(device: "Device", cores: shards.Cores) -> shards.ShardService:
     slots = [size for size in device.board["slot_bytes"] if size <= port.heap.SLOT_BYTES_MAX]
     cache_bytes = min(device.ceilings["memory_kib"] * 1024 // CACHE_SHARE, port.heap.CACHE_BYTES_MAX)
     cache_bytes *= cache_bytes >= CACHE_BYTES_MIN
-    ceilings = (device.ceilings["shard_bytes"], tuple(slots), device.ceilings["flash_bytes_day"], cache_bytes)
+    flash_bytes = max(1, device.ceilings["flash_bytes_day"])  # 0 is a ceiling here, and none for a store by itself
+    ceilings = (device.ceilings["shard_bytes"], tuple(slots), flash_bytes, cache_bytes)
     place = shards.Place(device.state.path("shards"), *ceilings)
     place.hot_bytes = lanes.hot_bytes(device.ceilings["memory_kib"])
     place.bytes_s = device.ceilings["shard_bps"] // 8

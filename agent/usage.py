@@ -8,6 +8,7 @@ if False:
 ABOUT = "Corelet: this machine as a device core. It keeps encrypted shards and relays calls, within limits you set."
 MEANINGS = (
     ("CORE", "CORE         a core's id, 16 hex digits; `status` shows them"),
+    ("KEY", "KEY VALUE    a ceiling that `limits` shows; a whole number, or: board"),
     ("--state", "--state DIR  where its state lives (default: the system's place)"),
     ("--json", "--json       the answer as one JSON object, for scripts"),
     ("--now", "--now        at once: files that have no other copy are lost"),
@@ -41,7 +42,7 @@ def overview(commands: "tuple[Row, ...]") -> list[str]:
     lines = screen.wrapped(ABOUT.split(), "")
     lines += ["", f"usage: {program} COMMAND [--state DIR] [OPTIONS]", ""]
     lines += ["  " + f"{row[0]:<16}" + row[2] for row in commands]
-    lines += ["", "  " + MEANINGS[1][1], "  --version    which Corelet this is", ""]
+    lines += ["", "  " + MEANINGS[2][1], "  --version    which Corelet this is", ""]
     return lines + [f"What a command takes: {program} COMMAND --help", f"Example: {program} {commands[0][3]}"]
 
 

@@ -37,6 +37,14 @@ COMMANDS = (
         "agent.commands.leave",
     ),
     ("stop", "--state DIR --json", "end the running device in order", "stop", "agent.commands.stop"),
+    ("limits", "--state DIR --json", "the ceilings, and whose they are", "limits", "agent.ceilings.show"),
+    (
+        "limits set KEY VALUE",
+        "--state DIR --json",
+        "lower a ceiling of yours, up to the board's",
+        "limits set shard_bytes 1073741824",
+        "agent.ceilings.set_one",
+    ),
     ("reset", "--state DIR --yes --json", "forget identity, cores and shards", "reset --yes", "agent.commands.reset"),
     ("logs", "--state DIR --json", "the last lines it wrote", "logs", "agent.commands.logs"),
     (

@@ -31,7 +31,8 @@ NOBODY = ("refused", "not_found", "unreachable", "io")  # codes of a connect whe
 
 
 class ControlService:
-    """`device`: status(), log_lines(), open_window(), leave(core, how), finish(), reset() (agent/device.py)."""
+    """`device`: status(), log_lines(), open_window(), leave(core, how), limit(key, value), finish(), reset(): see
+    agent/device.py."""
 
     def __init__(self, device: object, listener: "contract.Listener") -> None:
         self._device = device
@@ -95,7 +96,8 @@ class ControlService:
         device: Any = self._device
         do, core_id = request.get("do"), request.get("core")
         is_leave = do in LEAVE and set(request) == {"do", "core"}
-        if set(request) != {"do"} and not is_leave:
+        is_limit = do == "limit" and set(request) == {"do", "ceiling", "value"}
+        if set(request) != {"do"} and not is_leave and not is_limit:
             raise UsageError("control", "a request has the key 'do' and what that takes, nothing else")
         if do == "status":
             return device.status()  # type: ignore[no-any-return]
@@ -107,6 +109,8 @@ class ControlService:
             return await device.leave(core_id, do)  # type: ignore[no-any-return]
         if do == "stop":
             return await device.finish()  # type: ignore[no-any-return]
+        if is_limit and isinstance(request["ceiling"], str) and type(request["value"]) is int:
+            return device.limit(request["ceiling"], request["value"])  # type: ignore[no-any-return]
         if do == "reset":
             return await device.reset()  # type: ignore[no-any-return]
         raise UsageError("control", "the running device does not know this command; is it of another version?")

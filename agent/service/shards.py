@@ -110,6 +110,16 @@ class ShardService:
         await self._slabs.close()
         self.take_reports()
 
+    def follow(self, key: str, value: int) -> bool:
+        """The owner changed a ceiling; False when only a new start follows it."""
+        if key == "shard_bytes":
+            self._store.space.quota_bytes = value
+        elif key == "flash_bytes_day":
+            self._store.flash.limit(max(1, value))
+        elif key == "shard_bps" and self.bandwidth is not None:
+            self.bandwidth.bytes_s = value // 8
+        return key in ("shard_bytes", "flash_bytes_day", "shard_bps")
+
     def usage(self) -> "dict[str, Any]":
         """What store.py says of itself; `moved`: bytes sent and received since the start, where that has a ceiling."""
         usage = self._store.usage(port.clock.now_ms())

@@ -313,6 +313,34 @@ def test_a_core_that_comes_back_finds_its_device(second_core: Core, device: Devi
 
 
 @both
+def test_a_running_device_follows_its_owner(core: Core, device: Device, tmp_path: Path) -> None:
+    device.start()
+    identity = core.pair(device)["device"]
+    most = device.status()["ceilings"]
+    assert device.say("limits", "set", "shard_bytes", "196608") == {
+        "ceiling": "shard_bytes", "in_force": 196_608, "running": True, "followed": True
+    }  # fmt: skip
+    until("the core's word of it", lambda: core.row(identity)["quota"] == 196_608, 10)
+    big = tmp_path / "big"
+    big.write_bytes(bytes(1_000_000))
+    assert core.run("put", str(big), "--name", "followed-" + device.runtime).returncode == 1
+    assert device.say("limits", "set", "relay_bps", "64000")["followed"] is False
+    assert device.status()["ceilings"]["relay_bps"] == most["relay_bps"]
+    text = " ".join(device.run("limits").stdout.split())
+    assert f"{most['relay_bps']} bit/s, yours; the board allows {most['relay_bps']}; what you set begins with" in text
+    assert "allowed: a whole number" in device.refused("limits", "set", "shard_bps", "99999999999")
+    device.kill(signal.SIGINT)
+    device.start()
+    kept = device.status()["ceilings"]
+    assert (kept["shard_bytes"], kept["relay_bps"]) == (196_608, 64_000)
+    assert device.say("limits", "set", "shard_bytes", "board")["in_force"] == most["shard_bytes"]
+    stored(core, tmp_path, "roomy-" + device.runtime, 1_000_000)
+    core.say("rm", "roomy-" + device.runtime)
+    device.say("limits", "set", "relay_bps", "board")
+    device.say("leave", core.id, "--now")
+
+
+@both
 def test_lower_ceilings_are_kept(core: Core, device: Device, tmp_path: Path) -> None:
     slab = 16 * 65536 if device.runtime == "micropython" else 16 << 20
     device.start()

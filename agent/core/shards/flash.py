@@ -28,12 +28,16 @@ class Flash:
     """`day_bytes`: 0 = without a limit."""
 
     def __init__(self, day_bytes: int) -> None:
-        self.day_bytes = day_bytes
-        self._most = day_bytes - day_bytes // 128
+        self.limit(day_bytes)
         self._hours = [0] * HOURS  # pages written in this hour and in those before it
         self._next_ms = -1  # when the next hour begins
         self._spent = 0  # pages, since the start of this process
         self._durable = 0  # up to here the medium knows of it
+
+    def limit(self, day_bytes: int) -> None:
+        """From now on; what was written in the last 24 hours counts."""
+        self.day_bytes = day_bytes
+        self._most = day_bytes - day_bytes // 128
 
     def left(self, purpose: str, now: int) -> int:
         """Bytes that may be written for that purpose now."""

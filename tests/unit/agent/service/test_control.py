@@ -102,6 +102,12 @@ def test_unknown_requests_are_refused():
             {"do": "leave", "core": 7},
             {"do": "leave", "core": "abc", "and": 1},
             {"do": "status", "core": "abc"},
+            {"do": "limit"},
+            {"do": "limit", "ceiling": "shard_bps"},
+            {"do": "limit", "ceiling": "shard_bps", "value": True},
+            {"do": "limit", "ceiling": "shard_bps", "value": "1"},
+            {"do": "limit", "ceiling": 1, "value": 1},
+            {"do": "limit", "ceiling": "shard_bps", "value": 1, "core": "abc"},
             {"do": ["status"]},
             {},
         ):

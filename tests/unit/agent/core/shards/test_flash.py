@@ -24,6 +24,16 @@ def test_promises_go_before_the_cache_and_tidying_before_both():
     assert flash.left(TIDY, 0) == DAY // 4
 
 
+def test_another_limit_counts_what_was_written_before_it():
+    flash = Flash(DAY)
+    flash.left(PUT, 0)
+    flash.spend(DAY // 2)
+    flash.limit(DAY // 4)
+    assert flash.left(TIDY, 1) == 0 and flash.day_bytes == DAY // 4
+    flash.limit(DAY)
+    assert flash.left(TIDY, 2) == MOST - DAY // 2
+
+
 def test_any_24_hours():
     random, flash, now, spent = Xorshift32(3), Flash(DAY), 77, []
     for _ in range(800):
