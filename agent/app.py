@@ -11,7 +11,7 @@ if False:
 
 # What only a start needs; a device with a small heap runs without it.
 STARTERS = (
-    "agent.bounds",
+    "agent.core.ceilings",
     "agent.limits",
     "agent.screen",
     "agent.settings",

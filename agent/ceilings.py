@@ -4,16 +4,17 @@ In force = min(board, machine, owner). A command's own process: the running devi
 which ceiling changed and says whether it follows at once.
 """
 
-from agent import bounds, commands, limits, port, screen
+from agent import commands, limits, port, screen
 from agent.errors import PortError, UsageError
 from agent.state import State
-from boards import schema
+from boards import loader, schema
 
 if False:
     from typing import Any
 
     from agent.__main__ import Call
 
+HOLDERS = {"kernel": "the kernel", "runtime": "the interpreter", "self": "the device itself"}
 BOARD = "board"  # in the place of a number: the board's ceiling, without one of the owner's
 
 
@@ -25,6 +26,7 @@ def show(call: "Call") -> "commands.Said":
     for name in schema.CEILINGS:
         row = {"ceiling": name, "unit": schema.field(name)[4], "in_force": in_force[name], "board": profile[name]}
         row["machine"], row["owner"] = most[name], kept["ceilings"].get(name)
+        row["level"] = status.get("levels", {}).get(name, "")
         rows.append(row)
     answer: dict[str, Any] = {"board": profile["id"], "recognised_by": how, "running": bool(status), "ceilings": rows}
     return answer, _lines(answer)
@@ -45,10 +47,13 @@ def set_one(call: "Call") -> "commands.Said":
     value = limits.in_force(most, kept["ceilings"])[key]
     answer: dict[str, Any] = {"ceiling": key, "in_force": value, "running": bool(status), "followed": True}
     if status:
-        answer.update(commands.ask(call, {"do": "limit", "ceiling": key, "value": value}))
+        answer["level"] = status["levels"].get(key, "none")
+        answer.update(commands.ask(call, {"do": "limit", "key": key, "value": value}))
+        answer["followed"] = answer["in_force"] == value
     text = f"{key} is {value} {schema.field(key)[4]}"
     if not status or not answer["followed"]:
         text += " from the next start on"
+    text += "" if answer.get("level") != "none" else ", but nothing holds it yet"
     text += f"; until then it is {answer['in_force']}." if not answer["followed"] else "."
     return answer, screen.wrapped(text.split(" "), "")
 
@@ -77,16 +82,19 @@ def _status(call: "Call") -> "dict[str, Any]":
 def _known(call: "Call", status: "dict[str, Any]") -> "tuple[dict[str, Any], dict[str, Any], str, dict[str, int]]":
     """(the owner's settings, profile, by what it was chosen, the ceilings before the owner's)."""
     kept = State(port.files, port.codec(), call.folder).read_settings()
-    profile, how, most = bounds.machine_of(status.get("board") or kept["board"], call.folder)
-    return kept, profile, status.get("recognised_by") or how, most
+    size = port.files.total_bytes(call.folder) // 1024
+    profile, how, most = loader.choose(status.get("board") or kept["board"], port.health().board_evidence(), size)
+    return kept, profile, status.get("recognised_by") or how, status.get("most") or most
 
 
 def _lines(answer: "dict[str, Any]") -> list[str]:
     lines = screen.row("board", f"{answer['board']}; {answer['recognised_by']}")
     for row in answer["ceilings"]:
         text = f"{row['in_force']} {row['unit']}"
+        if row["level"]:
+            text += "; " + ("nothing holds it yet" if row["level"] == "none" else "held by " + HOLDERS[row["level"]])
         if row["owner"] is not None:
-            text += f", yours; the board allows {row['machine']}"
+            text += f"; yours, the board allows {row['machine']}"
         if row["machine"] < row["board"]:
             text += f"; this machine has less than its board, which would have {row['board']}"
         if row["in_force"] != min(row["machine"], row["machine"] if row["owner"] is None else row["owner"]):

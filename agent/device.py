@@ -29,6 +29,7 @@ class Device:
         self.state = State(port.files, self.codec, folder)
         self.settings = dict(overrides)
         self.missing: list[tuple[str, str]] = []
+        self.levels: dict[str, str] = {}  # ceiling -> who holds it: kernel, runtime, self, none
         self.most: dict[str, int] = {}  # the ceilings of the board on this machine, before the owner's
         self.on_event: Callable[[object], None] | None = None
         self._started_ms = port.clock.now_ms()
@@ -130,6 +131,7 @@ class Device:
             "quota": usage["quota"],
             "used": usage["used"],
             "ceilings": self.ceilings,
+            "levels": {name: self.levels[name] for name in self.levels if self.levels[name] != "none"},
             "relay": self.relays.offers(),
             "relay_tls": self.relays.tls(),
         }
@@ -165,6 +167,8 @@ class Device:
             "control_port": self._control_port,
             "data_port": self._data_port,
             "ceilings": self.ceilings,
+            "most": self.most,
+            "levels": self.levels,
             "missing": [list(pair) for pair in self.missing],
             "window": window,
             "cores": self.membership.status(),
@@ -185,11 +189,10 @@ class Device:
         start does: the setting is kept already."""
         if key not in self.most or value < 0:
             raise UsageError("control", "the running device has no such ceiling; is it of another version?")
-        is_followed = self.shards.follow(key, min(value, self.most[key]))
-        if is_followed:
+        if self.shards.limit(key, min(value, self.most[key])):
             self.ceilings[key] = min(value, self.most[key])
             self.membership.refresh()  # the cores hear it
-        return {"followed": is_followed, "in_force": self.ceilings[key]}
+        return {"in_force": self.ceilings[key]}
 
     async def leave(self, core_id: str, how: str) -> "dict[str, Any]":
         return await self.membership.farewell().depart(core_id, how)

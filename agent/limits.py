@@ -3,7 +3,8 @@
 The owner may lower a ceiling, never raise it; a core may ask for less than the result, never for more.
 """
 
-# What this version holds by itself (of flash_bytes_day: what the shard store writes); the others wait for cgroups.
+# What this version holds by itself (of flash_bytes_day: what the shard store writes); who else holds something:
+# agent/core/ceilings.py.
 # (ceiling, what it is, divisor to the unit named there; 0: bytes): how `corelet up` and `status` show them.
 ENFORCED = (
     ("shard_bytes", "of shards", 0),

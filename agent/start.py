@@ -56,6 +56,7 @@ def prepare(device: "Device") -> "tuple[dict[str, Any], dict[str, int], int, Ide
     if room:
         device.most["shard_bytes"] = min(device.most["shard_bytes"], room)
     ceilings = limits.in_force(device.most, chosen["ceilings"])
+    _hold(device, board, ceilings)
     port.heap.forget(("boards.",))
     if not chosen["name"]:
         chosen["name"] = board["id"][:20] + "-" + device.crypto.entropy(2).hex()
@@ -69,11 +70,11 @@ def prepare(device: "Device") -> "tuple[dict[str, Any], dict[str, int], int, Ide
 
 def _find_board(device: "Device") -> "tuple[dict[str, Any], dict[str, int]]":
     """(what is kept of the profile, and `recognised_by`; ceilings of this machine, before the owner's)."""
-    from agent import bounds
     from boards import loader
 
     folder = device.state.path("shards")
-    profile, how, most = bounds.machine_of(device.settings["board"], folder)
+    size = port.files.total_bytes(folder) // 1024
+    profile, how, most = loader.choose(device.settings["board"], port.health().board_evidence(), size)
     # What we already occupy counts as ours, or a full store would refuse to start again.
     used = sum([port.files.size(folder + "/" + name) for name in port.files.list(folder)])
     free_kib = port.files.free_bytes(device.folder) // 1024 + used // 1024
@@ -81,9 +82,27 @@ def _find_board(device: "Device") -> "tuple[dict[str, Any], dict[str, int]]":
     refusal = loader.refusal(profile, port.terminal.runtime(), lacking, free_kib)
     if refusal:
         raise UsageError("board", refusal)
-    board = {key: profile[key] for key in ("id", "summary", "slot_bytes", "store_layout")}
+    kept = ("id", "summary", "slot_bytes", "store_layout", "ceilings_required", "backends_denied")
+    board = {key: profile[key] for key in kept}
     board["recognised_by"] = how
     return board, most
+
+
+def _hold(device: "Device", board: "dict[str, Any]", ceilings: "dict[str, int]") -> None:
+    """Let the strongest back end hold each ceiling; `device.levels` then. Without one that must hold, no work."""
+    from agent.core.ceilings import Ceilings
+
+    machine = Ceilings(ceilings, board.pop("backends_denied"))
+    step = machine.next()
+    while step:
+        machine.done(step, port.heap.hold(step[0], step[2], step[3]))
+        step = machine.next()
+    device.levels = machine.levels
+    why = machine.refusal(board.pop("ceilings_required"))
+    if why:
+        device.missing.append(("shards", why))
+        for each in (ceilings, device.most):  # what is kept is served, nothing new is taken
+            each["shard_bytes"] = each["allocations"] = 0
 
 
 def relays_of(device: "Device") -> "Relays | NoRelay":
@@ -103,6 +122,8 @@ def refusal(device: "Device") -> str:
     choice, kib = device.settings["relay"], port.heap.kib()
     if choice == "off":
         return "switched off by the owner (relay in owner/settings.json)"
+    if device.missing and device.missing[-1][0] == "shards":
+        return device.missing[-1][1]
     if not device.ceilings["allocations"] or not device.ceilings["relay_bps"]:
         return "a ceiling of 0 leaves no room for it"
     if choice == "auto" and 0 < kib < port.heap.RELAY_KIB:
@@ -136,8 +157,8 @@ def make_shards(device: "Device", cores: shards.Cores) -> shards.ShardService:
     slots = [size for size in device.board["slot_bytes"] if size <= port.heap.SLOT_BYTES_MAX]
     cache_bytes = min(device.ceilings["memory_kib"] * 1024 // CACHE_SHARE, port.heap.CACHE_BYTES_MAX)
     cache_bytes *= cache_bytes >= CACHE_BYTES_MIN
-    flash_bytes = max(1, device.ceilings["flash_bytes_day"])  # 0 is a ceiling here, and none for a store by itself
-    ceilings = (device.ceilings["shard_bytes"], tuple(slots), flash_bytes, cache_bytes)
+    day = max(1, device.ceilings["flash_bytes_day"])  # 0 is a ceiling here, and none for a store by itself
+    ceilings = (device.ceilings["shard_bytes"], tuple(slots), day, cache_bytes)
     place = shards.Place(device.state.path("shards"), *ceilings)
     place.hot_bytes = lanes.hot_bytes(device.ceilings["memory_kib"])
     place.bytes_s = device.ceilings["shard_bps"] // 8

@@ -39,7 +39,7 @@ PROFILE = {
     "allocations": 64,
     "connections": 32,
     "descriptors": 1024,
-    "processes": 32,
+    "process_count": 32,
     "throttle_celsius": 80,
     "stop_celsius": 90,
     "log_bytes": 1_048_576,

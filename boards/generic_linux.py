@@ -39,7 +39,7 @@ PROFILE = {
     "allocations": 64,
     "connections": 64,
     "descriptors": 1024,
-    "processes": 32,  # the threads of CPython are tasks too
+    "process_count": 32,  # the threads of CPython are tasks too
     "throttle_celsius": 80,
     "stop_celsius": 90,
     "log_bytes": 1_048_576,

@@ -39,7 +39,7 @@ PROFILE = {
     "allocations": 16,
     "connections": 8,
     "descriptors": 128,
-    "processes": 4,
+    "process_count": 4,
     "throttle_celsius": 80,
     "stop_celsius": 90,
     "log_bytes": 65_536,

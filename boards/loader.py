@@ -51,22 +51,24 @@ def recognise(evidence: dict[str, str]) -> tuple[str, str]:
                     how.append(f"{source} says '{mark[1]}'")
         if names and kind == "os_release_id":
             break
-    return names[0] if len(names) == 1 else DEFAULT, ", but ".join(how) or "nothing that tells it from others is known"
+    return names[0] if len(names) == 1 else DEFAULT, "; ".join(how) or "nothing that tells it from others is known"
 
 
-def choose(named: str, evidence: dict[str, str]) -> "tuple[schema.Profile, str]":
-    """(profile, by what it was chosen). `named`: by the owner, "" for none; that is believed. What was recognised but
-    has another architecture or byte order is DEFAULT. UsageError as `load`."""
+def choose(named: str, evidence: dict[str, str], size: int) -> "tuple[schema.Profile, str, dict[str, int]]":
+    """(profile, by what it was chosen, its ceilings on this machine, before the owner's). `named`: by the owner, "" for
+    none; that is believed. What was recognised but has another architecture or byte order is DEFAULT. `size`: KiB of
+    the file system that the state is on, 0: unknown. UsageError as `load`."""
     name, how = (named, "its owner named it") if named else recognise(evidence)
     profile = load(name)
     machine, order, good = evidence.get("architecture", ""), evidence.get("endian", ""), True
     for number in range(0, len(ARCHITECTURES), 2):
         if machine.startswith(ARCHITECTURES[number]):
             good = profile["arch"] in ("any", ARCHITECTURES[number + 1])
-    if good and (not order or profile["endian"] in ("any", order)):
-        return profile, how
-    how += f", but this is {machine}, {order}-endian, and {name} is {profile['arch']}, {profile['endian']}-endian"
-    return profile if named else load(DEFAULT), how
+    if not good or order and profile["endian"] not in ("any", order):
+        how += f", but this is {machine}, {order}-endian, and {name} is {profile['arch']}, {profile['endian']}-endian"
+        profile = profile if named else load(DEFAULT)
+    ceilings = {key: profile[key] for key in schema.CEILINGS}
+    return profile, how, sums.lower(profile, ceilings, int(evidence.get("ram_kib", "0")), size)
 
 
 def version(text: str) -> tuple[int, ...]:

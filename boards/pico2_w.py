@@ -39,7 +39,7 @@ PROFILE = {
     "allocations": 0,
     "connections": 4,
     "descriptors": 64,
-    "processes": 1,
+    "process_count": 1,
     "throttle_celsius": 80,
     "stop_celsius": 90,
     "log_bytes": 8192,

@@ -39,7 +39,7 @@ PROFILE = {
     "allocations": 128,
     "connections": 64,
     "descriptors": 1024,
-    "processes": 32,
+    "process_count": 32,
     "throttle_celsius": 75,  # the firmware slows the cores from 80 C on, more so at 85
     "stop_celsius": 80,
     "log_bytes": 1_048_576,

@@ -60,11 +60,11 @@ FIELDS: "tuple[Any, ...]" = (
     ("allocations", "int", 0, 100_000, "allocations", "ceiling: TURN allocations at once"),
     ("connections", "int", 4, 4096, "connections", "ceiling: open HTTP connections"),
     ("descriptors", "int", 64, 1_048_576, "descriptors", "ceiling: open files and sockets"),
-    ("processes", "int", 1, 4096, "tasks at once", "ceiling: processes and threads"),
+    ("process_count", "int", 1, 4096, "tasks at once", "ceiling: processes and threads"),
     ("throttle_celsius", "int", 30, 110, "degrees Celsius", "ceiling: at this temperature work becomes slower"),
     ("stop_celsius", "int", 30, 120, "degrees Celsius", "ceiling: at this temperature work stops"),
     ("log_bytes", "int", 8192, 64 * MIB, "bytes", "ceiling: all log files together"),
-    ("under_voltage", "word", ("none", "rpi"), None, "", "how the board tells of it; rpi: the firmware's hwmon"),
+    ("under_voltage", "word", "none rpi".split(), None, "", "how the board tells of it; rpi: the firmware's hwmon"),
     ("quiet_hours", "hours", None, None, "", "no work then, by the board's clock, such as 22:00-07:00; empty: never"),
     (
         "ceilings_required",
@@ -117,7 +117,7 @@ def check(owner: str, row: "tuple[Any, ...]", value: object) -> None:
         if value not in low:
             raise _refuse(owner, name, value, "one of " + ", ".join(low))
     elif kind == "hours":
-        _check_hours(owner, name, value)
+        _numbers(owner, name, value)
     elif kind == "sources":
         _check_sources(owner, name, value, high)
     else:
@@ -137,7 +137,7 @@ def _check_members(owner: str, row: "tuple[Any, ...]", value: object) -> None:
         raise _refuse(owner, name, value, f"{SLOT_CLASSES[0]} first, then larger ones, each once")
 
 
-def _check_hours(owner: str, name: str, value: object) -> None:
+def _numbers(owner: str, name: str, value: object) -> None:
     parts = value.split("-") if isinstance(value, str) and len(value) == 11 else []
     good = len(parts) == 2 and parts[0] != parts[1]
     for part in parts:

@@ -52,14 +52,14 @@ def _refuse(profile: "Profile", key: str, value: object, allowed: str) -> None:
     raise UsageError("profile", f"board {profile['id']}: {key} is {value!r}; allowed: {allowed}")
 
 
-def lower(profile: "Profile", ceilings: "dict[str, int]", ram_kib: int, state_kib: int) -> "dict[str, int]":
+def lower(profile: "Profile", ceilings: "dict[str, int]", ram_kib: int, size: int) -> "dict[str, int]":
     """The ceilings on a machine with so much memory and a state folder on a file system of so many KiB (0: unknown):
     the smaller of nominal and probed decides."""
     found = dict(ceilings)
     ram_kib = min(ram_kib or profile["ram_kib"], profile["ram_kib"] or ram_kib)
     if ram_kib:
         found["memory_kib"] = min(found["memory_kib"], ram_kib * profile["ram_share_permille"] // 1000)
-    size = min(state_kib or profile["state_size_kib"], profile["state_size_kib"] or state_kib)
+    size = min(size or profile["state_size_kib"], profile["state_size_kib"] or size)
     if size:
         found["shard_bytes"] = min(found["shard_bytes"], max(0, size * 1024 - found["log_bytes"]))
         found["flash_bytes_day"] = min(found["flash_bytes_day"], wear(size, profile))

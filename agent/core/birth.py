@@ -10,6 +10,7 @@ Texts lose what a terminal obeys or hides (control characters, Unicode format ch
 Bounds: the ranges of FIELDS and TELEMETRY, TEXT_CHARS_MAX, ADDRESSES_MAX, one slot class each.
 """
 
+from agent.core import ceilings
 from agent.errors import PeerError
 from boards import schema
 
@@ -22,6 +23,7 @@ ADDRESS_CHARS_MAX = 45
 OFFERS_MAX = 16  # rows [address, UDP port, TCP port, "lan" or "wan"] of where a relay is; port 0: not there
 CONFESSED_MAX = 16  # names (hex, or their beginnings) of shards that the device itself found rotten
 BYTES_MAX = 1 << 48  # of a store; 256 TiB
+HELD_BY = tuple([row[0] for row in ceilings.LEVELS])
 NUMBER_MAX = 1 << 53  # what JSON and SQLite hold exactly
 
 # (name, kind, low, high)
@@ -37,6 +39,7 @@ FIELDS: "tuple[Any, ...]" = (
     ("quota", "int", 0, BYTES_MAX),
     ("used", "int", 0, BYTES_MAX),
     ("ceilings", "ceilings", 0, NUMBER_MAX),
+    ("levels", "levels", 0, 0),  # who holds each ceiling; one that is not there is held by nobody
     ("relay", "offers", 0, OFFERS_MAX),
     ("relay_tls", "tls", 0, 253),  # "": no TLS there; else the name in its certificate, "*" without one
     ("update", "update", 0, 0),  # {}: not started by stage-0, so nothing updates it
@@ -161,7 +164,7 @@ def is_an_int(value: object, low: int, high: int) -> bool:
 def _empty(kind: str) -> "Any":
     if kind in ("addresses", "slots", "offers"):
         return []
-    return {"text": "", "tls": "", "int": 0, "bool": False}[kind] if kind not in ("ceilings", "update") else {}
+    return {"text": "", "tls": "", "int": 0, "bool": False}.get(kind, {})
 
 
 def _checked(what: str, row: "Any", value: "Any") -> "Any":
@@ -199,6 +202,10 @@ def _checked(what: str, row: "Any", value: "Any") -> "Any":
         known = {each: value[each] for each in schema.CEILINGS if each in value}
         if not [each for each in known if not is_an_int(known[each], low, high)]:
             return known
+    if kind == "levels" and isinstance(value, dict):
+        said = {each: value[each] for each in schema.CEILINGS if each in value}
+        if not [each for each in said if said[each] not in HELD_BY]:
+            return said
     raise PeerError(what, f"{what}: {name} is not {_wanted(kind, low, high)}; is the device's version another?")
 
 
@@ -244,4 +251,6 @@ def _wanted(kind: str, low: int, high: int) -> str:
         return f"a list of at most {high} names of shards in hex"
     if kind == "slots":
         return f"a list of {low} to {high} slot sizes"
+    if kind == "levels":
+        return f"a map of ceilings to {', '.join(HELD_BY)}"
     return f"a map of ceilings to numbers from {low} to {high}"

@@ -276,11 +276,9 @@ class Heap(Protocol):
     IDLE_KIB: int  # resident memory of a device that does nothing
 
     def known_max(self) -> int: ...  # requests that are remembered as answered (service/quick.py)
-
     def shards_max(self) -> int: ...  # which the index has room for, 0 for any number
-
-    def kib(self) -> int:
-        """Size of the heap, 0 where nothing bounds it."""
+    def hold(self, backend: str, ceiling: str, value: int) -> bool: ...  # applied, and looked at (core/ceilings.py)
+    def kib(self) -> int: ...  # size of the heap, 0 where nothing bounds it
 
     def has_room(self, size: int) -> bool: ...  # so many bytes are free, not in one piece
 

@@ -96,8 +96,10 @@ class ControlService:
         device: Any = self._device
         do, core_id = request.get("do"), request.get("core")
         is_leave = do in LEAVE and set(request) == {"do", "core"}
-        is_limit = do == "limit" and set(request) == {"do", "ceiling", "value"}
-        if set(request) != {"do"} and not is_leave and not is_limit:
+        key, value = request.get("key"), request.get("value")
+        if do == "limit" and len(request) == 3 and isinstance(key, str) and type(value) is int:
+            return device.limit(key, value)  # type: ignore[no-any-return]
+        if set(request) != {"do"} and not is_leave:
             raise UsageError("control", "a request has the key 'do' and what that takes, nothing else")
         if do == "status":
             return device.status()  # type: ignore[no-any-return]
@@ -109,8 +111,6 @@ class ControlService:
             return await device.leave(core_id, do)  # type: ignore[no-any-return]
         if do == "stop":
             return await device.finish()  # type: ignore[no-any-return]
-        if is_limit and isinstance(request["ceiling"], str) and type(request["value"]) is int:
-            return device.limit(request["ceiling"], request["value"])  # type: ignore[no-any-return]
         if do == "reset":
             return await device.reset()  # type: ignore[no-any-return]
         raise UsageError("control", "the running device does not know this command; is it of another version?")

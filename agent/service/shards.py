@@ -110,7 +110,7 @@ class ShardService:
         await self._slabs.close()
         self.take_reports()
 
-    def follow(self, key: str, value: int) -> bool:
+    def limit(self, key: str, value: int) -> bool:
         """The owner changed a ceiling; False when only a new start follows it."""
         if key == "shard_bytes":
             self._store.space.quota_bytes = value

@@ -68,7 +68,7 @@ def test_the_first_screen(device: Device) -> None:
         r"Corelet \S+ on " + device.runtime + r" \d",
         r"name +attic\n",
         r"board +generic-linux \(Any Linux machine without a profile of its own\);\s+nothing\s+that\s+tells\s+it",
-        r"ceilings\s+4\.0\s+GiB\s+of\s+shards,\s+\d\.\d\s+GiB\s+written\s+to\s+flash\s+a\s+day,\s+"
+        r"ceilings\s+(4\.0\s+GiB|128\.0\s+MiB)\s+of\s+shards,\s+\d\.\d\s+GiB\s+written\s+to\s+flash\s+a\s+day,\s+"
         r"200\s+Mbit/s\s+of\s+shards,\s+both\s+ways\s+together,\s+20\s+Mbit/s\s+relayed\s+each\s+way,\s+"
         r"64\s+relay\s+allocations,\s+64\s+connections,\s+1\.0\s+MiB\s+of\s+logs\n",
         rf"address +{HOST}:\d+\n",
@@ -318,7 +318,7 @@ def test_a_running_device_follows_its_owner(core: Core, device: Device, tmp_path
     identity = core.pair(device)["device"]
     most = device.status()["ceilings"]
     assert device.say("limits", "set", "shard_bytes", "196608") == {
-        "ceiling": "shard_bytes", "in_force": 196_608, "running": True, "followed": True
+        "ceiling": "shard_bytes", "in_force": 196_608, "running": True, "followed": True, "level": "self"
     }  # fmt: skip
     until("the core's word of it", lambda: core.row(identity)["quota"] == 196_608, 10)
     big = tmp_path / "big"
@@ -327,13 +327,25 @@ def test_a_running_device_follows_its_owner(core: Core, device: Device, tmp_path
     assert device.say("limits", "set", "relay_bps", "64000")["followed"] is False
     assert device.status()["ceilings"]["relay_bps"] == most["relay_bps"]
     text = " ".join(device.run("limits").stdout.split())
-    assert f"{most['relay_bps']} bit/s, yours; the board allows {most['relay_bps']}; what you set begins with" in text
+    allows = f"{most['relay_bps']} bit/s; held by the device itself; yours, the board allows {most['relay_bps']}"
+    assert allows + "; what you set begins with the next start" in text
     assert "allowed: a whole number" in device.refused("limits", "set", "shard_bps", "99999999999")
-    device.kill(signal.SIGINT)
-    device.start()
+    held = {row["ceiling"]: row["level"] for row in device.say("limits")["ceilings"]}
+    kernel = {"cpython": ("kernel", "none"), "micropython": ("none", "runtime")}[device.runtime]
+    assert (held["descriptors"], held["memory_kib"]) == kernel and held["process_count"] == "none"
+    device.say("limits", "set", "descriptors", "256")
+    device.stop()
+    device.start(ready="address")
+    if device.runtime == "cpython":  # the kernel's word, from outside
+        assert "Max open files            256 " in Path(f"/proc/{device.process.pid}/limits").read_text()
     kept = device.status()["ceilings"]
     assert (kept["shard_bytes"], kept["relay_bps"]) == (196_608, 64_000)
     assert device.say("limits", "set", "shard_bytes", "board")["in_force"] == most["shard_bytes"]
+    until(
+        "its return and its room",
+        lambda: core.is_up(identity) and core.row(identity)["quota"] == most["shard_bytes"],
+        40,
+    )
     stored(core, tmp_path, "roomy-" + device.runtime, 1_000_000)
     core.say("rm", "roomy-" + device.runtime)
     device.say("limits", "set", "relay_bps", "board")

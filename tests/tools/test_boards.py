@@ -25,7 +25,7 @@ from boards import loader
 assert loader.recognise({{"dt_compatible": "glinet,gl-mt300n-v2"}})[0] == "{OWN}"
 print(loader.load("{OWN}")["id"])
 try:
-    loader.choose("", {{}})
+    loader.choose("", {{}}, 0)
 except UsageError as error:
     print(error.text)
 """

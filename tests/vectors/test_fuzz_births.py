@@ -39,7 +39,7 @@ TEXTS = (
     "a/b?c",
 )
 KINDS: dict[str, type] = {
-    "text": str, "int": int, "bool": bool, "addresses": list, "slots": list, "ceilings": dict,
+    "text": str, "int": int, "bool": bool, "addresses": list, "slots": list, "ceilings": dict, "levels": dict,
     "offers": list, "tls": str,
 }  # fmt: skip
 
@@ -124,7 +124,8 @@ def check_birth(record: dict[str, Any]) -> None:
     tls = record["relay_tls"]
     assert tls == "*" or (len(tls) <= 253 and set(tls) <= set(string.ascii_letters + string.digits + "-."))
     assert set(record["slots"]) <= set(schema.SLOT_CLASSES) and len(record["slots"]) <= 3
-    assert set(record["ceilings"]) <= set(schema.CEILINGS)
+    assert set(record["ceilings"]) <= set(schema.CEILINGS) >= set(record["levels"])
+    assert all(each in birth.HELD_BY for each in record["levels"].values())
     assert all(type(each) is int and 0 <= each <= birth.NUMBER_MAX for each in record["ceilings"].values())
 
 

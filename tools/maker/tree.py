@@ -24,8 +24,6 @@ BELOW = {"cpython": [4], "micropython": [2]}
 def files_of(board: str, tree: Path) -> dict[str, bytes]:
     """Path -> content of everything that ships to this board. UsageError("tree")."""
     profile = loader.load(board)
-    if profile["runtime"] not in (*INTERPRETERS, "any"):
-        raise UsageError("tree", f"expected a board that something of ours runs on, got {board}: so far a profile only")
     left_out = [BOARDS[INTERPRETERS[name]] for name in _runtimes(profile)]
     found = {}
     for top in ON_DEVICE:
@@ -45,6 +43,9 @@ def _ships(name: str, board: str) -> bool:
 
 
 def _runtimes(profile: dict[str, Any]) -> list[str]:
+    if profile["runtime"] not in (*INTERPRETERS, "any"):
+        text = f"expected a board that something of ours runs on, got {profile['id']}: so far a profile only"
+        raise UsageError("tree", text)
     return list(INTERPRETERS) if profile["runtime"] == "any" else [profile["runtime"]]
 
 

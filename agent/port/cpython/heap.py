@@ -27,3 +27,19 @@ def forget(_prefixes: tuple[str, ...]) -> None:
 
 def has_room(_size: int) -> bool:
     return True
+
+
+def hold(backend: str, ceiling: str, value: int) -> bool:
+    if backend == "self":
+        return True
+    if (backend, ceiling) != ("setrlimit(2)", "descriptors"):
+        return False
+    import resource  # at the start only
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if not 0 <= hard <= value:
+        try:  # the hard one too: the relay takes all that it may have (loop.py)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (value, value))
+        except (OSError, ValueError):  # a jail that refuses: it does not hold then
+            return False
+    return 0 <= resource.getrlimit(resource.RLIMIT_NOFILE)[1] <= value

@@ -4,7 +4,7 @@ import sys
 
 from agent.errors import UsageError
 from agent.port import board
-from boards import loader
+from boards import loader, schema
 from boards.marks import MARKS
 from tests.expect import raises
 
@@ -59,7 +59,7 @@ def test_what_is_unknown_or_only_alike_is_the_default():
 def test_contradicting_marks_are_the_default_and_both_are_said():
     evidence = {"dt_compatible": "openwrt,one", "cpuinfo_machine": "TP-Link Archer C7 v5"}
     name, by = loader.recognise(evidence)
-    assert name == loader.DEFAULT and "'openwrt,one', but its /proc/cpuinfo says 'TP-Link" in by, by
+    assert name == loader.DEFAULT and "'openwrt,one'; its /proc/cpuinfo says 'TP-Link" in by, by
     assert loader.recognise({"dt_compatible": "openwrt,one glinet,gl-mt3000"})[0] == loader.DEFAULT
     same = {"dt_compatible": "tplink,archer-c7-v5", "cpuinfo_machine": "TP-Link Archer C7 v5"}
     assert loader.recognise(same)[0] == "archer-c7-v5"
@@ -71,7 +71,7 @@ def test_a_system_that_names_itself_comes_before_the_board_under_it():
 
 def test_another_architecture_or_byte_order_is_the_default():
     big = {"dt_compatible": "tplink,archer-c7-v5", "architecture": "mips", "endian": "big"}
-    profile, by = loader.choose("", big)
+    profile, by, _ = loader.choose("", big, 0)
     assert profile["id"] == "archer-c7-v5" and by == "its device tree says 'tplink,archer-c7-v5'"
     for key, value, why in (
         ("endian", "little", "this is mips, little-endian, and archer-c7-v5 is mips32, big-endian"),
@@ -79,17 +79,23 @@ def test_another_architecture_or_byte_order_is_the_default():
     ):
         other = dict(big)
         other[key] = value
-        profile, by = loader.choose("", other)
+        profile, by, _ = loader.choose("", other, 0)
         assert profile["id"] == loader.DEFAULT and by.endswith(", but " + why), by
     big["architecture"] = "something-new"
-    assert loader.choose("", big)[0]["id"] == "archer-c7-v5"
+    assert loader.choose("", big, 0)[0]["id"] == "archer-c7-v5"
 
 
 def test_an_owner_is_believed_and_told():
-    profile, by = loader.choose("archer-c7-v5", {"architecture": "x86_64", "endian": "little"})
+    profile, by, _ = loader.choose("archer-c7-v5", {"architecture": "x86_64", "endian": "little"}, 0)
     assert profile["id"] == "archer-c7-v5"
     assert by.startswith("its owner named it, but this is x86_64, little-endian, and archer-c7-v5 is mips32"), by
-    assert loader.choose("generic-linux", {"architecture": "riscv64"})[1] == "its owner named it"
+    assert loader.choose("generic-linux", {"architecture": "riscv64"}, 0)[1] == "its owner named it"
+
+
+def test_a_machine_that_is_smaller_than_its_board_has_lower_ceilings():
+    profile, _, most = loader.choose("gl-mt300n-v2", {"ram_kib": "65536"}, 131072)
+    assert most["memory_kib"] == 6553 < profile["memory_kib"] and most["shard_bytes"] == (128 << 20) - 65536
+    assert most["relay_bps"] == profile["relay_bps"] and sorted(most) == sorted(schema.CEILINGS)
 
 
 def test_a_board_that_nothing_runs_on_is_refused():
@@ -117,3 +123,15 @@ def test_a_profile_that_is_not_here_is_one_sentence():
     finally:
         loader.NAMES = names
     assert error.code == "board" and "'some-board' is not installed here" in error.text and "--board" in error.text
+
+
+def test_an_over_committed_file_is_refused_when_it_is_loaded():
+    from boards import gl_mt300n_v2
+
+    kept = gl_mt300n_v2.PROFILE["memory_kib"]
+    gl_mt300n_v2.PROFILE["memory_kib"] = 13108
+    try:
+        error = raises(UsageError, loader.load, "gl-mt300n-v2")
+    finally:
+        gl_mt300n_v2.PROFILE["memory_kib"] = kept
+    assert error.code == "profile" and "memory_kib is 13108; allowed: 0..13107 KiB" in error.text

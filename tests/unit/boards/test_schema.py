@@ -46,7 +46,7 @@ def test_wrong_values_name_key_value_and_range():
         ("network_up_bps", 1.5, "64000..20000000000 bit/s"),
         ("network_down_mib_month", None, "0..4294967296 MiB a month"),
         ("descriptors", 3, "64..1048576 descriptors"),
-        ("processes", 0, "1..4096 tasks at once"),
+        ("process_count", 0, "1..4096 tasks at once"),
         ("throttle_celsius", 111, "30..110 degrees Celsius"),
         ("stop_celsius", 20, "30..120 degrees Celsius"),
         ("under_voltage", "maybe", "none, rpi"),

@@ -70,6 +70,9 @@ def test_what_was_probed_lowers_and_never_raises():
     profile = changed(state_size_kib=0, pe_cycles_assumed=3000, write_amp_assumed=4)
     assert sums.lower(profile, most, 0, 131_072)["flash_bytes_day"] == 27_578_985
     assert [name for name in small if small[name] > most[name]] == []
+    less = dict(most)
+    less["memory_kib"] = 1000
+    assert sums.lower(changed(), less, 65_536, 32_768)["memory_kib"] == 1000
     assert sums.lower(changed(ram_kib=0), most, 65_536, 0)["memory_kib"] == 32_768
     assert sums.lower(profile, most, 0, 1)["shard_bytes"] == 0
 

@@ -8,7 +8,8 @@ HONEST: dict = {
     "fw": "0.1.0", "board": "generic-linux", "name": "Küche", "runtime": "cpython",
     "addresses": ["10.0.0.2", "2001:db8::1"],
     "control": 7411, "data": 7412, "slots": [65536, 262144, 1048576], "quota": 1 << 30, "used": 5,
-    "ceilings": {"shard_bytes": 1 << 30}, "pending": False, "leaving": True, "boot": 3, "session": 2,
+    "ceilings": {"shard_bytes": 1 << 30},
+    "levels": {"shard_bytes": "self"}, "pending": False, "leaving": True, "boot": 3, "session": 2,
     "relay": [["10.0.0.2", 3478, 3478, "lan"], ["2001:db8::1", 3478, 0, "wan"]], "relay_tls": "turn.example.org",
     "update": {"slot": "a", "state": "trial", "sequence": 7, "digest": "ab" * 32, "result": {
         "number": 3, "do": "install", "result": "staged", "reason": "ok", "text": "so", "state": "trial",
@@ -26,6 +27,7 @@ def test_an_honest_birth_is_taken_as_it_is() -> None:
     more: dict = {"new": b"\xff", 7: None}
     more.update(HONEST)
     more["ceilings"] = {"shard_bytes": 1 << 30, "new_ceiling": "x"}
+    more["levels"] = {"shard_bytes": "self", "new_ceiling": "x"}
     assert birth.parse_birth(more) == HONEST
 
 
@@ -53,6 +55,7 @@ def test_hostile_births_are_refused() -> None:
         ("control", (0, True, 65536)),
         ("quota", (-5, (1 << 48) + 1, (1 << 64) - 1, False, "1")),
         ("used", (-1, b"x", [])),
+        ("levels", (5, [], "self", {"shard_bytes": "strong"}, {"shard_bytes": 1}, {"shard_bytes": ["self"]})),
         ("ceilings", (5, [], {"shard_bytes": -1}, {"shard_bytes": "1"}, {"log_bytes": True}, {"log_bytes": 1 << 63})),
         ("pending", (0, 1, "yes", None)),
         ("leaving", (0, 1, "yes", None)),

@@ -5,6 +5,16 @@ import sys
 from agent import port
 from boards import loader, schema
 
+# In a process of its own: a hard limit does not rise again.
+HOLDING = """
+import resource
+from agent.port import heap
+def hold(*words):
+    return heap.hold(*words), resource.getrlimit(resource.RLIMIT_NOFILE)
+print(*hold("setrlimit(2)", "descriptors", 200), *hold("setrlimit(2)", "descriptors", 300), end=" ")
+print(heap.hold("setrlimit(2)", "memory_kib", 1 << 20), heap.hold("micropython", "memory_kib", 1 << 20))
+"""
+
 
 def test_every_board_has_a_slot_that_fits():
     assert port.heap.SLOT_BYTES_MAX in schema.SLOT_CLASSES
@@ -30,3 +40,17 @@ def test_a_forgotten_module_is_loaded_anew_where_memory_is_short():
 
     assert (sec1 is before) is not port.MICROPYTHON
     assert sys.modules["agent.wire.sec1"] is sec1
+
+
+def test_what_this_interpreter_holds_is_in_force():
+    hold = port.heap.hold
+    assert hold("self", "shard_bps", 1) and not hold("cgroup2", "memory_kib", 1 << 20)
+    if port.MICROPYTHON:
+        most = port.heap.kib() + 3072
+        assert hold("micropython", "memory_kib", most) and not hold("micropython", "memory_kib", most - 1)
+        assert not hold("setrlimit(2)", "descriptors", 1024)
+        return
+    import subprocess
+
+    done = subprocess.run([sys.executable, "-c", HOLDING], capture_output=True, text=True, check=False)
+    assert done.stdout == "True (200, 200) True (200, 200) False False\n", done
