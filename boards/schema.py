@@ -8,6 +8,8 @@ boards/sums.py.
 """
 
 from agent.errors import UsageError
+from boards.ceilings import CEILINGS as CEILINGS
+from boards.ceilings import SLOT_CLASSES as SLOT_CLASSES
 
 if False:
     from typing import Any
@@ -80,10 +82,6 @@ FIELDS: "tuple[Any, ...]" = (
     ("sources", "sources", 0, 40, "", "where each hardware number comes from"),
 )
 
-# What the owner may lower and nobody can raise; in the order a person reads them.
-CEILINGS = tuple([row[0] for row in FIELDS if row[5].startswith("ceiling: ")])
-
-SLOT_CLASSES = (65536, 262144, 1048576)
 # Numbers that claim something about hardware, so they need a source.
 HARDWARE = "soc cores mhz ram_kib flash_size_kib system_slot_kib pe_cycles_assumed throttle_celsius".split()
 

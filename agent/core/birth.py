@@ -12,7 +12,7 @@ Bounds: the ranges of FIELDS and TELEMETRY, TEXT_CHARS_MAX, ADDRESSES_MAX, one s
 
 from agent.core import ceilings
 from agent.errors import PeerError
-from boards import schema
+from boards.ceilings import CEILINGS, SLOT_CLASSES
 
 if False:
     from typing import Any
@@ -35,7 +35,7 @@ FIELDS: "tuple[Any, ...]" = (
     ("addresses", "addresses", 0, ADDRESSES_MAX),
     ("control", "int", 1, 65535),
     ("data", "int", 1, 65535),
-    ("slots", "slots", 1, len(schema.SLOT_CLASSES)),
+    ("slots", "slots", 1, len(SLOT_CLASSES)),
     ("quota", "int", 0, BYTES_MAX),
     ("used", "int", 0, BYTES_MAX),
     ("ceilings", "ceilings", 0, NUMBER_MAX),
@@ -199,11 +199,11 @@ def _checked(what: str, row: "Any", value: "Any") -> "Any":
         if found is not None:
             return found
     if kind == "ceilings" and isinstance(value, dict):
-        known = {each: value[each] for each in schema.CEILINGS if each in value}
+        known = {each: value[each] for each in CEILINGS if each in value}
         if not [each for each in known if not is_an_int(known[each], low, high)]:
             return known
     if kind == "levels" and isinstance(value, dict):
-        said = {each: value[each] for each in schema.CEILINGS if each in value}
+        said = {each: value[each] for each in CEILINGS if each in value}
         if not [each for each in said if said[each] not in HELD_BY]:
             return said
     raise PeerError(what, f"{what}: {name} is not {_wanted(kind, low, high)}; is the device's version another?")
@@ -229,7 +229,7 @@ def is_hex(text: str) -> bool:
 
 
 def _is_slot(value: object) -> bool:
-    return is_an_int(value, 1, NUMBER_MAX) and value in schema.SLOT_CLASSES
+    return is_an_int(value, 1, NUMBER_MAX) and value in SLOT_CLASSES
 
 
 def _wanted(kind: str, low: int, high: int) -> str:

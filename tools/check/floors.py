@@ -23,7 +23,7 @@ class Floor(NamedTuple):
     libraries: tuple[str, ...] = ()
 
 
-_FLOOR_0 = ("agent.errors", "agent.limits", "boards.schema")
+_FLOOR_0 = ("agent.errors", "agent.limits", "boards.ceilings", "boards.schema")
 _FLOOR_1 = (*_FLOOR_0, "agent.wire")
 _FLOOR_2 = (*_FLOOR_1, "agent.core")
 _FLOOR_3 = (*_FLOOR_2, "agent.service", "agent.port", "boards.loader", "ota")

@@ -82,3 +82,7 @@ def test_memory_of_a_board_with_a_nominal_size_and_less_of_it():
     most = {name: profile[name] for name in schema.CEILINGS}
     assert sums.lower(profile, most, 524_288, 0)["memory_kib"] == 65_536
     assert sums.lower(profile, most, 4 << 20, 0)["memory_kib"] == 131_072
+
+
+def test_every_row_that_is_a_ceiling_is_among_their_names() -> None:
+    assert list(schema.CEILINGS) == [row[0] for row in schema.FIELDS if row[5].startswith("ceiling: ")]
