@@ -1,6 +1,6 @@
 """Stage-0: which code runs next. A short process of its own before each start, outside of the slots:
 
-    python -m ota.boot STATE [--package N]      prints "WHAT OFFSET STATE WHY": what ota.mount is to run
+    python -m ota.boot STATE [--package N]      prints "WHAT OFFSET STATE WHY SEQUENCE DIGEST": what ota.mount is to run
     python -m ota.boot STATE --refund           the release on trial ended in order: its try is given back
     python -m ota.boot STATE --unconfirmed      status 0 while a release is on trial
 
@@ -142,7 +142,8 @@ def boot(files: "Any", package: "int | None") -> "tuple[Choice, Journal]":
 
 def _line(files: "Any", package: "int | None") -> int:
     choice, journal = boot(files, package)
-    print(choice.what, PACK_OFFSET, STATES[journal.state], choice.why)
+    digest = journal.digests[SLOTS.index(choice.what)].hex() if choice.what in SLOTS else ""
+    print(choice.what, PACK_OFFSET, STATES[journal.state], choice.why, choice.sequence, digest)
     return 1 if choice.what == NOTHING else 0
 
 

@@ -7,18 +7,18 @@
     boot STATE [--package N]          what to run now; takes a try from a release on trial
     confirm STATE --healthy-s N [--core-reached]    the release on trial was healthy for N seconds
     rollback STATE DIGEST [--approval FILE]         the release in the other slot, without a download
+    follow STATE                      what the agent ordered (ota/follow.py), as stage-0 does
     status STATE
 
 SOURCE: a folder or http:// (ota/source.py). Status 0: done; 1: refused, with `reason` and `text`; 2: wrong words.
 CORELET_SLOT says which slot's code runs, as stage-0 (or the boot side) has it, CORELET_PACKAGE the package's sequence.
-Files of STATE: `settings`, `root`, `core` (its public key), `beacon` ([start of the system, seconds then, document]),
-and of ota/slots.py `journal`, `floor`, `a`, `b`.
+One at a time on a state, but for `status`. Files of STATE: `settings`, `root`, `core` (its public key), `beacon`
+([start of the system, seconds then, document]), of ota/slots.py `journal`, `floor`, `a`, `b`; and `order`, `result`.
 """
 
-from ota import boot, cbor, content, install, port, slots, trust, verify
+from ota import boot, cbor, content, founding, install, port, slots, trust, verify
 from ota.disk import Disk
 from ota.errors import CoreletError, LimitError, TrustError, UsageError
-from ota.health import CONFIRM_MS
 from ota.keys import KEY_BYTES_MAX, read_key
 from ota.manifest import ENVELOPE_BYTES_MAX
 from ota.slots import NONE, SLOTS, STATES, Journal
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 ROOTS_MAX = 64  # in one refresh
-SLOT_BYTES, SLOT_BYTES_MIN, SLOT_BYTES_MAX = 4 << 20, 1 << 16, 32 << 20
+CONFIRM_S = 120  # unless CORELET_HEALTHY_S says otherwise
 
 COMMANDS = {
     "init": (1, ("--root", "--vendor", "--class", "--core", "--device", "--slot-bytes", "--backend", "--place")),
@@ -38,6 +38,7 @@ COMMANDS = {
     "boot": (1, ("--package",)),
     "confirm": (1, ("--healthy-s",)),
     "rollback": (2, ("--approval",)),
+    "follow": (1, ()),
     "status": (1, ()),
 }
 FLAGS = ("--core-reached",)
@@ -49,12 +50,20 @@ def run(words: "list[str]") -> "tuple[dict[str, Any], int]":
         places, options = _arguments(words)
         if words[0] == "init":
             return _init(places[0], options), 0
-        state = State(places[0])
-        call = {
-            "refresh": _refresh, "install": _install, "boot": _boot, "confirm": _confirm, "rollback": _rollback,
-            "status": _status,
-        }[words[0]]  # fmt: skip
-        return call(state, places[1:], options)
+        if not port.Folder(places[0]).exists("settings"):
+            text = f"expected the state of updates in {places[0]}, got none; make it with init"
+            raise UsageError("state_missing", text)
+        if words[0] == "status":
+            return _shown(State(places[0]), "ok"), 0
+        held = port.hold(places[0] + "/settings")
+        try:
+            if words[0] == "follow":
+                from ota import follow  # here, because that needs this module
+
+                return follow.follow(places[0])
+            return CALLS[words[0]](State(places[0]), places[1:], options)
+        finally:
+            held.close()
     except CoreletError as error:
         found = {"result": "refused", "reason": error.code, "text": error.text}
         return found, 2 if isinstance(error, UsageError) and error.code == "usage" else 1
@@ -99,8 +108,6 @@ class State:
 
     def __init__(self, path: str) -> None:
         self.files = port.Folder(path)
-        if not self.files.exists("settings"):
-            raise UsageError("state_missing", f"expected the state of updates in {path}, got none; make it with init")
         self.settings = cbor.decode(self.files.small("settings", 4096), (), 2)
         self.root = trust.held_root(self.files.small("root", trust.DOCUMENT_BYTES_MAX))
         name = self.settings.get("backend", "")
@@ -159,10 +166,7 @@ def _init(path: str, options: "dict[str, str]") -> "dict[str, Any]":
         if name not in options:
             raise UsageError("usage", f"expected init with {name}, got none")
     root = read_file(options["--root"], trust.DOCUMENT_BYTES_MAX)
-    version = trust.first_root(root).version
-    size = _number(options, "--slot-bytes", SLOT_BYTES)
-    if not SLOT_BYTES_MIN <= size <= SLOT_BYTES_MAX:
-        raise UsageError("usage", f"expected slots of {SLOT_BYTES_MIN} to {SLOT_BYTES_MAX} bytes, got {size}")
+    size = _number(options, "--slot-bytes", founding.SLOT_BYTES)
     settings: dict[str, Any] = {"slot_bytes": size, "device": options.get("--device", "")}
     for name in ("vendor", "class"):
         try:
@@ -171,19 +175,11 @@ def _init(path: str, options: "dict[str, str]") -> "dict[str, Any]":
             settings[name] = b""
         if len(settings[name]) != 16:
             raise UsageError("usage", f"expected 32 hex digits after --{name}, got others")
-    files = port.Folder(path)
-    files.make_folder()
-    if files.exists("settings"):
-        raise UsageError("state_there", f"expected no state of updates in {path}, got one; it is made once")
-    if "--backend" in options:
-        port.load("ota.backends.open").make(options, files, settings)
-    if "--core" in options:
-        files.replace("core", read_key(read_file(options["--core"], KEY_BYTES_MAX)))
-    for name, length in (("journal", slots.JOURNAL_BYTES), ("floor", slots.JOURNAL_BYTES), ("a", size), ("b", size)):
-        files.make(name, length)
-    files.replace("root", root)
-    files.replace("settings", cbor.encode(settings))
-    return {"result": "made", "root": version, "slot_bytes": size}
+    public = read_key(read_file(options["--core"], KEY_BYTES_MAX)) if "--core" in options else b""
+    opened = port.load("ota.backends.open") if "--backend" in options else None
+    prepare = opened and (lambda files, made: opened.make(options, files, made))
+    version = founding.make(path, root, public, settings, prepare)
+    return {"result": "made", "root": version, "slot_bytes": settings["slot_bytes"]}
 
 
 def _refresh(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
@@ -260,8 +256,9 @@ def _boot(state: State, places: "list[str]", options: "dict[str, str]") -> "tupl
 
 def _confirm(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
     healthy_s = _number(options, "--healthy-s", 0)
-    if healthy_s * 1000 < CONFIRM_MS:
-        raise LimitError("health", f"expected {CONFIRM_MS // 1000} healthy seconds (--healthy-s), got {healthy_s}")
+    least_s = int(port.environment("CORELET_HEALTHY_S") or CONFIRM_S)
+    if healthy_s < least_s:
+        raise LimitError("health", f"expected {least_s} healthy seconds (--healthy-s), got {healthy_s}")
     if "--core-reached" not in options and not state.root.offline_ok:
         raise LimitError("health", "expected the core to be reached (--core-reached), got a device that is offline")
     state.disk.run(install.confirm(state.journal, state.copy, state.running()))
@@ -273,13 +270,15 @@ def _rollback(state: State, places: "list[str]", options: "dict[str, str]") -> "
     if places[0] != state.journal.digests[slot].hex() or (manifest := state.held(slot)) is None:
         raise UsageError("not_here", "expected the digest of the release in the other slot (see status), got another")
     release = verify.Release(state.journal.digests[slot], manifest, {}, [])
-    state.admit(release, 0, _approval(options))
+    approval = _approval(options)
+    if approval is None and len(places) > 1:
+        approval = open_source(places[1]).small(f"approvals/{places[0]}", trust.DOCUMENT_BYTES_MAX)
+    state.admit(release, 0, approval)
     state.disk.run(state.install(release).rollback())
     return _shown(state, "staged"), 0
 
 
-def _status(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
-    return _shown(state, "ok"), 0
+CALLS = {"refresh": _refresh, "install": _install, "boot": _boot, "confirm": _confirm, "rollback": _rollback}
 
 
 def _shown(state: State, result: str) -> "dict[str, Any]":

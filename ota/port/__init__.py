@@ -1,5 +1,5 @@
 """What ota has to know of the interpreter and the system, so that it works without `agent`. The bodies that differ are
-in the two files beside this one: `edit`, `flush`, `sync_folder`, `free_bytes`, `now_ms`, `package`, `mount`.
+in the two files beside this one: `edit`, `hold`, `flush`, `sync_folder`, `free_bytes`, `now_ms`, `package`, `mount`.
 
 The verifier's own bodies (SHA-256, CBOR, P-256, HSS/LMS) are the same on both interpreters.
 """
@@ -26,6 +26,15 @@ ZEROS_BYTES = 4096
 POWER = "/sys/class/power_supply"
 
 free_bytes, now_ms, package, mount = body.free_bytes, body.now_ms, body.package, body.mount
+
+
+def hold(path: str) -> "Any":
+    """Something with `close`: until then, or the end of the process, nobody else holds `path`. PortError("busy")."""
+    with OnFile(path):
+        held = body.hold(path)
+    if held is None:
+        raise PortError("busy", f"expected one command at a time on {path}, got a second; wait for the first")
+    return held
 
 
 def begin() -> None:
@@ -137,6 +146,11 @@ class Folder:
                 raise PortError("too_big", f"expected at most {bytes_max} bytes in {path}, got {size}")
             with open(path, "rb") as file:
                 return file.read()
+
+    def remove(self, name: str) -> None:
+        with OnFile(self.path + "/" + name):
+            os.remove(self.path + "/" + name)
+            body.sync_folder(self.path)
 
     def make(self, name: str, length: int) -> None:
         """Real zeros, so that no later write runs out of space; there only when whole."""

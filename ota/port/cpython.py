@@ -1,5 +1,6 @@
 """CPython's bodies of ota/port."""
 
+import fcntl
 import os
 import sys
 import time
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 def edit(path: str) -> "BinaryIO":
     """For reading and writing, each a system call."""
     return open(path, "r+b", buffering=0)
+
+
+def hold(path: str) -> "BinaryIO | None":
+    file = open(path, "rb")  # noqa: SIM115 (who holds it closes it)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 def flush(file: "BinaryIO") -> None:

@@ -1,7 +1,10 @@
 """MicroPython's bodies of ota/port. `flush` of a file IS fsync there, also of a folder opened for reading."""
 
 import gc
+import hashlib
 import io
+import socket
+import struct
 import sys
 import time
 
@@ -15,12 +18,29 @@ if TYPE_CHECKING:
 
 FOLDER, FILE = (0x4000,) + (0,) * 9, (0x8000,) + (0,) * 9
 NO_ENTRY, READ_ONLY = 2, 30
+IN_USE = (98, 125)  # EADDRINUSE, and on MIPS
 # What the importer asks of a stream (py/stream.h), and how much it then reads at once.
 CLOSE, GET_BUFFER_SIZE, BUFFER_BYTES = 4, 11, 255
 
 
 def edit(path: str) -> "BinaryIO":
     return open(path, "r+b")
+
+
+def hold(path: str) -> "socket.socket | None":
+    """There is no flock here. An abstract Unix socket has no owner, so what is in the file, which is private and has
+    random bytes in it, makes its name."""
+    with open(path, "rb") as file:
+        name = hashlib.sha256(b"corelet-ota" + file.read()).digest()
+    held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        held.bind(struct.pack("@H", 1) + b"\0" + name)
+    except OSError as error:
+        held.close()
+        if error.errno not in IN_USE:
+            raise
+        return None
+    return held
 
 
 def flush(file: "BinaryIO") -> None:

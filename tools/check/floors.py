@@ -69,7 +69,12 @@ FLOORS = (
         _MICROPYTHON_ONLY,
     ),
     # Stage-0 must work when the slot that holds agent/ is torn: nothing of ota imports agent.
-    Floor("ota, world", ("ota.__main__", "ota.boot", "ota.client", "ota.mount", "ota.source"), ("ota",), ANY),
+    Floor(
+        "ota, world",
+        ("ota.__main__", "ota.boot", "ota.client", "ota.follow", "ota.founding", "ota.mount", "ota.source"),
+        ("ota",),
+        ANY,
+    ),
     Floor("ota, port", ("ota.port",), ("ota",), ANY, _MICROPYTHON_ONLY),
     Floor("ota", ("ota",), ("ota",), _MACHINES),
     Floor("tools", ("tools",), ("agent", "boards", "ota", "tools"), ANY, ANY),

@@ -6,10 +6,11 @@ passed without it, so end with an error and let stage-0 take the next try.
 
 CONFIRM_MS = 120_000
 DEADLINE_MS = 1_800_000
+ALONE = 5  # times so long, without the core
 GAP_MS_MAX = 15_000  # a loop that does not turn for so long is not alive
 
 
-class Health:
+class Trial:
     """`needs_core`: the core must be reached, unless the root allows a device to be offline."""
 
     def __init__(self, now_ms: int, needs_core: bool, confirm_ms: int = CONFIRM_MS) -> None:
@@ -24,3 +25,8 @@ class Health:
         if now_ms - self._green_since >= self._confirm_ms:
             return "green"
         return "late" if now_ms - self._began >= DEADLINE_MS else "wait"
+
+
+def both(now_ms: int, confirm_ms: int) -> "list[Trial]":
+    """Reaching the core; and, for a root that allows it, without it, when it was long away."""
+    return [Trial(now_ms, True, confirm_ms), Trial(now_ms, False, ALONE * confirm_ms)]
