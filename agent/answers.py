@@ -23,6 +23,7 @@ def status(answer: "dict[str, Any]") -> list[str]:
         lines += screen.row("flash", left + " may be written for shards now")
     lines += screen.row("traffic", limits.amount(shards["moved"]) + " of shards sent and received since the start")
     lines += screen.row("relay", _relay(answer["relay"]))
+    lines += screen.row("updates", _updates(answer["update"]))
     if "process_kib" in health:
         lines += screen.row("memory", limits.amount(health["process_kib"] * 1024) + " used by this device")
     if not answer["cores"]:
@@ -34,6 +35,17 @@ def status(answer: "dict[str, Any]") -> list[str]:
     if answer["window"]["open"] or not answer["cores"]:
         lines += screen.window_lines(answer["window"])
     return lines
+
+
+def _updates(update: "dict[str, Any] | None") -> str:
+    """One sentence."""
+    if update is None:
+        return "off: it was not started by stage-0 (ota/stage0.sh)"
+    where = "the package" if update["slot"] == "package" else f"slot {update['slot']}"
+    text: str = f"release {update['sequence']} of {where}" + ", on trial" * (update["state"] == "trial")
+    text += f"; core {update['core']} may order others" if update["core"] else "; no core may order another"
+    last = update["result"]
+    return text + (f"; last order: {last['do']}, {last['result']}: {last['text']}" if last else "")
 
 
 def _relay(relay: "dict[str, Any]") -> str:

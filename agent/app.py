@@ -2,6 +2,7 @@
 
 from agent import port
 from agent.device import Device
+from agent.errors import UsageError
 from agent.membership import Left
 
 if False:
@@ -31,6 +32,8 @@ def up(call: "Call") -> None:
         result: list[bool] = []
         port.net.run(_live(device, result, call))
         is_new_life = result == [True]
+    if device.trouble:
+        raise UsageError("trial", device.trouble)
     print("stopped")
 
 

@@ -15,6 +15,8 @@ from agent.state import State
 if False:
     from typing import Any, Callable
 
+    from agent.updates import Updates
+
 TOLD = ("used", "shards", "quarantined", "trash", "cache", "flash_left", "moved")  # of the store, by telemetry
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -32,6 +34,8 @@ class Device:
         self.levels: dict[str, str] = {}  # ceiling -> who holds it: kernel, runtime, self, none
         self.most: dict[str, int] = {}  # the ceilings of the board on this machine, before the owner's
         self.on_event: Callable[[object], None] | None = None
+        self.updates: Updates | None = None
+        self.trouble = ""  # why it ended by itself
         self._started_ms = port.clock.now_ms()
         self._stop = asyncio.Event()
         self._is_new_life = False
@@ -63,6 +67,11 @@ class Device:
         self.supervisor.spawn("control", control.ControlService(self, local).serve)
         self.supervisor.spawn("discovery", self.discovery.run)
         self.supervisor.spawn("scrub", self.shards.scrub)
+        if port.getenv("CORELET_UPDATES"):  # stage-0 has started us
+            from agent.updates import Updates
+
+            self.updates = Updates(self)
+            self.supervisor.spawn("updates", self.updates.run)
         self.membership.start()
         if not self.state.core_ids():
             self.door.open_window()
@@ -119,7 +128,7 @@ class Device:
     def birth(self) -> "dict[str, Any]":
         """The link's birth body (agent/core/link.py adds boot and session)."""
         usage = self.shards.usage()
-        return {
+        body = {
             "fw": __version__,
             "board": self.board["id"],
             "name": self.settings["name"],
@@ -135,6 +144,9 @@ class Device:
             "relay": self.relays.offers(),
             "relay_tls": self.relays.tls(),
         }
+        if self.updates is not None:
+            body["update"] = self.updates.told()
+        return body
 
     def telemetry(self) -> "dict[str, Any]":
         answer = port.health().sample(self.folder)
@@ -175,6 +187,7 @@ class Device:
             "shards": self.shards.usage(),
             "relay": self.relays.status(),
             "health": port.health().sample(self.folder),
+            "update": self.updates and dict(self.updates.told(), core=self.updates.named()),
         }
 
     def log_lines(self) -> list[str]:
@@ -208,6 +221,12 @@ class Device:
         """End `run` in order."""
         self._stop.set()
         return {"stopped": True}
+
+    def update(self, core_id: str, body: "dict[str, Any]") -> "dict[str, Any]":
+        """A core's order. UsageError("updates_off") and those of Updates.order."""
+        if self.updates is None:
+            raise UsageError("updates_off", "stage-0 (ota/stage0.sh) did not start this device, so nothing updates it")
+        return self.updates.order(core_id, body)
 
     async def run(self) -> bool:
         """Until cancelled or finished; True when a reset asks for a new life."""

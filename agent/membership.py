@@ -186,19 +186,22 @@ class _Hooks:
             raise UsageError("pairing", "no pairing waits for this core; pair the device again")
 
     async def command(self, op: str, body: "dict[str, Any]") -> "dict[str, Any]":
-        """Ops: status, relay, dial, leaving, leave. A core can ask, never raise a ceiling."""
+        """Ops: status, relay, dial, update, leaving, leave. A core can ask, never raise a ceiling."""
         if op == "status":
             return self.telemetry()
         if op == "relay":
             return self._device.relays.prove(body.get("reachable"))
         if op == "dial":
             return self._membership.dial(self._core_id, body)
+        if op == "update":
+            return self._device.update(self._core_id, body)
         if op == "leaving":
             return self._membership.farewell().heard(self._core_id, body)
         if op == "leave":
             port.net.spawn(self._leave_soon())
             return {}
-        raise UsageError("command", f"this device knows no command '{op}'; but status, relay, dial, leaving, leave")
+        known = "status, relay, dial, update, leaving, leave"
+        raise UsageError("command", f"this device knows no command '{op}'; but {known}")
 
     async def _leave_soon(self) -> None:
         """After the answer has left."""

@@ -46,6 +46,13 @@ COMMANDS = (
         "agent.ceilings.set_one",
     ),
     ("reset", "--state DIR --yes --json", "forget identity, cores and shards", "reset --yes", "agent.commands.reset"),
+    (
+        "trust FILE",
+        "--core CORE --vendor DOMAIN --state DIR --json",
+        "take releases signed as this root document says, when that core orders them",
+        "trust root-1 --core 0123456789abcdef",
+        "agent.trusting.run",
+    ),
     ("logs", "--state DIR --json", "the last lines it wrote", "logs", "agent.commands.logs"),
     (
         "relay",

@@ -6,6 +6,7 @@ rest on demand, because an idle device should not pay for a library it is not us
 """
 
 import sys
+from os import getenv
 
 from agent.errors import PortError
 
@@ -21,7 +22,7 @@ if MICROPYTHON:
 else:
     from agent.port.cpython import clock, files, heap, net, terminal
 
-__all__ = ["MICROPYTHON", "clock", "files", "heap", "net", "terminal"]
+__all__ = ["MICROPYTHON", "clock", "files", "getenv", "heap", "net", "terminal"]
 
 
 class Absent:

@@ -26,7 +26,10 @@ def describe(error: BaseException) -> str:
 
 
 class Supervisor:
+    """`failed`: how often one of them did, since the start."""
+
     def __init__(self, journal: "Journal") -> None:
+        self.failed = 0
         self._journal = journal
         self._tasks: list[tuple[str, Any]] = []
         net.report_lost(self._lost)
@@ -64,6 +67,7 @@ class Supervisor:
             delay_s = min(DELAY_S_MAX, delay_s * 2)
 
     def _tell(self, name: str, error: Exception, delay_s: int) -> None:
+        self.failed += 1
         try:
             self._journal.error(name, f"{describe(error)} (starts again in {delay_s} s)")
         except MemoryError:  # no room to say so: what was started must start again all the same

@@ -192,6 +192,13 @@ class Core:
         finally:
             client.close()
 
+    def ask_with(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        client = Client(self.state)
+        try:
+            return client.ask(method, path, json.dumps(body))
+        finally:
+            client.close()
+
     def revoked(self) -> list[str]:
         """Serials of the certificates that it has taken back."""
         file = self.state / "ca" / "revoked.json"

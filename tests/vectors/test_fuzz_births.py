@@ -40,8 +40,10 @@ TEXTS = (
 )
 KINDS: dict[str, type] = {
     "text": str, "int": int, "bool": bool, "addresses": list, "slots": list, "ceilings": dict, "levels": dict,
-    "offers": list, "tls": str,
+    "offers": list, "tls": str, "update": dict,
 }  # fmt: skip
+
+RESULT = {key: type(each) for key, each in HONEST["update"]["result"].items()}
 
 
 def value(chance: random.Random, depth: int = 3) -> Any:
@@ -101,6 +103,11 @@ def said(chance: random.Random) -> dict[Any, Any]:
         body[chance.choice(NAMES)] = value(chance)
     if chance.random() < 0.3:
         body["relay"] = relay(chance)
+    if chance.random() < 0.2:
+        body["update"] = dict(HONEST["update"])
+        place = chance.choice((body["update"], dict(body["update"]["result"])))
+        place[chance.choice(list(place))] = value(chance, 1)
+        body["update"]["result"] = place if "do" in place else body["update"]["result"]
     if chance.random() < 0.1:
         good = [chance.randbytes(chance.choice((5, 5, 32, 32, 4, 33))).hex() for _ in range(chance.randrange(18))]
         body["confessed"] = good if chance.random() < 0.9 else [*good, value(chance, 1)]
@@ -123,6 +130,10 @@ def check_birth(record: dict[str, Any]) -> None:
     assert all(0 <= port <= 65535 for row in record["relay"] for port in row[1:3])
     tls = record["relay_tls"]
     assert tls == "*" or (len(tls) <= 253 and set(tls) <= set(string.ascii_letters + string.digits + "-."))
+    if record["update"]:
+        assert set(record["update"]) == set(HONEST["update"])
+        result = record["update"]["result"]
+        assert result is None or {key: type(result[key]) for key in result} == RESULT
     assert set(record["slots"]) <= set(schema.SLOT_CLASSES) and len(record["slots"]) <= 3
     assert set(record["ceilings"]) <= set(schema.CEILINGS) >= set(record["levels"])
     assert all(each in birth.HELD_BY for each in record["levels"].values())

@@ -53,7 +53,7 @@ def test_failures_are_logged_and_started_again_with_back_off():
             await asyncio.sleep(0.002)
             if count[0] == 9:
                 break
-        assert count[0] == 9
+        assert count[0] == 9 and keeper.failed == 8
         assert waits == [1, 2, 4, 8, 16, 32, 60, 60], waits
         assert log.errors_seen[0] == ("bad", "closed: It closed. (starts again in 1 s)")
         text = log.errors_seen[1][1]
