@@ -129,6 +129,7 @@ def test_orders_of_another_shape():
         {}, {"order": "install"}, {"order": "format", "source": PLACE}, {"order": ["install"], "source": PLACE},
         {"order": "install", "source": "/etc"}, {"order": "install", "source": 5}, {"source": PLACE},
         {"order": "install", "source": "http://" + "h" * 506}, {"order": "rollback", "source": PLACE},
+        {"order": "install", "source": "https://host"},
         {"order": "rollback", "source": PLACE, "digest": "ab"}, {"order": "confirm", "healthy_s": 1},
     ):  # fmt: skip
         assert raises(PeerError, device.updates.order, CORE, body).code == "update", body
