@@ -23,7 +23,7 @@ def status(answer: "dict[str, Any]") -> list[str]:
         lines += screen.row("flash", left + " may be written for shards now")
     lines += screen.row("traffic", limits.amount(shards["moved"]) + " of shards sent and received since the start")
     lines += screen.row("relay", _relay(answer["relay"]))
-    lines += screen.row("updates", _updates(answer["update"]))
+    lines += screen.row("updates", _updates(answer.get("update")))
     if "process_kib" in health:
         lines += screen.row("memory", limits.amount(health["process_kib"] * 1024) + " used by this device")
     if not answer["cores"]:

@@ -13,6 +13,8 @@ MEANINGS = (
     ("--json", "--json       the answer as one JSON object, for scripts"),
     ("--now", "--now        at once: files that have no other copy are lost"),
     ("--yes", "--yes        do not ask"),
+    ("--core", "--core       the one of its cores that may order updates"),
+    ("--vendor", "--vendor     the domain that its releases are built for, if not corelet's"),
     ("--name", "--name       what others see it called"),
     ("--board", "--board      its profile, if what was found is not right; see `boards`"),
     ("ADDRESS", "--listen     use only this address of this machine"),

@@ -49,7 +49,7 @@ COMMANDS = (
     (
         "trust FILE",
         "--core CORE --vendor DOMAIN --state DIR --json",
-        "take releases signed as this root document says, when that core orders them",
+        "trust this root document's releases when that core orders",
         "trust root-1 --core 0123456789abcdef",
         "agent.trusting.run",
     ),

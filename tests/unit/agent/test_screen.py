@@ -138,6 +138,19 @@ def test_the_relay_is_one_sentence():
     assert "a core has reached it from outside" in " ".join("\n".join(answers.status(changed(relay=relay))).split())
 
 
+def test_updates_are_one_sentence():
+    def said(update):
+        return " ".join("\n".join(answers.status(changed(update=update))).split())
+
+    assert "updates off: it was not started by stage-0" in said(None)
+    update = {"slot": "package", "state": "idle", "sequence": 7, "digest": "", "result": None, "core": ""}
+    assert "updates release 7 of the package; no core may order another" in said(update)
+    update.update({"slot": "b", "state": "trial", "core": "c1"})
+    update["result"] = {"do": "install", "result": "failed", "text": "no route"}
+    expected = "release 7 of slot b, on trial; core c1 may order others; last order: install, failed: no route"
+    assert expected in said(update)
+
+
 def test_short_answers():
     answer = {"core": "c", "device": "d" * 16, "freed": 131072, "told": True}
     assert answers.left(answer) == ["Left core c; 128.0 KiB that it kept here are free again.", "The core was told."]
