@@ -45,5 +45,5 @@ def _who(call: "Call", state: State) -> tuple[str, str]:
             raise
     from boards import loader
 
-    board = state.read_settings()["board"] or loader.recognise(port.health().board_evidence())
-    return state.identity(port.crypto).device_id, board
+    profile = loader.choose(state.read_settings()["board"], port.health().board_evidence(), 0)[0]
+    return state.identity(port.crypto).device_id, str(profile["id"])
