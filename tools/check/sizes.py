@@ -12,7 +12,7 @@ README_LINES_MAX = 200
 # P-256, which CPython has from libraries, but stage-0 has none), the log of UBIFS boards 400, signed
 # updates (packs, slots, install, client, deltas) 1,397, what is checked of a board 240, limits of the owner and who
 # holds them 180, the agent's orders and who follows them 360. This holds what there is, so that it can only shrink.
-DEVICE_LINES_MAX = 16_155
+DEVICE_LINES_MAX = 16_162
 
 # What only boards get whose settings name one: all slot back ends for whole images together, of which one runs.
 BACKENDS = "ota/backends/"
@@ -69,7 +69,7 @@ NEVER_SHIPPED = (
     "agent/wire/answers.py",
     "agent/wire/full_core.py",
 )
-BOARD_CODE = ("boards/__init__.py", "boards/schema.py", "boards/loader.py", "boards/sums.py")
+BOARD_CODE = ("boards/__init__.py", "boards/ceilings.py", "boards/schema.py", "boards/loader.py", "boards/sums.py")
 BOARD_DATA = ("boards/marks.py",)  # and the one profile: counted apart, see data_lines
 
 
