@@ -9,7 +9,7 @@ from tests.e2e import needs
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, options: str = "size=64m") -> Iterator[Path]:
+def small_disk(folder: Path, options: str = "size=256m") -> Iterator[Path]:
     needs.root()
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
