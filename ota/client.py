@@ -2,15 +2,17 @@
 
     init STATE --root FILE --vendor HEX --class HEX [--core KEYFILE] [--device NAME] [--slot-bytes N]
                [--backend NAME --place PATH]      of ota/backends: the boot side chooses the slot and counts the tries
-    refresh STATE SOURCE              newer roots and the beacon; what the core aborted before it ran is given up
-    install STATE SOURCE [--release FILE] [--approval FILE]    what the beacon allows; FILE: where none is needed
+    refresh STATE SOURCE ...          newer roots and the beacon; what the core aborted before it ran is given up
+    install STATE SOURCE ... [--release FILE] [--approval FILE]    what the beacon allows; FILE: where none is needed
     boot STATE [--package N]          what to run now; takes a try from a release on trial
     confirm STATE --healthy-s N [--core-reached]    the release on trial was healthy for N seconds
     rollback STATE DIGEST [--approval FILE]         the release in the other slot, without a download
     follow STATE                      what the agent ordered (ota/follow.py), as stage-0 does
     status STATE
 
-SOURCE: a folder or http:// (ota/source.py). Status 0: done; 1: refused, with `reason` and `text`; 2: wrong words.
+SOURCE: a folder or http:// (ota/source.py), or several, also with commas: what one of them has not, has wrong or is too
+slow with, comes from the next. `by_delta` and `in_full`: bytes that install fetched. Status 0: done; 1: refused, with
+`reason` and `text`; 2: wrong words.
 CORELET_SLOT says which slot's code runs, as stage-0 (or the boot side) has it, CORELET_PACKAGE the package's sequence.
 One at a time on a state, but for `status`. Files of STATE: `settings`, `root`, `core` (its public key), `beacon`
 ([start of the system, seconds then, document]), of ota/slots.py `journal`, `floor`, `a`, `b`; and `order`, `result`.
@@ -18,23 +20,22 @@ One at a time on a state, but for `status`. Files of STATE: `settings`, `root`, 
 
 from ota import boot, cbor, content, founding, install, port, slots, trust, verify
 from ota.disk import Disk
-from ota.errors import CoreletError, LimitError, TrustError, UsageError
+from ota.errors import CoreletError, LimitError, UsageError
 from ota.keys import KEY_BYTES_MAX, read_key
 from ota.manifest import ENVELOPE_BYTES_MAX
 from ota.slots import NONE, SLOTS, STATES, Journal
-from ota.source import open_source
+from ota.sources import Sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-ROOTS_MAX = 64  # in one refresh
 CONFIRM_S = 120  # unless CORELET_HEALTHY_S says otherwise
 
-COMMANDS = {
+COMMANDS = {  # how many places; below 0: at least so many
     "init": (1, ("--root", "--vendor", "--class", "--core", "--device", "--slot-bytes", "--backend", "--place")),
-    "refresh": (2, ()),
-    "install": (2, ("--release", "--approval")),
+    "refresh": (-2, ()),
+    "install": (-2, ("--release", "--approval")),
     "boot": (1, ("--package",)),
     "confirm": (1, ("--healthy-s",)),
     "rollback": (2, ("--approval",)),
@@ -84,8 +85,8 @@ def _arguments(words: "list[str]") -> "tuple[list[str], dict[str, str]]":
             raise UsageError("usage", f"expected {words[0]} with {' '.join(names) or 'no options'}, got {word}")
         else:
             places.append(word)
-    if len(places) != count:
-        raise UsageError("usage", f"expected {count} places after {words[0]}, got {len(places)}")
+    if len(places) != count and (count > 0 or len(places) < -count):
+        raise UsageError("usage", f"expected {abs(count)} places after {words[0]}, got {len(places)}")
     return places, options
 
 
@@ -155,6 +156,10 @@ class State:
         situation = install.Situation(self.running(), time, port.free_bytes(), port.power_percent())
         return install.Install(self.journal, board, situation, release)
 
+    def read_release(self, data: bytes) -> "verify.Release":
+        threshold, publics = self.root.roles[trust.RELEASE]
+        return verify.read_release(data, threshold, publics)
+
     def admit(self, release: "verify.Release", sequence: int, approval: "bytes | None") -> None:
         device = verify.Device(self.journal.floor, sequence, self.settings["class"], self.beacon_age_s)
         proven = trust.read_approval(self.root, approval) if approval else None
@@ -183,20 +188,7 @@ def _init(path: str, options: "dict[str, str]") -> "dict[str, Any]":
 
 
 def _refresh(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
-    source = open_source(places[0])
-    for _ in range(ROOTS_MAX):
-        data = source.small(f"roots/{state.root.version + 1}", trust.DOCUMENT_BYTES_MAX)
-        if data is None:
-            break
-        state.root = trust.next_root(state.root, data)
-        state.files.replace("root", data)
-    document = source.small("beacon", trust.DOCUMENT_BYTES_MAX) if state.files.exists("core") else None
-    result = "no_beacon" if document is None else "same"
-    if document is not None and document != state.beacon_document:
-        state.beacon = state.judge_beacon(document, state.beacon.time if state.beacon else 0)
-        start, now = port.uptime()
-        state.files.replace("beacon", cbor.encode([start, now, document]))
-        state.beacon_age_s, result = 0, "fresh"
+    result = Sources(places).refresh(state)
     aborted = state.beacon.aborted if state.beacon else []
     if state.disk.run(install.call_off(state.journal, aborted)):
         result = "called_off"
@@ -204,44 +196,27 @@ def _refresh(state: State, places: "list[str]", options: "dict[str, str]") -> "t
 
 
 def _install(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
-    source = open_source(places[0])
-    threshold, publics = state.root.roles[trust.RELEASE]
+    sources = Sources(places)
     if "--release" in options:
         envelope = read_file(options["--release"], ENVELOPE_BYTES_MAX)
-        release = verify.read_release(envelope, threshold, publics)
-    elif state.beacon is None:
-        raise TrustError("beacon_missing", "expected a beacon that says what to install, got none; refresh first")
+        release = state.read_release(envelope)
     else:
-        envelope, release = _newest(state, source)
+        envelope, release = sources.newest(state)
     if release.digest in state.journal.digests and release.digest == state.journal.digests[1 - state.journal.target]:
         return _shown(state, "current"), 0
-    approval = _approval(options) or source.small(f"approvals/{release.digest.hex()}", trust.DOCUMENT_BYTES_MAX)
-    state.admit(release, state.sequence(), approval)
-    state.disk.source = source
-    state.disk.run(state.install(release).stage(envelope))
-    return _shown(state, "staged"), 0
+    if "--approval" in options:
+        state.admit(release, state.sequence(), _approval(options))
+    else:
+        sources.admit(state, release, state.sequence())
+    state.disk.sources = sources.all
+    state.disk.run(state.install(release).stage(envelope, len(sources.all)))
+    found = _shown(state, "staged")
+    found["in_full"], found["by_delta"] = state.disk.came
+    return found, 0
 
 
 def _approval(options: "dict[str, str]") -> "bytes | None":
     return read_file(options["--approval"], trust.DOCUMENT_BYTES_MAX) if "--approval" in options else None
-
-
-def _newest(state: State, source: "Any") -> "tuple[bytes, verify.Release]":
-    """Of what the beacon allows the highest sequence number, by its digest."""
-    threshold, publics = state.root.roles[trust.RELEASE]
-    best: tuple[bytes, verify.Release] | None = None
-    for digest in state.beacon.allowed if state.beacon else []:
-        data = source.small(f"releases/{digest.hex()}", ENVELOPE_BYTES_MAX)
-        if data is None or (state.beacon and digest in state.beacon.aborted):
-            continue
-        release = verify.read_release(data, threshold, publics)
-        if release.digest != digest:
-            raise TrustError("digest", f"expected the release {digest.hex()[:16]} that the beacon names, got another")
-        if best is None or release.manifest.sequence > best[1].manifest.sequence:
-            best = (data, release)
-    if best is None:
-        raise LimitError("nothing", "expected a release that the beacon allows at this source, got none")
-    return best
 
 
 def _boot(state: State, places: "list[str]", options: "dict[str, str]") -> "tuple[dict[str, Any], int]":
@@ -270,10 +245,10 @@ def _rollback(state: State, places: "list[str]", options: "dict[str, str]") -> "
     if places[0] != state.journal.digests[slot].hex() or (manifest := state.held(slot)) is None:
         raise UsageError("not_here", "expected the digest of the release in the other slot (see status), got another")
     release = verify.Release(state.journal.digests[slot], manifest, {}, [])
-    approval = _approval(options)
-    if approval is None and len(places) > 1:
-        approval = open_source(places[1]).small(f"approvals/{places[0]}", trust.DOCUMENT_BYTES_MAX)
-    state.admit(release, 0, approval)
+    if len(places) > 1:
+        Sources(places[1:]).admit(state, release, 0)
+    else:
+        state.admit(release, 0, _approval(options))
     state.disk.run(state.install(release).rollback())
     return _shown(state, "staged"), 0
 

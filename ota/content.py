@@ -74,4 +74,8 @@ def is_image(slot: str, found: "dict[int, Any]") -> "Steps":
     if not is_named(found):
         return False
     digest = yield Effect("hash", slot, PACK_OFFSET, found[IMAGE_SIZE])
-    return digest == read_digest(cbor.decode(found[IMAGE_DIGEST], (), 1))
+    return digest == image_digest(found)
+
+
+def image_digest(found: "dict[int, Any]") -> bytes:
+    return read_digest(cbor.decode(found[IMAGE_DIGEST], (), 1))

@@ -5,7 +5,7 @@ proven by the digest that the signed release gives it, so a wrong delta costs a 
 
     0   8  magic, "CLDELT1" and a line feed
     8   2  N: number of records, one for the head of the pack and one for each of its segments; big-endian
-    10  2  length of the head of the pack
+    10  2  how many bytes record 0 makes, before its lines are numbered
     12 32  SHA-256 of the base, a whole pack; zeros when no base is needed
     44 32  SHA-256 of the pack that it makes
     76 2N  length of each record
@@ -13,8 +13,12 @@ proven by the digest that the signed release gives it, so a wrong delta costs a 
 
 A record is raw deflate (RFC 1951) with a window of WINDOW_BITS. In it, until the segment is full: how many bytes of new
 data follow; the data; how many bytes to copy from the base; if any, from where: the difference to the end of the copy
-before it (0 at first), zigzag. Numbers are LEB128. So a record needs neither the others nor what they made, and a cut
-costs one segment.
+before it (at first: to the place of the segment in its pack), zigzag. Numbers are LEB128. One of at most
+SHIFT_BYTES_MAX, which is too short for that, is only such a difference, from where all of the segment is copied. So a
+record needs neither the others nor what they made, and a cut costs one segment.
+
+Record 0 makes a head whose index may have any OFFSETs; `apply` puts the right ones, sums of the LENGTHs, in their
+place. Else one file that grew would change every line behind it.
 
 PeerError("delta"): it is no delta, or not for this base. TrustError("digest"): it makes another segment.
 """
@@ -24,7 +28,8 @@ import struct
 from collections import namedtuple
 
 from ota.errors import PeerError, TrustError
-from ota.pack import PACK_BYTES_MAX, SEGMENT_BYTES
+from ota.pack import DELTA_PREFIX_BYTES, HEAD_BYTES_MAX, PACK_BYTES_MAX, SEGMENT_BYTES
+from ota.pack import PREFIX_BYTES as PACK_PREFIX_BYTES
 from ota.port.inflate import EINVAL, inflate
 
 TYPE_CHECKING = False
@@ -33,11 +38,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAGIC = b"CLDELT1\n"
-PREFIX_BYTES = 76
+PREFIX_BYTES = DELTA_PREFIX_BYTES
 RECORDS_MAX = 1 + PACK_BYTES_MAX // SEGMENT_BYTES
 WINDOW_BITS = 12
 PIECE_BYTES = 1024
 NUMBER_BYTES_MAX = 5
+SHIFT_BYTES_MAX = 3
+LINE_BYTES_MAX = 121  # of an index
 # What is copied from: `read(offset, length)` gives just so many bytes of a pack of `size` bytes.
 Base = namedtuple("Base", ("read", "size"))
 
@@ -60,6 +67,16 @@ class Delta:
             offset += struct.unpack_from(">H", self._lengths, 2 * before)[0]
         return offset, struct.unpack_from(">H", self._lengths, 2 * number)[0]
 
+    def span(self, number: int, bytes_max: int) -> "tuple[int, int]":
+        """The same of this record and as many behind it as are at most `bytes_max` together."""
+        offset, length = self.record(number)
+        for behind in range(number + 1, self.records):
+            more = struct.unpack_from(">H", self._lengths, 2 * behind)[0]
+            if length + more > bytes_max:
+                break
+            length += more
+        return offset, length
+
 
 def read_count(prefix: bytes) -> int:
     """How many records there are, from the first PREFIX_BYTES: the head is two bytes a record longer."""
@@ -69,20 +86,31 @@ def read_count(prefix: bytes) -> int:
     return count
 
 
-def apply(record: "Any", base: Base, length: int, digest: bytes, write: "Callable[[bytes], object]") -> None:
+def apply(
+    record: "Any", size: int, base: Base, segment: "tuple[int, int, bytes]", write: "Callable[[bytes], object]"
+) -> None:
     """Write one segment in pieces of at most PIECE_BYTES. `record`: a stream that stands at the record's first byte,
-    and is not read behind its end if it is sound; `length`, `digest`: of the segment. Nothing that was written counts
-    before this returns."""
-    source, hashed, left, place = inflate(record, WINDOW_BITS), hashlib.sha256(), length, 0
+    and is not read behind its `size` if it is sound; `segment`: as pack.Pack.segment says, or (0, `head_bytes`, digest)
+    for the head, whose pieces are a line longer. Nothing that was written counts before this returns."""
+    place, left, digest = segment
+    hashed = hashlib.sha256()
+
+    def keep(piece: bytes) -> None:
+        hashed.update(piece)
+        write(piece)
+
+    put = keep if place else _Numbered(keep).write
+    is_shift = size <= SHIFT_BYTES_MAX
+    source = record if is_shift else inflate(record, WINDOW_BITS)
     while left:
-        data = _number(source)
+        data = 0 if is_shift else _number(source)
         _check(data <= left)
         left -= data
         for piece in _pieces(data):
-            _put(_take(source, piece), hashed, write)
+            put(_take(source, piece))
         if not left:
             break
-        copy = _number(source)
+        copy = left if is_shift else _number(source)
         _check(data + copy > 0 and copy <= left)
         left -= copy
         if copy:
@@ -90,19 +118,43 @@ def apply(record: "Any", base: Base, length: int, digest: bytes, write: "Callabl
             place += -(step >> 1) - 1 if step & 1 else step >> 1
             _check(0 <= place <= base.size - copy)
             for piece in _pieces(copy):
-                _put(base.read(place, piece), hashed, write)
+                put(base.read(place, piece))
                 place += piece
     if hashed.digest() != digest:
         raise TrustError("digest", "expected a delta that makes the segment which the release names, got another")
 
 
+class _Numbered:
+    """The head of a pack with the right OFFSETs, given in pieces one with any."""
+
+    def __init__(self, put: "Callable[[bytes], object]") -> None:
+        self._put, self._held, self._left, self._offset = put, b"", -1, 0  # `_left`: of the index
+
+    def write(self, piece: bytes) -> None:
+        held = self._held + piece
+        if self._left < 0 and len(held) >= PACK_PREFIX_BYTES:
+            self._left = int.from_bytes(held[12:16], "big")
+            _check(self._left <= HEAD_BYTES_MAX)
+            self._put(held[:PACK_PREFIX_BYTES])
+            held = held[PACK_PREFIX_BYTES:]
+        while self._left > 0 and held.find(b"\n") >= 0:
+            line, held = held[: held.find(b"\n") + 1], held[held.find(b"\n") + 1 :]
+            words = line.split(b" ")
+            _check(len(line) <= LINE_BYTES_MAX and len(words) == 3 and words[2][:-1].isdigit())
+            line = b" ".join((words[0], str(self._offset).encode(), words[2]))
+            self._left -= len(line)
+            self._offset += int(words[2])
+            _check(self._left >= 0)
+            self._put(line)
+        _check(self._left <= 0 or len(held) <= LINE_BYTES_MAX)
+        if held and not self._left:
+            self._put(held)
+            held = b""
+        self._held = held
+
+
 def _pieces(length: int) -> "list[int]":
     return [PIECE_BYTES] * (length // PIECE_BYTES) + [length % PIECE_BYTES] * (length % PIECE_BYTES > 0)
-
-
-def _put(piece: bytes, hashed: "Any", write: "Callable[[bytes], object]") -> None:
-    hashed.update(piece)
-    write(piece)
 
 
 def _take(source: "Any", length: int) -> bytes:

@@ -1,7 +1,7 @@
 """Installs a release into the slot that does not run; without I/O.
 
-`stage` refuses before it writes or fetches a byte (`check`), then stages: the journal first, the envelope, the head of
-the pack, each segment. Started again after any cut it does the same, and fetches only what is not right already. At the
+`stage` refuses before it writes or fetches a byte (`check`), then stages: the journal first, the envelope, the pack
+(ota/fetch.py). Started again after any cut it does the same, and fetches only what is not right already. At the
 end the whole image is hashed once more before the release goes on trial. `rollback` puts the other slot's release on
 trial without a download, `confirm` ends a trial, `call_off` gives one up that the core aborted before it ran.
 
@@ -13,13 +13,13 @@ admitted the release (ota/verify.py).
 import hashlib
 from collections import namedtuple
 
-from ota import cbor, content, pack, slots
-from ota.commands import HEAD_DIGEST, NEEDS, read_needs
+from ota import cbor, content, fetch, slots
+from ota.commands import NEEDS, read_needs
 from ota.content import IMAGE_SIZE, PACK_OFFSET
 from ota.errors import LimitError, TrustError, UsageError
 from ota.execute import ConditionError, Execution
 from ota.manifest import INSTALL, PAYLOAD_FETCH, VALIDATE
-from ota.slots import NO_DIGEST, SLOTS, STAGE, TRIAL, TRIES, Effect
+from ota.slots import NO_DIGEST, NONE, SLOTS, STAGE, TRIAL, TRIES, Effect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Install:
         self.digest, self.manifest = release.digest, release.manifest
         self.slot = SLOTS[journal.target]
         self.found = content.parameters(self.manifest)
+        self.sources = 0
         self.execution = Execution(self.manifest, self)
 
     def check(self) -> "Steps":
@@ -108,9 +109,10 @@ class Install:
                 text = f"expected {one} of at least {dotted(low)} and below {dotted(below)}, got {dotted(has)}"
                 raise TrustError("needs", text + f"; install {one} first")
 
-    def stage(self, envelope: bytes) -> "Steps":
-        """`envelope`: the release's bytes. Ends on trial; what was running runs on."""
-        journal = self.journal
+    def stage(self, envelope: bytes, sources: int = 1) -> "Steps":
+        """`envelope`: the release's bytes; `sources`: how many may have its pack. Ends on trial; what was running runs
+        on."""
+        journal, self.sources = self.journal, sources
         if INSTALL in self.manifest.absent or PAYLOAD_FETCH in self.manifest.absent:
             raise TrustError("absent", "expected an envelope with its commands to install, got one without them")
         if INSTALL not in dict(self.manifest.sequences):
@@ -178,42 +180,16 @@ class Install:
             raise TrustError("operation", f"expected commands that this device knows, got command {code}")
 
     def _fetch(self, found: "dict[int, Any]") -> "Steps":
-        """What is not right yet: the head, then each segment, flushed one by one so that a cut costs one of them."""
-        slot, uri = self.slot, found[URI]
-        if not (yield from self._has_head()):
-            yield Effect("fetch", slot, PACK_OFFSET, (uri, 0, pack.PREFIX_BYTES))
-            prefix = yield Effect("read", slot, PACK_OFFSET, pack.PREFIX_BYTES)
-            head_bytes, size = pack.read_prefix(prefix)
-            if size != self.found[IMAGE_SIZE]:  # nor could more than the slot holds be asked for
-                raise TrustError("head", f"expected a pack of {self.found[IMAGE_SIZE]} bytes, got one of {size}")
-            rest = head_bytes - pack.PREFIX_BYTES
-            yield Effect("fetch", slot, PACK_OFFSET + pack.PREFIX_BYTES, (uri, pack.PREFIX_BYTES, rest))
-            yield Effect("flush", slot, 0, None)
-            if not (yield from self._has_head()):
-                raise TrustError("head", "expected the pack's head as it was signed, got another; try another source")
-        for number in range(self.pack.segments):
-            start, length, digest = self.pack.segment(number)
-            place = PACK_OFFSET + start
-            if (yield Effect("hash", slot, place, length)) == digest:
-                continue
-            yield Effect("fetch", slot, place, (uri, start, length))
-            yield Effect("flush", slot, 0, None)
-            if (yield Effect("hash", slot, place, length)) != digest:
-                text = f"expected segment {number} as it was signed, got another; try another source"
-                raise TrustError("segment", text)
-
-    def _has_head(self) -> "Steps":
-        """Whether the slot has the head that was signed; then `pack` is it, read."""
-        prefix = yield Effect("read", self.slot, PACK_OFFSET, pack.PREFIX_BYTES)
-        length = int.from_bytes(prefix[8:12], "big")
-        if not pack.PREFIX_BYTES <= length <= min(pack.HEAD_BYTES_MAX, self.found[IMAGE_SIZE]):
-            return False
-        if (yield Effect("hash", self.slot, PACK_OFFSET, length)) != self.found[HEAD_DIGEST]:
-            return False
-        self.pack = pack.Pack((yield Effect("read", self.slot, PACK_OFFSET, length)))
-        if self.pack.pack_bytes != self.found[IMAGE_SIZE]:
-            raise TrustError("head", f"expected a pack of {self.found[IMAGE_SIZE]} bytes, got {self.pack.pack_bytes}")
-        return True
+        """Against the confirmed pack; against nothing where that came with the image or the package."""
+        base, manifest = (self.slot, 0, NO_DIGEST), None
+        active = self.journal.active
+        if active != NONE:
+            manifest = yield from content.read(SLOTS[active], self.journal.digests[active])
+        if manifest is not None:
+            named = content.parameters(manifest)
+            base = (SLOTS[active], named[IMAGE_SIZE], content.image_digest(named))
+        digest = content.image_digest(self.found)
+        yield from fetch.Fetch(self.slot, self.found, digest, base, self.sources).run(found[URI])
 
 
 def confirm(journal: "Journal", copy: "Journal", running: int) -> "Steps":

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     Steps = Generator["Effect", Any, Any]
 
 # `kind` and what is sent back: "read" (value: length; sent: bytes), "write" (bytes), "flush", "hash" (length; SHA-256),
-# "fetch" (uri, start, length: that range of it is written at `offset`), "replace" (bytes: all of a small file).
+# "replace" (bytes: all of a small file), and from sources, where an error is sent back instead of raised: "fetch"
+# (which source, uri, start, length: that range of it is written at `offset`), "delta" (which source, uri; `offset`:
+# length of the base in `file`; sent: its Delta, ota/delta.py), "patch" (number of a record of that delta, segment, most
+# bytes: what it makes is written at `offset`).
 Effect = namedtuple("Effect", ("kind", "file", "offset", "value"))
 
 IDLE, STAGE, TRIAL = 0, 1, 2

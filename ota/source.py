@@ -1,8 +1,8 @@
 """Where releases come from: a folder, or the same files over plain HTTP/1.1. Nothing of it is trusted.
 
 Endless and slow answers end: each request names its range, takes exactly that many bytes, and has REQUEST_MS_MAX for
-all of them. PortError("source"): not reached, or not there; PortError("slow"); PeerError("source"): not HTTP, or other
-bytes than asked for; PeerError("uri").
+all of them; who asks then goes on to the next source (ota/sources.py, ota/fetch.py). PortError("source"): not reached,
+or not there; PortError("slow"); PeerError("source"): not HTTP, or other bytes than asked for; PeerError("uri").
 """
 
 import socket

@@ -34,8 +34,9 @@ def made(base: "BinaryIO", delta: "BinaryIO", out: "BinaryIO", head_digest: byte
     prefix = delta.read(PREFIX_BYTES)
     found = Delta(prefix + delta.read(2 * read_count(prefix)))
     source = Base(read, base.seek(0, 2))
-    delta.seek(found.record(0)[0])
-    apply(delta, source, found.head_bytes, head_digest, out.write)
+    place, size = found.record(0)
+    delta.seek(place)
+    apply(delta, size, source, (0, found.head_bytes, head_digest), out.write)
     out.seek(0)
     _, head_bytes, index_bytes, pack_bytes = struct.unpack(PREFIX, out.read(PACK_PREFIX_BYTES))
     for number in range(found.records - 1):
@@ -43,8 +44,9 @@ def made(base: "BinaryIO", delta: "BinaryIO", out: "BinaryIO", head_digest: byte
         digest = out.read(DIGEST_BYTES)
         start = head_bytes + number * SEGMENT_BYTES
         out.seek(start)
-        delta.seek(found.record(number + 1)[0])
-        apply(delta, source, min(SEGMENT_BYTES, pack_bytes - start), digest, out.write)
+        place, size = found.record(number + 1)
+        delta.seek(place)
+        apply(delta, size, source, (start, min(SEGMENT_BYTES, pack_bytes - start), digest), out.write)
     return found.records - 1
 
 

@@ -14,11 +14,13 @@ DRIP_S = 0.2
 
 
 class EvilSource:
-    """`sent`: bytes of packs that went out. `sizes`: of each range that was asked for."""
+    """`folders`: whose files `mode` is for. `sent`: bytes of packs that went out. `sizes`: of each range that was asked
+    for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.mode, self.sent, self.other = folder, "good", 0, ""
         self.sizes: list[int] = []
+        self.folders = ["packs"]
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,7 +51,7 @@ class EvilSource:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = self.folder / handler.path.lstrip("/")
         is_pack = handler.path.startswith("/packs/")
-        mode = self.mode if is_pack else "good"
+        mode = self.mode if handler.path.split("/")[1] in self.folders else "good"
         if mode == "other":
             path = self.folder / "packs" / self.other
         if not path.is_file():

@@ -246,7 +246,7 @@ def test_damage(device: Device) -> None:
 
 
 def test_words(tmp_path: Path, device: Device) -> None:
-    for words in (("refresh",), ("install", "a", "b"), ("status", "--all"), ("confirm", "--healthy-s", "x")):
+    for words in (("install",), ("install", "," * 8), ("status", "--all"), ("confirm", "--healthy-s", "x")):
         assert device.run(*words, status=2)["reason"] == "usage", words
     assert device.refused("refresh", "https://127.0.0.1") == "source"
     device.state = tmp_path / "nothing"

@@ -15,6 +15,7 @@ from tests.sim.flash import Flash, PowerCut
 from tests.unit.ota.making import CLASS, VENDOR, envelope, image_digest, sha256
 from tests.unit.ota.making import manifest as make_manifest
 from tests.unit.ota.packing import build, head_of
+from tests.unit.ota.patching import delta_name, encode
 
 # Of a power cut, each of them once at every cut point: how much of what was not flushed survives.
 CUT_OUTCOMES = ("none", "all") + 5 * ("subset",) + 5 * ("torn",)
@@ -36,6 +37,7 @@ class Release:
     def __init__(self, sequence: int, floor: int, body: bytes, is_bad: bool = False) -> None:
         self.sequence, self.floor, self.is_bad = sequence, floor, is_bad
         self.pack = build([("agent/__main__.py", body)])
+        self.deltas: dict[str, bytes] = {}
         self.uri = f"packs/{sequence}"
         parameters = {
             1: VENDOR, 2: CLASS, 3: image_digest(sha256(self.pack)), 14: len(self.pack), -1: floor,
@@ -85,20 +87,30 @@ class Source:
     """`lies`, `stops`: permille of the pieces that are wrong, and that are the last."""
 
     def __init__(self, releases: "list[Release]", random: "Xorshift32", lies: int, stops: int) -> None:
-        self._packs = {release.uri: release.pack for release in releases}
+        self._files = {release.uri: release.pack for release in releases}
+        for release in releases:
+            self._files.update(release.deltas)
         self._random, self._lies, self._stops = random, lies, stops
-        self.sent = self.faults = 0
+        self.sent = self.by_delta = self.faults = 0
+
+    def forget_deltas(self) -> None:
+        """What comes, comes in full."""
+        for uri in list(self._files):
+            if uri[:7] == "deltas/":
+                self._files[uri] = bytes(100)
 
     def read(self, uri: str, start: int, length: int):  # type: ignore[no-untyped-def]
-        data = self._packs[uri][start : start + length]
+        data = self._files[uri][start : start + length]
         self.sent += length
+        self.by_delta += length if uri[:7] == "deltas/" else 0
         if self._random.chance(self._stops):
             self.faults += 1
             yield data[: self._random.below(length)]
             raise PortError("source", "expected more, got the end")
-        if self._random.chance(self._lies):
+        if data and self._random.chance(self._lies):
             self.faults += 1
-            data = data[:-1] + bytes([data[-1] ^ 4])
+            at = self._random.below(len(data))
+            data = data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
         yield data
 
 
@@ -152,7 +164,7 @@ class Story:
         room = self.random.between(1, 12) if self.random.chance(self.full) else -1
         folder = SimFolder(self.flash, room)
         try:
-            self._start(Disk(folder, self.source))
+            self._start(Disk(folder, [self.source]))
         except PortError as error:
             assert error.code == "disk_full" and folder.room == 0, error.code  # stage-0 starts it again later
         self.filled += folder.room == 0
@@ -229,12 +241,16 @@ class Scene:
         pack.SEGMENT_BYTES = SEGMENT_BYTES
         self.random = random
         bodies = [random.bytes(random.between(1, 3000)) for _ in range(4)]
+        bodies[1:] = [body[: random.below(2000)] + bodies[0] for body in bodies[1:]]  # so that deltas copy
         self.releases = [Release(1, 0, bodies[0]), Release(2, 1, bodies[1]), Release(3, 0, bodies[2], True)]
         self.releases.append(Release(4, 4, bodies[3]))
+        for release in self.releases:
+            for base in [b""] + [other.pack for other in self.releases if other is not release]:
+                release.deltas[delta_name(base, release.pack)] = encode(base, release.pack)
         self._first = Flash(random)
         for name, length in (("journal", 8192), ("floor", 8192), ("a", SLOT_BYTES), ("b", SLOT_BYTES)):
             self._first.create(name, length)
-        disk = Disk(SimFolder(self._first), Source(self.releases, random, 0, 0))
+        disk = Disk(SimFolder(self._first), [Source(self.releases, random, 0, 0)])
         journal, copy = Journal("journal"), Journal("floor")
         situation = install.Situation(slots.NONE, None, None, None)
         disk.run(install.Install(journal, BOARD, situation, self.releases[0].proven).stage(self.releases[0].envelope))
@@ -269,6 +285,8 @@ class Scene:
         story = self.story()
         story.cuts = [self.random.between(1, 30) for _ in range(self.random.between(2, 4))]
         story.source._lies, story.source._stops = 20, 20
+        if self.random.chance(300):
+            story.source.forget_deltas()
         story.rot, story.full = 100 * self.random.below(4), 50 * self.random.below(4)
         story.refunds_wanted = self.random.below(3)
         story.live()

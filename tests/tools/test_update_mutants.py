@@ -2,14 +2,14 @@
 (The note on updates names the first eight.)"""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
-from ota import boot, content, install, pack, slots
+from ota import boot, content, delta, fetch, install, pack, slots
 from ota.disk import Disk
-from ota.errors import CoreletError, PortError
+from ota.errors import CoreletError, PortError, TrustError
 from ota.slots import Effect, Journal
 from tests.sim.chance import Xorshift32
 from tests.sim.updating import SEGMENT_BYTES, Scene
@@ -82,10 +82,11 @@ def is_written(slot: str) -> "Callable[[Effect], bool]":
 
 REAL_WRITE, REAL_READ, REAL_CONFIRM, REAL_GIVE_UP = Journal.write, Journal.read, Journal.confirm, Journal.give_up
 REAL_DO = Disk._do
-REAL_STAGE, REAL_FETCH = install.Install.stage, install.Install._fetch
+REAL_APPLY, REAL_PATCH = delta.apply, fetch.Fetch._patch
+REAL_STAGE, REAL_FETCH = install.Install.stage, fetch.Fetch.run
 
 
-def hurried_stage(self: install.Install, envelope: bytes) -> Any:
+def hurried_stage(self: install.Install, envelope: bytes, sources: int = 1) -> Any:
     """On trial before it is whole."""
     yield from self.journal.stage(self.digest, self.manifest.sequence)
     yield from self.journal.begin_trial()
@@ -93,21 +94,36 @@ def hurried_stage(self: install.Install, envelope: bytes) -> Any:
     yield from REAL_STAGE(self, envelope)
 
 
-def any_segment(self: install.Install, found: "dict[int, Any]") -> Any:
+def any_segment(self: fetch.Fetch, uri: str) -> Any:
     """Without a look at what arrived."""
-    machine = REAL_FETCH(self, found)
+    machine = REAL_FETCH(self, uri)
     sent, fetched = None, None
     while True:
         try:
             effect = machine.send(sent)
         except StopIteration:
             return
-        if effect.kind == "hash" and fetched == effect.offset:
+        if effect.kind == "hash" and fetched == effect.offset and self.pack:
             number = (effect.offset - content.PACK_OFFSET - self.pack.head_bytes) // 1024
             sent = self.pack.segment(number)[2]
         else:
             sent = yield effect
-        fetched = effect.offset if effect.kind == "fetch" else fetched
+        fetched = effect.offset if effect.kind in ("fetch", "patch") and not sent else fetched
+
+
+def any_record(*arguments: Any) -> None:
+    """What a wrong delta makes is taken."""
+    with suppress(TrustError):
+        REAL_APPLY(*arguments)
+
+
+def believed(self: fetch.Fetch, number: int, segment: "tuple[int, int, bytes]", bytes_max: int) -> Any:
+    """A delta that is wrong ends the update."""
+    was = self._faults
+    made = yield from REAL_PATCH(self, number, segment, bytes_max)
+    if self._faults > was:
+        raise TrustError("digest", "expected a right delta, got a wrong one")
+    return made
 
 
 def no_trial(self: Journal) -> Any:
@@ -135,7 +151,13 @@ MUTANTS: "dict[str, tuple[tuple[Any, str, Any], ...]]" = {
     "the running slot is written": ((Journal, "target", property(lambda self: 0 if self.active == 0 else 1)),),
     "confirmed before it ran": ((Journal, "begin_trial", no_trial),),
     "the slot is not flushed": ((install.Install, "stage", without(REAL_STAGE, is_written("slot"))),),
-    "not proven before the trial": ((content, "is_image", always_whole), (install.Install, "_fetch", any_segment)),
+    "not proven before the trial": ((content, "is_image", always_whole), (fetch.Fetch, "run", any_segment)),
+    "a wrong delta ends an update": ((fetch.Fetch, "_patch", believed),),
+    "what a delta made is not proven": (
+        (delta, "apply", any_record),
+        (content, "is_image", always_whole),
+        (fetch.Fetch, "run", any_segment),
+    ),
     "on trial before it is whole": ((install.Install, "stage", hurried_stage),),
     "confirmed without a swap": ((Journal, "confirm", no_swap),),
     "the copy is ahead": ((Journal, "confirm", early_copy),),
@@ -165,6 +187,8 @@ def stories(seed: int, count: int) -> None:
     for _ in range(count):
         story = scene.story()
         story.cuts = [random.between(1, 60) for _ in range(random.between(1, 2))]
+        if random.chance(500):
+            story.source.forget_deltas()
         story.source._lies, story.refunds_wanted, story.full = 30, 1, 30
         story.live()
 

@@ -1,5 +1,6 @@
 """Invariant: whatever comes as a delta, `apply` writes no byte more than the segment has, reads nothing outside the
 base, and returns only where what was written has the digest; else it raises PeerError("delta") or TrustError("digest").
+Of a head, whose lines it numbers, it writes at most what the record makes and an index of HEAD_BYTES_MAX.
 What the encoder makes, the decoder takes, whatever the two packs are.
 
 Seeded; CORELET_FULL=1 runs FULL times as much with other seeds.
@@ -63,7 +64,7 @@ def test_what_is_encoded_is_decoded(start: int) -> None:
             made = deltas.encode(one, target)  # it decodes, too
             assert deltas.decode(one, made, hashlib.sha256(head_of(target)).digest()) == target
             assert len(made) < len(target) + 80 + 12 * (1 + len(target) // 8192)
-        assert len(deltas.encode(target, target)) < 80 + 20 * (2 + len(target) // pack.SEGMENT_BYTES)
+        assert len(deltas.encode(target, target)) < 100 + 3 * (2 + len(target) // pack.SEGMENT_BYTES)
 
 
 class Written:
@@ -77,15 +78,21 @@ class Written:
         assert self.left >= 0 and 0 < len(piece) <= delta.PIECE_BYTES
         self.pieces += piece
 
+    def write_head(self, piece: bytes) -> None:
+        self.left -= len(piece)
+        assert self.left >= 0 and 0 < len(piece) <= delta.PIECE_BYTES + delta.LINE_BYTES_MAX
+        self.pieces += piece
+
     def read(self, offset: int, length: int) -> bytes:
         assert offset >= 0 and 0 < length <= delta.PIECE_BYTES and offset + length <= len(self.base)
         return self.base[offset : offset + length]
 
 
-def attempt(record: bytes, base: bytes, length: int, digest: bytes) -> bool:
+def attempt(record: bytes, base: bytes, place: int, length: int, digest: bytes) -> bool:
     out = Written(base, length)
     try:
-        delta.apply(io.BytesIO(record), delta.Base(out.read, len(base)), length, digest, out.write)
+        where = delta.Base(out.read, len(base))
+        delta.apply(io.BytesIO(record), len(record), where, (place, length, digest), out.write)
     except CoreletError as error:
         assert error.code in ("delta", "digest"), error.code
         return False
@@ -122,7 +129,7 @@ def test_damaged_records(start: int) -> None:
         head = pack.Pack(head_of(target))
         for _ in range(60):
             number = seed.randrange(head.segments)
-            _, length, digest = head.segment(number)
+            start, length, digest = head.segment(number)
             place, size = found.record(number + 1)
             record = bytearray(made[place : place + size])
             for _ in range(seed.randrange(4)):
@@ -131,7 +138,7 @@ def test_damaged_records(start: int) -> None:
                     record[at] ^= 1 << seed.randrange(8)
                 else:
                     record[at : at + seed.randrange(9)] = seed.randbytes(seed.randrange(9))
-            accepted += attempt(bytes(record), base, length, digest)
+            accepted += attempt(bytes(record), base, start, length, digest)
     assert accepted > 60  # those that were not damaged
 
 
@@ -141,7 +148,47 @@ def test_records_of_nonsense(start: int) -> None:
     base = seed.randbytes(6000)
     for _ in range(1500):
         record = operations(seed) if seed.random() < 0.8 else seed.randbytes(seed.randrange(200))
-        assert not attempt(record, base, seed.choice((0, 1, 900, 4000, 32768)) or 1, seed.randbytes(32))
+        length = seed.choice((1, 1, 900, 4000, 32768))
+        assert not attempt(record, base, seed.choice((1, 2000, 1 << 24)), length, seed.randbytes(32))
+
+
+INDEX = b"".join(b"a/f%d.py %d %d\n" % (number, 100 * number, 100) for number in range(60))
+
+
+@pytest.mark.parametrize("start", range(ROUNDS))
+def test_heads_of_packs(start: int) -> None:
+    """Damaged in any way, in pieces of any length; those whose OFFSETs alone are wrong come out right."""
+    seed = random.Random(4000 + start)
+    digests = seed.randbytes(320)
+    right = b"CLPACK1\n" + bytes(4) + len(INDEX).to_bytes(4, "big") + bytes(8) + INDEX + digests
+    accepted = 0
+    for _ in range(1500):
+        lines = [line.split(b" ") for line in INDEX.splitlines()]
+        wrong = b"".join(
+            b"%s %d %s\n" % (line[0], seed.randrange(10 ** seed.randrange(1, 9)), line[2]) for line in lines
+        )
+        made = bytearray(right[:24] + wrong + digests)
+        for _ in range(seed.randrange(3)):
+            at = seed.randrange(len(made))
+            if seed.random() < 0.5:
+                made[at] = seed.choice((10, 32, 48, 57, 0, 255))
+            else:
+                made[at : at + seed.randrange(30)] = seed.choice((b"9" * 200, b"\n" * 9, b" ", b"", b" 1\n" * 300))
+        record, at = bytearray(), 0
+        while at < len(made):
+            size = seed.choice((1, 2, 30, 1024, 4000))
+            record += deltas._number(len(made[at : at + size])) + made[at : at + size] + b"\0"
+            at += size
+        out = Written(b"", delta.HEAD_BYTES_MAX + 24 + len(made))
+        segment = 0, len(made), hashlib.sha256(right).digest()
+        try:
+            delta.apply(io.BytesIO(deflated(bytes(record))), 99, delta.Base(out.read, 0), segment, out.write_head)
+        except CoreletError as error:
+            assert error.code in ("delta", "digest"), error.code
+        else:
+            assert out.pieces == right
+            accepted += 1
+    assert accepted > 300
 
 
 @pytest.mark.parametrize("start", range(ROUNDS))
@@ -163,8 +210,8 @@ def test_heads_of_nonsense(start: int) -> None:
 def test_a_bomb_is_cut_at_the_length_of_the_segment() -> None:
     """A record of 64 KiB that would inflate to 60 MiB."""
     bomb = deflated(deltas._number(60_000_000) + bytes(60_000_000))
-    assert len(bomb) < 65536 and not attempt(bomb, b"", 32768, bytes(32))
+    assert len(bomb) < 65536 and not attempt(bomb, b"", 900, 32768, bytes(32))
     many = deflated(bytes(60_000_000))  # no data, no copy, again and again
-    assert not attempt(many, b"", 32768, bytes(32))
+    assert not attempt(many, b"", 900, 32768, bytes(32))
     ones = deflated((deltas._number(0) + deltas._number(1) + deltas._number(1)) * 100_000)
-    assert not attempt(ones, b"x" * 10, 32768, bytes(32))
+    assert not attempt(ones, b"x" * 10, 900, 32768, bytes(32))

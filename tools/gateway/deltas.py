@@ -3,7 +3,7 @@ segment by the signed release.
 
 The encoder looks for what the new pack has in common with the old one: runs of SEED_BYTES that stand in the old one at
 a multiple of a stride, each grown to both sides. What is found becomes copies, the rest data; each segment is then cut,
-numbered and deflated on its own.
+numbered and deflated on its own, with the shortest copies that pay for themselves there.
 """
 
 import hashlib
@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ota import pack
-from ota.delta import MAGIC, PREFIX_BYTES, WINDOW_BITS, Base, Delta, apply, read_count
+from ota.delta import MAGIC, PREFIX_BYTES, SHIFT_BYTES_MAX, WINDOW_BITS, Base, Delta, apply, read_count
 from ota.errors import TrustError
 
 SEED_BYTES = 24
 STRIDE_MIN = 4
 SEEDS_MAX = 400_000  # of the base in memory: some 60 MB
 PLACES_MAX = 4  # of one seed that are tried
-COPY_BYTES_MIN = 16  # a shorter one costs more than its bytes deflated
+COPY_BYTES_MIN = 16  # shorter ones cost more than their bytes deflated
+COPIES_BYTES_MIN = (8, 12, COPY_BYTES_MIN, 24, 32)  # or, in some records, some longer ones; which is tried
+STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_FIXED)
 STEP_BYTES = 4096
 NO_BASE = bytes(32)
 
@@ -37,11 +39,14 @@ def encode(base: bytes, target: bytes) -> bytes:
     """A delta that makes the pack `target` of `base`; b"": of nothing, so it is `target` deflated. Applied here
     before it is given away. PeerError("pack") where the target is none."""
     head = pack.Pack(target[: pack.read_prefix(target[: pack.PREFIX_BYTES])[0]])
-    bounds = [(0, head.head_bytes)] + [head.segment(number)[:2] for number in range(head.segments)]
+    aside = _aside(base, target[: head.head_bytes])
+    records = [_record(aside, list(_matches(base, aside)), 0, len(aside))]
     matches = list(_matches(base, target))
-    records = [_record(target, matches, start, start + length) for start, length in bounds]
+    for number in range(head.segments):
+        start, length, _ = head.segment(number)
+        records.append(_shift(matches, start, start + length) or _record(target, matches, start, start + length))
     names = (hashlib.sha256(base).digest() if base else NO_BASE) + hashlib.sha256(target).digest()
-    numbers = [len(records), head.head_bytes], [len(record) for record in records]
+    numbers = [len(records), len(aside)], [len(record) for record in records]
     first, lengths = [b"".join(number.to_bytes(2, "big") for number in row) for row in numbers]
     made = MAGIC + first + names + lengths + b"".join(records)
     if decode(base, made, hashlib.sha256(target[: head.head_bytes]).digest()) != target:
@@ -54,14 +59,28 @@ def decode(base: bytes, delta: bytes, head_digest: bytes) -> bytes:
     found = Delta(delta[: PREFIX_BYTES + 2 * read_count(delta[:PREFIX_BYTES])])
     source = Base(lambda offset, length: base[offset : offset + length], len(base))
     made = bytearray()
-    size, digest, head = found.head_bytes, head_digest, None
+    segment, head = (0, found.head_bytes, head_digest), None
     for number in range(found.records):
         if head is not None:
-            _, size, digest = head.segment(number - 1)
+            segment = head.segment(number - 1)
         start, length = found.record(number)
-        apply(io.BytesIO(delta[start : start + length]), source, size, digest, made.extend)
+        apply(io.BytesIO(delta[start : start + length]), length, source, segment, made.extend)
         head = head or pack.Pack(bytes(made))
     return bytes(made)
+
+
+def _aside(base: bytes, head: bytes) -> bytes:
+    """The head with the OFFSETs that the base has for the same PATHs, so that its lines are alike."""
+    old = dict(line.split(b" ")[:2] for line in _lines(base))
+    lines = [line.split(b" ") for line in _lines(head)]
+    made = b"".join(b"%s %s %s\n" % (path, old.get(path, b"0"), length) for path, _, length in lines)
+    index_bytes = int.from_bytes(head[12:16], "big")
+    return head[: pack.PREFIX_BYTES] + made + head[pack.PREFIX_BYTES + index_bytes :]
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Of the index of a pack."""
+    return data[pack.PREFIX_BYTES : pack.PREFIX_BYTES + int.from_bytes(data[12:16], "big")].splitlines()
 
 
 def _matches(base: bytes, target: bytes) -> Iterator[Match]:
@@ -117,19 +136,39 @@ def _equal(one: bytes, other: bytes) -> int:
     return least
 
 
+def _shift(matches: list[Match], start: int, end: int) -> bytes:
+    """The record of a segment that stands in the base as it is; b"": it does not, or too far away."""
+    for match in matches:
+        if match.start <= start and end <= match.end:
+            made = _number(_zigzag(match.place - match.start))
+            return made if len(made) <= SHIFT_BYTES_MAX else b""
+    return b""
+
+
 def _record(target: bytes, matches: list[Match], start: int, end: int) -> bytes:
-    made, at, place = bytearray(), start, 0
+    inside = [match for match in matches if match.start < end and start < match.end]
+    written = {_operations(target, inside, (start, end), least) for least in COPIES_BYTES_MIN}
+    return min((_deflated(one, how) for one in sorted(written) for how in STRATEGIES), key=len)
+
+
+def _operations(target: bytes, matches: list[Match], span: tuple[int, int], least: int) -> bytes:
+    made, (start, end) = bytearray(), span
+    at = place = start
     for match in matches:
         first, last = max(match.start, start), min(match.end, end)
-        if last - first < COPY_BYTES_MIN:
+        if last - first < least:
             continue
         where = match.place + first - match.start
         made += _number(first - at) + target[at:first] + _number(last - first) + _number(_zigzag(where - place))
         at, place = last, where + last - first
     if at < end:
         made += _number(end - at) + target[at:end]
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -WINDOW_BITS, 9)
-    return deflate.compress(bytes(made)) + deflate.flush()
+    return bytes(made)
+
+
+def _deflated(data: bytes, strategy: int) -> bytes:
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -WINDOW_BITS, 9, strategy)
+    return deflate.compress(data) + deflate.flush()
 
 
 def _number(value: int) -> bytes:

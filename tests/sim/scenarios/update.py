@@ -12,7 +12,9 @@ MANY = 12
 def run(seed: int) -> bytes:
     world = World(seed)
     scene = Scene(world.random)
-    world.trace("operations", scene.operations)
+    honest = scene.cut(0, "none").source
+    assert 0 < honest.by_delta == honest.sent, "nothing in full from an honest source without cuts"
+    world.trace("operations", scene.operations, honest.sent)
     for outcome in CUT_OUTCOMES:
         number = world.random.between(1, scene.operations)
         story = scene.cut(number, outcome)

@@ -2,6 +2,7 @@
 
 from ota import cbor, content, install, manifest, verify
 from ota.disk import Disk
+from ota.errors import PortError
 from ota.slots import NONE, Journal
 from tests.unit.ota.making import CLASS, VENDOR, envelope, image_digest, sha256
 from tests.unit.ota.making import manifest as make_manifest
@@ -50,6 +51,9 @@ class Source:
         self.data, self.asked = data, []
 
     def read(self, uri, start, length):
+        """It has no deltas."""
+        if uri[:7] == "deltas/":
+            raise PortError("not_found", "expected a delta, got none")
         self.asked.append((uri, start, length))
         yield self.data[start : start + length]
 
@@ -58,7 +62,7 @@ class Device:
     def __init__(self, situation=QUIET, board=BOARD):
         self.situation, self.board = situation, board
         self.folder, self.source = Folder(), Source()
-        self.disk = Disk(self.folder, self.source)
+        self.disk = Disk(self.folder, [self.source])
         self.journal, self.copy = Journal("journal"), Journal("floor")
 
     def machine(self, data):

@@ -138,7 +138,7 @@ def test_what_comes_is_not_what_was_signed():
         device.source.data = PACK[:at] + bytes([PACK[at] ^ 1]) + PACK[at + 1 :]
         assert raises(CoreletError, device.stage, envelope_of()).code in ("head", "segment", "pack", "too_big"), at
         assert device.journal.state == STAGE
-        device.disk.source = Source()
+        device.disk.sources = [Source()]
         device.stage(envelope_of())
         assert device.journal.state == TRIAL
 
@@ -150,7 +150,7 @@ def test_a_head_larger_than_the_slot():
     assert raises(CoreletError, device.stage, envelope_of()).code == "head"
     assert len(device.source.asked) == 1
     device.folder.file("a").write(36864, PACK[:8] + (32768).to_bytes(4, "big"))
-    device.disk.source = Source()
+    device.disk.sources = [Source()]
     device.stage(envelope_of())
 
 
