@@ -55,6 +55,21 @@ def packs(seed: random.Random) -> tuple[bytes, bytes]:
     return build(files), build(changed)
 
 
+def most_bytes(target: bytes) -> int:
+    """As the encoder says."""
+    head = pack.Pack(head_of(target))
+    index = target[24 : 24 + int.from_bytes(target[12:16], "big")]
+    return len(target) + delta.PREFIX_BYTES + 10 * (1 + head.segments) + 7 * index.count(b"\n")
+
+
+@pytest.mark.parametrize("size", [1, 32767, 32768, 40_000, 65536])
+def test_what_nothing_can_be_made_of(size: int) -> None:
+    """Random bytes; one file, whose OFFSET is 0 in both."""
+    target = build([("a.py", random.Random(size).randbytes(size))])
+    for base in (b"", build([("a.py", random.Random(size + 1).randbytes(size))])):
+        assert len(deltas.encode(base, target)) <= most_bytes(target) - 7
+
+
 @pytest.mark.parametrize("start", range(3 * ROUNDS))
 def test_what_is_encoded_is_decoded(start: int) -> None:
     seed = random.Random(start)
@@ -63,7 +78,7 @@ def test_what_is_encoded_is_decoded(start: int) -> None:
         for one in (base, b""):
             made = deltas.encode(one, target)  # it decodes, too
             assert deltas.decode(one, made, hashlib.sha256(head_of(target)).digest()) == target
-            assert len(made) < len(target) + 80 + 12 * (1 + len(target) // 8192)
+            assert len(made) <= most_bytes(target)
         assert len(deltas.encode(target, target)) < 100 + 3 * (2 + len(target) // pack.SEGMENT_BYTES)
 
 

@@ -8,6 +8,7 @@ numbered and deflated on its own, with the shortest copies that pay for themselv
 
 import hashlib
 import io
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -37,7 +38,11 @@ class Match(NamedTuple):
 
 def encode(base: bytes, target: bytes) -> bytes:
     """A delta that makes the pack `target` of `base`; b"": of nothing, so it is `target` deflated. Applied here
-    before it is given away. PeerError("pack") where the target is none."""
+    before it is given away. PeerError("pack") where the target is none.
+
+    At most `target` and PREFIX_BYTES, 10 bytes a record (2 its length, 3 the number before all of it as data, 5 of a
+    stored block) and 7 a file (an OFFSET of the base has up to 8 digits, its own at least one): a copy of 32 bytes
+    takes at most 3 + 3 + 4, so it is never more than data."""
     head = pack.Pack(target[: pack.read_prefix(target[: pack.PREFIX_BYTES])[0]])
     aside = _aside(base, target[: head.head_bytes])
     records = [_record(aside, list(_matches(base, aside)), 0, len(aside))]
@@ -148,7 +153,8 @@ def _shift(matches: list[Match], start: int, end: int) -> bytes:
 def _record(target: bytes, matches: list[Match], start: int, end: int) -> bytes:
     inside = [match for match in matches if match.start < end and start < match.end]
     written = {_operations(target, inside, (start, end), least) for least in COPIES_BYTES_MIN}
-    return min((_deflated(one, how) for one in sorted(written) for how in STRATEGIES), key=len)
+    made = [_deflated(one, how) for one in sorted(written) for how in STRATEGIES]
+    return min(made + [_stored(one) for one in sorted(written) if len(one) < 1 << 16], key=len)
 
 
 def _operations(target: bytes, matches: list[Match], span: tuple[int, int], least: int) -> bytes:
@@ -169,6 +175,11 @@ def _operations(target: bytes, matches: list[Match], span: tuple[int, int], leas
 def _deflated(data: bytes, strategy: int) -> bytes:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -WINDOW_BITS, 9, strategy)
     return deflate.compress(data) + deflate.flush()
+
+
+def _stored(data: bytes) -> bytes:
+    """One block as it is (RFC 1951 section 3.2.4); zlib has none for a block that is larger than its window."""
+    return struct.pack("<BHH", 1, len(data), len(data) ^ 0xFFFF) + data
 
 
 def _number(value: int) -> bytes:
