@@ -100,12 +100,13 @@ class Victim:
         """Stage-0's choice, also after kills of it, is a whole signed release, not below the floor."""
         while not (line := self.run("boot")):
             pass
-        what, offset, state, why = line.split()
+        what, offset, state, why, sequence, digest = line.split()
         assert what in SLOTS and int(offset) == PACK_OFFSET and why in ("confirmed", "trial", "trial_failed"), line
         data = (self.state / what).read_bytes()
         found = [digest for digest, made in self.made.items() if data[8:].startswith(made.envelope)]
         assert len(found) == 1, "no envelope that was signed"
         made = self.made[found[0]]
+        assert (int(sequence), digest) == (made.sequence, found[0]), line
         assert data[PACK_OFFSET:].startswith(made.pack), "not the pack that was signed"
         assert made.sequence >= self.floor, "below the floor"
         if why == "trial":
