@@ -44,7 +44,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 def left_of(folder: Path) -> list[str]:
     """Processes that name `folder` or work in it, and sockets of theirs that the kernel still knows."""
-    found = [line for line in Path("/proc/net/unix").read_text().splitlines() if str(folder) in line]
+    found = [line for line in Path("/proc/net/unix").read_text(errors="replace").splitlines() if str(folder) in line]
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # ended meanwhile
             if os.fsencode(folder) in (entry / "cmdline").read_bytes():

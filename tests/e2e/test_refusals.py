@@ -90,7 +90,7 @@ def test_a_state_that_others_can_write(runtime: str, tmp_path: Path) -> None:
 def test_a_full_disk(runtime: str, tmp_path: Path) -> None:
     """Without room for a byte the lock has no name, and nothing is left behind; with room for that, but not for what
     the board needs, the sentence says how much is free."""
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "size=64m") as disk:
         (disk / "other").write_bytes(bytes(64 << 20))
         line = _refused(runtime, disk / "state")
         assert "The disk is full" in line and "Free some space" in line and str(disk / "state") in line
