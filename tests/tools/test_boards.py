@@ -15,7 +15,7 @@ from tests.programs import ROOT, RUNTIMES, interpreter
 from tools.maker import tree
 
 FOLDER = ROOT / "boards"
-CODE = {"__init__.py", "loader.py", "marks.py", "schema.py", "sums.py"}
+CODE = {name.rpartition("/")[2] for name in (*tree.BOARD_CODE, *tree.BOARD_DATA)}
 OWN = "gl-mt300n-v2"
 PROGRAM = f"""
 import sys

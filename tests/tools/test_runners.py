@@ -152,7 +152,7 @@ def test_a_wrong_word_is_told_before_anything_is_made(words: list[str], told: st
 
 
 def test_the_parts_are_listed() -> None:
-    assert run("tools/test", "--list").stdout.count("\n") == 8
+    assert run("tools/test", "--list").stdout.count("\n") == 9
 
 
 @pytest.mark.parametrize("name", ["tools/environment", "tools/test", "tools/bench", "tools/demo", ".ci/run"])
