@@ -342,7 +342,7 @@ def test_coturns_client_over_tls_sees_all_of_its_channels(relay_tls: Server) -> 
     said = uclient(relay_tls, "-t -v -n 100")
     sizes = [int(size) for size in re.findall(r"response received: size=(\d+)", said)]
     behind = sum(size // 164 - 1 for size in sizes if size % 164 == 0)
-    assert f"Total lost packets {behind} " in said and sizes.count(164) > 100, said[-500:]
+    assert f"Total lost packets {behind} " in said and sizes.count(164) > 50, said[-500:]
 
 
 def test_tls(relay_tls: Server, certificate: tuple[Path, Path]) -> None:
