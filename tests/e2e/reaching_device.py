@@ -41,7 +41,6 @@ async def main() -> None:
     is_ipv6 = sys.argv[-1] == "ipv6"
     wants = [(int(word.split(":")[0]), int(word.split(":")[1])) for word in sys.argv[3 : len(sys.argv) - is_ipv6]]
     machine.CHECK_MS = look_ms
-    machine.TRY_MS = 200
 
     def tell() -> None:
         places = []

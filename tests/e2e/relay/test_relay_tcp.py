@@ -339,10 +339,10 @@ def test_coturns_client_over_tls(relay_tls: Server) -> None:
 def test_coturns_client_over_tls_sees_all_of_its_channels(relay_tls: Server) -> None:
     """It takes what one SSL_read gives for one message: it loses those behind the first, from coturn's server too (4 %
     there, 9 to 15 % here, where more of them share a record), and none else."""
-    said = uclient(relay_tls, "-t -v -n 100")
+    said = uclient(relay_tls, "-t -v -n 100 -z 20")  # 20 ms: on a busy machine fewer share a record
     sizes = [int(size) for size in re.findall(r"response received: size=(\d+)", said)]
     behind = sum(size // 164 - 1 for size in sizes if size % 164 == 0)
-    assert f"Total lost packets {behind} " in said and sizes.count(164) > 50, said[-500:]
+    assert f"Total lost packets {behind} " in said and sizes.count(164) > 100, said[-500:]
 
 
 def test_tls(relay_tls: Server, certificate: tuple[Path, Path]) -> None:
