@@ -8,25 +8,12 @@ from ota.delta import Base, Delta, apply, read_count
 from ota.errors import CoreletError, PeerError, TrustError
 from tests.expect import raises
 from tests.unit.ota.packing import raw
+from tests.unit.ota.patching import number, stored
 
 PLACE = 500  # of the segment in its pack
 BASE = bytes([number & 255 for number in range(3000)])
 # "abcabc..." of 300 bytes by zlib, window of 4 KiB, after the number 300 and before a copy of 700 from 1000.
 DEFLATED = bytes.fromhex("5bc39498943c8a88447b582ff00300")
-
-
-def stored(data):
-    """Raw deflate, last block, not compressed."""
-    length = len(data).to_bytes(2, "little")
-    return b"\x01" + length + bytes([255 - one for one in length]) + data
-
-
-def number(value):
-    made = b""
-    while value > 127:
-        made += bytes([value & 127 | 128])
-        value >>= 7
-    return made + bytes([value])
 
 
 def applied(record, length, want=None, read=None):
