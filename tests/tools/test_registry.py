@@ -7,8 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from agent.errors import PortError, UsageError
+from tools.gateway.registry import update_rows
 from tools.gateway.registry.registry import Registry
-from tools.gateway.registry.tables import Device, Object, Pairing, Placed
+from tools.gateway.registry.tables import Device, Object, Pairing, Placed, RolloutRow
 
 
 @pytest.fixture
@@ -293,3 +294,15 @@ def test_who_has_due_work_is_one_question(registry):
         registry.postpone_job(job, 9)
     assert registry.due(8) == ["", devices[0], devices[2]] and registry.due(9) == ["", *devices]
     assert "COVERING INDEX queue_due" in plan(registry, lambda: registry.due(0))
+
+
+def test_what_was_aborted_outlives_the_rollouts_after_it(registry, monkeypatch):
+    monkeypatch.setattr(update_rows, "ROLLOUTS_MAX", 3)
+    monkeypatch.setattr(update_rows, "ABORTED_MAX", 2)
+    row = RolloutRow(0, "", "{}", "aborted", "", 0, 0.0, 0.0, -1.0, 0)
+    for number in range(3):
+        registry.add_rollout(row._replace(digest=f"bad {number}"))
+    for number in range(5):
+        registry.add_rollout(row._replace(digest=f"good {number}", state="done"))
+    assert registry.aborted() == ["bad 2", "bad 1"]
+    assert [one.digest for one in registry.rollouts()] == ["good 4", "good 3", "good 2", "bad 2", "bad 1"]

@@ -1,7 +1,7 @@
 """The registry's rows about updates: roll-outs, where each device stands in the last one, the time of the last beacon.
 
-Bounds: ROLLOUTS_MAX roll-outs; devices' rows of the last one only. What was aborted is kept, whatever its age, for
-ABORTED_MAX digests: a beacon names them.
+Bounds: ROLLOUTS_MAX roll-outs; devices' rows of the last one only. What was aborted is kept beside them, whatever its
+age, for ABORTED_MAX digests: a beacon names them.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from tools.gateway.updates.places import Place
 
 ROLLOUTS_MAX = 200
 ABORTED_MAX = DIGESTS_MAX
+_ABORTED = sa.select(ROLLOUTS.c.digest).where(ROLLOUTS.c.state == "aborted").order_by(ROLLOUTS.c.id.desc())
 
 
 class UpdateRows(RelayRows):
@@ -28,7 +29,8 @@ class UpdateRows(RelayRows):
             number = connection.execute(sa.insert(ROLLOUTS).values(values)).inserted_primary_key
             assert number is not None
             kept = sa.select(ROLLOUTS.c.id).order_by(ROLLOUTS.c.id.desc()).limit(ROLLOUTS_MAX)
-            connection.execute(sa.delete(ROLLOUTS).where(ROLLOUTS.c.id.not_in(kept)))
+            aborted = _ABORTED.with_only_columns(ROLLOUTS.c.id).limit(ABORTED_MAX)  # one aborted is never begun again
+            connection.execute(sa.delete(ROLLOUTS).where(ROLLOUTS.c.id.not_in(kept), ROLLOUTS.c.id.not_in(aborted)))
             return int(number[0])
 
     def set_rollout(self, row: RolloutRow, places: Sequence[Place | str], durable: bool) -> None:
@@ -55,8 +57,7 @@ class UpdateRows(RelayRows):
 
     def aborted(self) -> list[str]:
         """Digests, the last first."""
-        query = sa.select(ROLLOUTS.c.digest).where(ROLLOUTS.c.state == "aborted").order_by(ROLLOUTS.c.id.desc())
-        return list(dict.fromkeys(row.digest for row in self._rows(query)))[:ABORTED_MAX]
+        return list(dict.fromkeys(row.digest for row in self._rows(_ABORTED)))[:ABORTED_MAX]
 
     def beacon_time(self) -> int:
         """The latest that was signed; 0 before the first."""
