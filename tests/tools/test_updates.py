@@ -381,5 +381,10 @@ def test_a_core_that_does_not_hear_lets_no_time_pass(made, tmp_path):
         await core.turn(3600)
         assert core.updates.rollout.standing.clock <= updates_module.TICK_S_MAX, "a machine that slept heard nothing"
         await core.close()
+        again = Core(tmp_path / "core")
+        before = again.updates.rollout.standing.clock
+        await again.turn()
+        assert again.updates.rollout.standing.clock == before, "nobody listened before the start"
+        await again.close()
 
     run(scenario)

@@ -82,7 +82,7 @@ class Updates:
         self._adding = asyncio.Lock()
         self._orders: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(ORDERS_AT_ONCE)
-        self._at = -math.inf
+        self._at = math.inf  # of the last turn; before the first nothing was listened to
         self._stir = asyncio.Event()  # something was begun
         self._noted: tuple[Any, ...] = ()
         self._load()
@@ -175,7 +175,7 @@ class Updates:
     def turn(self) -> None:
         """One tick of the machine."""
         now = time.monotonic()
-        seconds, self._at = min(TICK_S_MAX, now - self._at), now
+        seconds, self._at = min(TICK_S_MAX, max(0.0, now - self._at)), now
         self._known = {device.id: device.board for device in self._registry.paired()}
         self._beacons.keep(set(self._known))
         if self.rollout is None:
@@ -184,7 +184,7 @@ class Updates:
         for device in self._known:
             self.rollout.hear(device, _seen(self._parts.presence(device)))
         if self._parts.hears():
-            self.rollout.wake(seconds if math.isfinite(seconds) else 0.0)
+            self.rollout.wake(seconds)
         self._settle()
 
     def _settle(self) -> None:
