@@ -253,7 +253,15 @@ def test_the_port_is_remembered_and_another_taken_when_it_is_used(tmp_path, monk
     assert (tmp_path / "core" / UPDATE_PORT).read_text() == str(first)
     with socket.create_server(("127.0.0.1", first)), pytest.raises(CoreletError) as busy:
         asyncio.run(life(first))
-    assert "--update-port" in busy.value.text
+    assert "--update-port" in busy.value.text and busy.value.code == "port_busy"
+
+
+def test_an_address_that_is_not_here_is_no_matter_of_ports(tmp_path):
+    core = Core(tmp_path / "core", ())
+    with pytest.raises(CoreletError) as wrong:
+        core.updates.listen("192.0.2.1", None)  # RFC 5737: of nobody
+    assert wrong.value.code == "unreachable" and "192.0.2.1" in wrong.value.text and "--" not in wrong.value.text
+    asyncio.run(core.close())
 
 
 def test_the_url_is_reached_from_where_the_device_is(tmp_path):

@@ -104,18 +104,20 @@ class Updates:
 
     def listen(self, host: str, number: int | None) -> None:
         """`number`: None or 0: the one of before, at first DEFAULT_PORT or (0) any free one. One that nobody asked for
-        and that is taken is exchanged: devices are told the port with each order. PortError("port_busy")."""
+        and that is taken is exchanged: devices are told the port with each order. PortError as links/broker.py."""
         kept, self._host = self._parts.state.port(UPDATE_PORT), host
         wanted = [number] if number else [kept or (DEFAULT_PORT if number is None else 0), 0]
         for each in wanted:
             try:
                 self._sock = broker.listen(host, each)
                 break
-            except CoreletError as error:
+            except PortError as error:
                 if each == wanted[-1]:
-                    text = f"port {each} for updates cannot be listened on: choose another with --update-port"
+                    if error.code != "port_busy":
+                        raise  # such as an address that is not of this machine: no other port mends that
+                    text = f"port {each} for updates is used by another program: choose another with --update-port"
                     raise PortError("port_busy", text) from error
-                LOG.warning("port %d for updates is taken: another one is chosen", each)
+                LOG.warning("port %d for updates is not to be had (%s): another one is tried", each, error.code)
         assert self._sock is not None
         self.port = self._sock.getsockname()[1]
         if self.port != kept:
