@@ -88,6 +88,7 @@ class Rollout:
         for device in gone:
             del self.places[device]
             self._seen.pop(device, None)
+            self._heard_at.pop(device, None)
         for device in new:
             self.places[device] = Place(device, since=self.standing.clock)
             if self.standing.state == ABORTED:
