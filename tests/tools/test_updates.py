@@ -17,6 +17,7 @@ from tools.gateway.ca import CA
 from tools.gateway.registry.registry import Registry
 from tools.gateway.registry.tables import Device
 from tools.gateway.state import UPDATE_PORT, State
+from tools.gateway.updates import beacons as beacons_module
 from tools.gateway.updates import source
 from tools.gateway.updates import updates as updates_module
 from tools.gateway.updates.beacons import Beacons
@@ -136,6 +137,17 @@ def test_beacons_are_what_devices_take(tmp_path):
     again = Beacons(ca, registry, lambda: clock[0])
     times.append(trust.held_beacon(again.document(DEVICE, 8, [], [])).time)
     assert times == sorted(set(times)), times
+    registry.close()
+
+
+def test_who_asks_without_end_does_not_move_time_ahead(tmp_path, monkeypatch):
+    monkeypatch.setattr(beacons_module, "APART_S", 3600.0)
+    registry = Registry(tmp_path)
+    beacons = Beacons(CA(tmp_path / "ca"), registry, lambda: 1_000_000.0)
+    times = [trust.held_beacon(beacons.document(DEVICE, 8, [], [])).time for _ in range(3 * beacons_module.BURST)]
+    assert times == sorted(times) and times[-1] - 1_000_000 < beacons_module.BURST, times[-1]
+    assert registry.beacon_time() == times[-1]
+    assert trust.held_beacon(beacons.document("another", 8, [], [])).time == 1_000_000, "one does not slow another"
     registry.close()
 
 
