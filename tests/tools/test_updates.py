@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.errors import CoreletError, LimitError, PeerError, UsageError
+from agent.errors import CoreletError, LimitError, PeerError, PortError, UsageError
 from ota import cbor, cose, trust
 from ota.source import Http
 from tests.releases import PUBLICS, Source, program
@@ -81,6 +81,20 @@ def test_what_an_add_that_was_cut_left_is_swept(made, tmp_path):
     (tmp_path / "kept" / "releases" / digest).unlink()
     assert Releases(tmp_path / "kept").pack_path("packs/7") is None
     assert not list((tmp_path / "kept" / "packs").iterdir())
+
+
+def test_a_damaged_file_is_named(made, tmp_path):
+    digest = made.release(7, FILES)
+    Releases(tmp_path / "kept").add(offer(made, digest))
+    for name in (f"releases/{digest}", "roots/1"):
+        path = tmp_path / "kept" / name
+        data = path.read_bytes()
+        path.write_bytes(data[:100])
+        with pytest.raises(PortError) as damaged:
+            Releases(tmp_path / "kept")
+        assert str(path) in damaged.value.text and ("or remove it" in damaged.value.text) == (name != "roots/1")
+        path.write_bytes(data)
+    assert list(Releases(tmp_path / "kept").kept) == [digest]
 
 
 def test_roots_follow_one_another(made, tmp_path):

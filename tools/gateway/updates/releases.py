@@ -12,9 +12,9 @@ Bounds: RELEASES_MAX, ROOTS_MAX, APPROVALS_MAX in one offer; sizes as ota has th
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from agent.errors import PortError
 from ota import cbor, commands, cose, manifest, trust, verify
@@ -29,6 +29,7 @@ ROOTS_MAX = 64
 APPROVALS_MAX = 16
 REFERENCE_CHARS_MIN = 4
 FOLDERS = ("roots", "packs", "approvals", "releases")
+T = TypeVar("T")
 
 
 class Offer(NamedTuple):
@@ -62,9 +63,9 @@ class Releases:
             for name in FOLDERS:
                 (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             numbers = sorted(int(path.name) for path in (folder / "roots").iterdir() if path.name.isdigit())
-            self.root = trust.held_root(self._read("roots", str(numbers[-1]))) if numbers else None
+            self.root = self._opened(trust.held_root, "roots", str(numbers[-1])) if numbers else None
             digests = sorted(path.name for path in (folder / "releases").iterdir() if len(path.name) == 64)
-            self.kept = {digest: read(self._read("releases", digest)) for digest in digests}
+            self.kept = {digest: self._opened(read, "releases", digest) for digest in digests}
             self._sweep()
 
     def add(self, offer: Offer) -> Kept:
@@ -203,6 +204,15 @@ class Releases:
             return (self.folder / kind / name).read_bytes()
         except FileNotFoundError:
             return b""
+
+    def _opened(self, reader: Callable[[bytes], T], kind: str, name: str) -> T:
+        """One that was right when it was kept. PortError("damaged")."""
+        try:
+            return reader(self._read(kind, name))
+        except CoreletError as error:
+            text = f"{self.folder / kind / name} is damaged ({error.text}): put the file that was added there again"
+            text += ", or remove it" * (kind == "releases")
+            raise PortError("damaged", text) from error
 
     def _sweep(self) -> None:
         """What an add that was cut left."""
