@@ -1,8 +1,12 @@
 """Who talks to the endpoint for applications without a key, or without an end, takes nobody's place for long."""
 
 import asyncio
+import socket
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 
 from tools.gateway.relays import web
 
@@ -15,10 +19,10 @@ class NoKeys:
         return None
 
 
-def run(scenario):
+def run(scenario, app=None):
     async def main():
         sock = web.listen(("127.0.0.1", 0))
-        serving = asyncio.create_task(web.serve(NoKeys(), sock))
+        serving = asyncio.create_task(web.serve_app(app or web.app(NoKeys()), sock))
         try:
             await scenario(sock.getsockname())
         finally:
@@ -26,6 +30,29 @@ def run(scenario):
             await asyncio.gather(serving, return_exceptions=True)
 
     asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_who_does_not_take_the_answer_is_cut(monkeypatch):
+    monkeypatch.setattr(web, "CONNECTIONS_MAX", 4)
+    monkeypatch.setattr(web, "KEEP_S", 0.3)
+    monkeypatch.setattr(web, "TAKE_S", 0.3)
+
+    async def large(_request):
+        return Response(bytes(32 << 20))
+
+    async def scenario(address):
+        deaf = []
+        for number in range(4):
+            sock = socket.create_connection(address)
+            more = b"Connection: close\r\n" if number % 2 else b""
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + more + b"\r\n")
+            deaf.append(sock)
+        await asyncio.sleep(2)
+        assert await said(address, b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n") == b"HTTP/1.1 404 Not Found\r\n"
+        for sock in deaf:
+            sock.close()
+
+    run(scenario, Starlette(routes=[Route("/", large)]))
 
 
 async def said(address, data):

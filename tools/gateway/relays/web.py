@@ -3,7 +3,7 @@
 Off unless `up --web` says where. It speaks plain HTTP: on another address than loopback it belongs behind a proxy with
 TLS, for the key is in every request. Nothing of a request is logged.
 
-Bounds: CONNECTIONS_MAX at a time, each at most KEEP_S without a whole request.
+Bounds: CONNECTIONS_MAX at a time, each at most 2 * KEEP_S without a whole request, then TAKE_S to take its answer.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from tools.gateway.relays.relays import TTL_DEFAULT_S, Relays
 CONNECTIONS_MAX = 256
 BACKLOG = 64
 KEEP_S = 15
+TAKE_S = 60  # as ota/source.py gives an answer
 
 
 class Server(uvicorn.Server):
@@ -48,10 +49,11 @@ class _Connection(H11Protocol):
 
     def _look(self, before: object) -> None:
         """Again and again: has a request come since?"""
-        if self.transport.is_closing():
+        if self not in self.connections:
             return
         if self.cycle is before:
-            self.transport.close()
+            self.transport.close()  # once the peer has taken what is left, which it may never do
+            self.loop.call_later(TAKE_S, self.transport.abort)
         else:
             self.loop.call_later(KEEP_S, self._look, self.cycle)
 
