@@ -115,7 +115,7 @@ def check(owner: str, row: "tuple[Any, ...]", value: object) -> None:
         if value not in low:
             raise _refuse(owner, name, value, "one of " + ", ".join(low))
     elif kind == "hours":
-        _numbers(owner, name, value)
+        _check_hours(owner, name, value)
     elif kind == "sources":
         _check_sources(owner, name, value, high)
     else:
@@ -135,7 +135,7 @@ def _check_members(owner: str, row: "tuple[Any, ...]", value: object) -> None:
         raise _refuse(owner, name, value, f"{SLOT_CLASSES[0]} first, then larger ones, each once")
 
 
-def _numbers(owner: str, name: str, value: object) -> None:
+def _check_hours(owner: str, name: str, value: object) -> None:
     parts = value.split("-") if isinstance(value, str) and len(value) == 11 else []
     good = len(parts) == 2 and parts[0] != parts[1]
     for part in parts:

@@ -349,7 +349,7 @@ def _seen(presence: Presence | None) -> Seen:
 
 def _own_address(named: list[str], own: list[str]) -> str:
     """From which this machine would speak with the device; nothing is sent. IPv4: that is what ota/source.py reads."""
-    for address in [*map(parsed, named)]:
+    for address in map(parsed, named):
         if address is not None and address.version == 4:
             with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 probe.connect((str(address), 9))
