@@ -2,7 +2,7 @@
 
 Each one that is asked for is new, so that no device waits for another before the last is stale: a signature takes the
 core some 50 microseconds. Times never go back, nor twice the same for one device: not by a clock that was set, and not
-over a restart. But whoever knows a device's id can ask, without end, and must not drive time ahead: beyond BURST beacons
+over a restart. But whoever knows a device's id can ask without end, and must not drive time ahead: beyond BURST beacons
 at once a device's time goes on by one second in APART_S, and what is asked for in between repeats it (who took none of
 those takes that one all the same). Bounds: one time and one allowance for each paired device.
 """
