@@ -335,3 +335,15 @@ def test_words():
     for wrong in ({"waves": "1%,1%"}, {"canary": "60%"}, {"sample": 0}, {"sample": True}, {"soak": 5}):
         with pytest.raises(UsageError):
             planned(NEW, 8, WORDS | wrong)
+
+
+def test_who_is_paired_anew_has_its_turn_anew():
+    fleet = Fleet(1)
+    (device,) = fleet.says
+    fleet.says[device] = Seen(False, {}, 1)
+    fleet.pass_time(60)
+    del fleet.says[device]
+    fleet.pass_time(3600)
+    fleet.says[device] = Seen(False, {}, 1)
+    fleet.pass_time(60)
+    assert fleet.place(device).reason == "wave", "it was away for a minute, not for an hour"
