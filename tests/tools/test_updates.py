@@ -240,7 +240,7 @@ def test_what_was_aborted_stays_so(made, tmp_path):
         await core.close()
         again = Core(tmp_path / "core", OTHERS)
         assert trust.held_beacon(again.updates.beacon(first)).aborted == [bytes.fromhex(digest)]
-        assert again.updates.notes() and again.updates.listed()[0]["rollout"] == "aborted"
+        assert again.updates.notes() and (await again.updates.listed())[0]["rollout"] == "aborted"
         await again.close()
 
     run(scenario)

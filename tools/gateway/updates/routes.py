@@ -26,7 +26,7 @@ def routes(updates: Updates, told: Callable[[Handle], Handle], json: Json) -> li
 
 def _of_releases(updates: Updates, told: Callable[[Handle], Handle], json: Json) -> list[Route]:
     async def listed(_: Request) -> Response:
-        return JSONResponse({"releases": updates.listed()})
+        return JSONResponse({"releases": await updates.listed()})
 
     async def add(request: Request) -> Response:
         value = await json(request, OFFER_BYTES_MAX)

@@ -41,8 +41,8 @@ from tools.gateway.updates.rollout import ABORTED, DONE, PAUSED, RUNNING, Rollou
 
 DEFAULT_PORT = 8885
 TICK_S = 1.0
-IDLE_S = 10.0  # where only latecomers are waited for
 TICK_S_MAX = 5.0  # a machine that slept did not listen
+IDLE_S = TICK_S_MAX  # where only latecomers are waited for; longer, and its clock would fall behind
 NOTE_EVERY_S = 10.0
 ORDER_S = 20.0
 ORDERS_AT_ONCE = 32
@@ -246,10 +246,10 @@ class Updates:
         async with self._adding:
             return await asyncio.to_thread(self.releases.add, offer)
 
-    def listed(self) -> list[dict[str, Any]]:
-        """For `corelet-core release ls`, the newest first."""
+    async def listed(self) -> list[dict[str, Any]]:
+        """For `corelet-core release ls`, the newest first. Verifying takes milliseconds each: not in the loop."""
         found = sorted(self.releases.kept.values(), key=lambda one: (-one.sequence, one.digest))
-        return [self.about(one) for one in found]
+        return [await asyncio.to_thread(self.about, one) for one in found]
 
     def about(self, found: Kept) -> dict[str, Any]:
         root = self.releases.root
