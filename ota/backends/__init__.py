@@ -39,7 +39,6 @@ class Slots:
     REBOOT = ""  # what to restart with so that the slot on trial runs; empty: the boot side starts it anyway
 
     GENERATION_MAX = 999_999_999
-    SECTOR_BYTES = 4096
 
     def __init__(self, places: "list[Place]") -> None:
         self.places = places

@@ -10,6 +10,7 @@ own or a preallocated file, the second line at SECTOR_BYTES.
 import hashlib
 
 from ota.backends import Slots, is_state, letter, slot_of
+from ota.slots import SECTOR_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ GENERATION_MIN = 100_000_000
 
 
 def places(path: str) -> "list[Place]":
-    return [(path, 0, LINE_BYTES), (path, Slots.SECTOR_BYTES, LINE_BYTES)]
+    return [(path, 0, LINE_BYTES), (path, SECTOR_BYTES, LINE_BYTES)]
 
 
 def _sum(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from ota.backends import follow, initramfs
 from ota.errors import UsageError
-from ota.slots import IDLE, NONE, STAGE, TRIAL, Journal
+from ota.slots import IDLE, NONE, SECTOR_BYTES, STAGE, TRIAL, Journal
 from tests.expect import raises
 from tests.unit.ota.backends.memory import Memory, state_of
 
@@ -87,7 +87,7 @@ def test_a_line_that_says_what_cannot_be():
 
 
 def test_one_rotten_line_costs_nothing_and_is_mended():
-    for place in (5, initramfs.Backend.SECTOR_BYTES + 5):
+    for place in (5, SECTOR_BYTES + 5):
         memory = formatted(1)
         memory.files["line"][place] ^= 1
         backend = loaded(memory)
