@@ -60,6 +60,10 @@ class Slots:
         """(generation, good, trial, tries), or None where it is not whole."""
         raise NotImplementedError
 
+    def said(self) -> "Any":
+        """What both copies say between trials, without their generation."""
+        return self.good, self.trial, self.tries
+
     def load(self) -> "Steps":
         for number in range(2):
             file, offset, length = self.places[number]
@@ -130,8 +134,9 @@ class Slots:
     def _write(self) -> "Steps":
         """Over the copy `_newest`."""
         file, offset, _ = self.places[self._newest]
-        self._copies[self._newest] = (self.good, self.trial, self.tries)
-        yield Effect("write", file, offset, self.encode())
+        data = self.encode()
+        self._copies[self._newest] = self.said()
+        yield Effect("write", file, offset, data)
         yield Effect("flush", file, 0, None)
 
 
