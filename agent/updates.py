@@ -16,7 +16,7 @@ if False:
     from agent.device import Device
 
 STEP_MS = 5_000
-STABLE_MS = 120_000  # healthy for so long; CORELET_HEALTHY_S says otherwise
+CONFIRM_S = 120  # healthy for so long; CORELET_HEALTHY_S says otherwise
 GOODBYE_MS_MAX = 60_000  # from a staged release to our end
 FILE_BYTES_MAX = 1024
 _URL = ("text", 8, 512)
@@ -30,7 +30,7 @@ class Updates:
         self._state, sequence, self._digest = (port.getenv("CORELET_RELEASE") or "idle 0 ").split(" ")
         self._sequence = int(sequence)
         self._data = self._read("result")
-        self._confirm_s = int(port.getenv("CORELET_HEALTHY_S") or STABLE_MS // 1000)
+        self._confirm_s = int(port.getenv("CORELET_HEALTHY_S") or CONFIRM_S)
         self._failed = self._deadline = 0
         self._waits: list[Any] = []
         if port.getenv("CORELET_TRIAL"):

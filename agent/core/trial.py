@@ -4,7 +4,6 @@ Without I/O: who runs the trial calls `note` every few seconds. Status "green" o
 passed without it, so end with an error and let stage-0 take the next try.
 """
 
-CONFIRM_MS = 120_000
 DEADLINE_MS = 1_800_000
 ALONE = 5  # times so long, without the core
 GAP_MS_MAX = 15_000  # a loop that does not turn for so long is not alive
@@ -13,7 +12,7 @@ GAP_MS_MAX = 15_000  # a loop that does not turn for so long is not alive
 class Trial:
     """`needs_core`: the core must be reached, unless the root allows a device to be offline."""
 
-    def __init__(self, now_ms: int, needs_core: bool, confirm_ms: int = CONFIRM_MS) -> None:
+    def __init__(self, now_ms: int, needs_core: bool, confirm_ms: int) -> None:
         self._needs_core, self._confirm_ms = needs_core, confirm_ms
         self._began = self._green_since = self._noted = now_ms
 
