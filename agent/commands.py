@@ -5,6 +5,7 @@ import asyncio
 from agent import answers, limits, port, screen
 from agent.errors import PortError, UsageError
 from agent.service import control
+from agent.wire import shape
 
 if False:
     from typing import Any
@@ -15,9 +16,7 @@ if False:
 
 SYSTEM_FOLDER = "/var/lib/corelet"  # where root's device has its state
 LOG_TAIL_BYTES = 8192  # of each of the two files
-CORE_ID_CHARS = 16
 STOP_S = 20
-HEX = "0123456789abcdef"
 LOST = "; files that have no other copy are lost, and nothing brings them back."
 
 
@@ -43,7 +42,7 @@ def pair_window(call: "Call") -> "Said":
 
 def leave(call: "Call") -> "Said":
     core_id = call.words[0]
-    if len(core_id) != CORE_ID_CHARS or [each for each in core_id if each not in HEX]:
+    if not shape.fits(core_id, shape.ID):
         text = f"'{core_id}' is no core's id, which has 16 hex digits; see them with: corelet status"
         raise UsageError("usage", text)
     is_now = "--now" in call.options

@@ -47,6 +47,8 @@ def test_what_deletes_asks_first():
         error = raises(UsageError, commands.reset, call("reset", at))
         assert error.code == "unsure" and "pairing with 1 core and every shard" in error.text
         assert "are lost" in error.text and error.text.endswith(": corelet reset --yes")
+        for core in ("", CORE[:15], CORE + "0", CORE[:15] + "G", "../cores/" + CORE[:7]):
+            assert raises(UsageError, commands.leave, call("leave", at, core)).code == "usage"
         error = raises(UsageError, commands.leave, call("leave", at, CORE))
         assert "deletes every shard" in error.text and error.text.endswith(f": corelet leave {CORE} --yes")
         assert port.files.exists(at + "/cores/" + CORE)
