@@ -66,8 +66,9 @@ class Http:
     def __init__(self, place: str) -> None:
         authority, _, path = place[7:].partition("/")
         host, _, number = authority.partition(":")
-        if not host or (number and not number.isdigit()) or [one for one in place if not 32 < ord(one) < 127]:
-            raise UsageError("source", f"expected http://HOST[:PORT][/PATH], got {place}")
+        is_port = not number or (number.encode().isdigit() and len(number) < 6 and 0 < int(number) < 65536)
+        if not host or not is_port or [one for one in place if not 32 < ord(one) < 127]:
+            raise UsageError("source", f"expected http://HOST[:PORT][/PATH] with a port below 65536, got {place}")
         self._host, self._port, self._path = host, int(number or "80"), ("/" + path).rstrip("/")
 
     def small(self, uri: str, bytes_max: int) -> "bytes | None":

@@ -36,6 +36,11 @@ def test_places():
         "http://",
         "http://:80",
         "http://host:x",
+        "http://host:²",
+        "http://host:0",
+        "http://host:65536",
+        "http://host:99999",
+        "http://host:" + "9" * 20,
         "http://ho st",
         "http://h/\r\n",
     ):
