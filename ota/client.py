@@ -202,7 +202,7 @@ def _install(state: State, places: "list[str]", options: "dict[str, str]") -> "t
         release = state.read_release(envelope)
     else:
         envelope, release = sources.newest(state)
-    if release.digest in state.journal.digests and release.digest == state.journal.digests[1 - state.journal.target]:
+    if release.digest == state.journal.digests[1 - state.journal.target]:
         return _shown(state, "current"), 0
     if "--approval" in options:
         state.admit(release, state.sequence(), _approval(options))
