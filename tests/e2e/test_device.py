@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from agent import limits
+from boards import loader
 from tests.e2e.network import Core, Device, Network, sentence, until
 from tests.programs import RUNTIMES
 from tools.demonstration import CODE, HOST
@@ -64,11 +66,14 @@ def modes(folder: Path) -> dict[str, int]:
 def test_the_first_screen(device: Device) -> None:
     seconds = device.start("--name", "attic")
     assert seconds < FIRST_SCREEN_S
+    shards = r"128\.0\s+MiB" if device.runtime == "micropython" else r"4\.0\s+GiB"  # its heap has no room for more
+    # The wear of the disk that the tests run on may allow less than the profile's 8 GiB.
+    day = limits.amount(device.status()["ceilings"]["flash_bytes_day"]).replace(" ", r"\s+")
     for part in (
         r"Corelet \S+ on " + device.runtime + r" \d",
         r"name +attic\n",
         r"board +generic-linux \(Any Linux machine without a profile of its own\);\s+nothing\s+that\s+tells\s+it",
-        r"ceilings\s+(4\.0\s+GiB|128\.0\s+MiB)\s+of\s+shards,\s+\d\.\d\s+GiB\s+written\s+to\s+flash\s+a\s+day,\s+"
+        rf"ceilings\s+{shards}\s+of\s+shards,\s+{day}\s+written\s+to\s+flash\s+a\s+day,\s+"
         r"200\s+Mbit/s\s+of\s+shards,\s+both\s+ways\s+together,\s+20\s+Mbit/s\s+relayed\s+each\s+way,\s+"
         r"64\s+relay\s+allocations,\s+64\s+connections,\s+1\.0\s+MiB\s+of\s+logs\n",
         rf"address +{HOST}:\d+\n",
@@ -121,7 +126,7 @@ def test_status_logs_boards_and_windows(device: Device) -> None:
     text = "\n".join(lines)
     assert not any(code in text or code.replace("-", "") in text for code in codes), "a setup code was logged"
     names = [board["id"] for board in device.say("boards")["boards"]]
-    assert names[:2] == ["generic-linux", "gl-mt300n-v2"] and len(names) == 18
+    assert names == list(loader.NAMES) and {"generic-linux", "gl-mt300n-v2", "qemu-x86-64"} < set(names)
     assert "gl-mt300n-v2: " in device.run("boards").stdout
 
 
