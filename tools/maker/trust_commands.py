@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.limits import counted
 from ota import cose, trust
 from ota.errors import UsageError
 from tools.maker import documents, files, keys, signed
@@ -90,7 +91,9 @@ def sign(kind: str) -> Callable[[argparse.Namespace], Answer]:
         files.write(output, made.encoded())
         name = keys.key_id(signer.public).hex()
         answer = {"file": str(output), "signed_by": name, "signatures": len(made.signatures)}
-        lines = [f"signed by {name}: {output}, {len(made.signatures)} signatures, {len(made.encoded())} bytes"]
+        lines = [
+            f"signed by {name}: {output}, {counted(len(made.signatures), 'signatures')}, {len(made.encoded())} bytes"
+        ]
         return answer, lines + (summary(made) if kind == signed.RELEASE else [])
 
     return run
